@@ -1,0 +1,1 @@
+"""Files, pipes, cameras and FFmpeg filters: the only folder that imports av."""
