@@ -1,0 +1,149 @@
+"""Run a network as fast as this machine can: OpenVINO on the CPU, torch on CUDA."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import logging
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from platformdirs import user_cache_dir
+from torch import Tensor, nn
+
+from streamfx.errors import StreamfxError
+
+_log = logging.getLogger("streamfx")
+
+Engine: TypeAlias = Callable[..., Tensor]  # torch tensors in, one torch tensor out, all float32 on the device
+
+
+def build_engine(module: nn.Module, shapes: Sequence[tuple[int, ...]], device: torch.device) -> Engine:
+    """`module` made ready for float32 inputs of just these `shapes` on `device`; gradients are not kept.
+
+    The module takes as many tensors as there are shapes and returns one. What an engine returns is the caller's: the
+    next call writes elsewhere. On the CPU the compiled network is kept in the user's cache folder, keyed by all that it
+    depends on, so that the next process need not convert it again.
+    """
+    if device.type == "cuda":
+        return _build_cuda(module, device)
+    if device.type == "cpu":
+        return _build_cpu(module, shapes)
+    raise StreamfxError(f"no engine for the device '{device}'; use cpu or cuda")
+
+
+def _build_cuda(module: nn.Module, device: torch.device) -> Engine:
+    """Half precision, channels last. A copy, because the module may be in use elsewhere in full precision."""
+    import copy
+
+    fast = copy.deepcopy(module).to(device, torch.float16, memory_format=torch.channels_last).eval()
+
+    def run(*inputs: Tensor) -> Tensor:
+        with torch.no_grad():
+            halves = [x.to(device, torch.float16, memory_format=torch.channels_last) for x in inputs]
+            output: Tensor = fast(*halves)
+            return output.float().contiguous()
+
+    return run
+
+
+def _build_cpu(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Engine:
+    import openvino
+
+    compiled = _compile(openvino, module, shapes)
+    request = compiled.create_infer_request()
+    shape = tuple(compiled.output(0).shape)
+
+    def run(*inputs: Tensor) -> Tensor:
+        for at, (x, expected) in enumerate(zip(inputs, shapes, strict=True)):
+            if tuple(x.shape) != tuple(expected):
+                raise ValueError(f"input {at} is {tuple(x.shape)}, the engine was built for {tuple(expected)}")
+            plain = x.detach().to(torch.float32).contiguous().numpy()
+            request.set_input_tensor(at, openvino.Tensor(plain, shared_memory=True))
+        output = torch.empty(shape)
+        request.set_output_tensor(0, openvino.Tensor(output.numpy(), shared_memory=True))
+        request.infer()
+        return output
+
+    return run
+
+
+def _compile(openvino: Any, module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Any:
+    """The compiled network: out of the cache, or converted, compiled and put there."""
+    core = openvino.Core()
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
+        "INFERENCE_PRECISION_HINT": "bf16" if "BF16" in capabilities else "f32",
+    }
+    processor = core.get_property("CPU", "FULL_DEVICE_NAME")
+    key = _key(module, shapes, (openvino.__version__, processor, repr(settings)))
+    cached = Path(user_cache_dir("streamfx", appauthor=False)) / "engines" / f"{key}.blob"
+    if (blob := _load_cached(cached)) is not None:
+        try:
+            return core.import_model(blob, "CPU", settings)
+        except RuntimeError as error:
+            _log.debug("the cached engine does not load: %s", error)
+    compiled = core.compile_model(_convert(openvino, module, shapes), "CPU", settings)
+    _keep(compiled.export_model().getvalue(), cached)
+    return compiled
+
+
+def _key(module: nn.Module, shapes: Sequence[tuple[int, ...]], machine: tuple[str, ...]) -> str:
+    """A hash of everything that the compiled network depends on: code, weights, shapes, program and processor."""
+    digest = hashlib.sha256(repr((str(module), tuple(map(tuple, shapes)), torch.__version__, machine)).encode())
+    source = inspect.getsourcefile(type(module))
+    if source is not None:
+        digest.update(Path(source).read_bytes())
+    for name, tensor in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()[:32]
+
+
+def _convert(openvino: Any, module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Any:
+    """The traced module as an OpenVINO model with fixed shapes.
+
+    The front end is called directly: openvino.convert_model would do the same, and report to its makers.
+    """
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    examples = tuple(torch.zeros(shape) for shape in shapes)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # tracing is deprecated, and fixes shapes, which is what we want
+        traced = torch.jit.trace(module.eval(), examples, check_trace=False)
+        decoder = TorchScriptPythonDecoder(traced, example_input=examples)
+        front = FrontEndManager().load_by_framework("pytorch")
+        model = front.convert(front.load(decoder))  # calls the decoder, which must live until here
+    model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes)})
+    return model
+
+
+def _load_cached(file: Path) -> bytes | None:
+    """The compiled network in `file`, or None where it is missing, unreadable or damaged."""
+    try:
+        stored = file.read_bytes()
+    except OSError:
+        return None
+    check, blob = stored[:32], stored[32:]
+    return blob if hashlib.sha256(blob).digest() == check else None
+
+
+def _keep(blob: bytes, file: Path) -> None:
+    """Write the compiled network behind its checksum, whole or not at all; with no writable cache, go on."""
+    beside = file.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(hashlib.sha256(blob).digest() + blob)
+        beside.replace(file)
+    except OSError as error:
+        _log.debug("the engine is not cached: %s", error)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)

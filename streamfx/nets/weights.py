@@ -1,0 +1,67 @@
+"""Networks' weights on disk: safetensors in half precision, with the sizes of the network beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from streamfx.errors import StreamfxError
+
+
+def save_weights(path: Path, module: nn.Module, network: str, sizes: Mapping[str, int]) -> None:
+    """Write the weights of `module` in half precision, with the network's name and sizes; whole or not at all."""
+    state = {
+        name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in module.state_dict().items()
+    }
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_bytes(save(state, metadata={"network": network, "sizes": json.dumps(dict(sizes))}))
+        beside.replace(path)
+    except OSError as error:
+        raise StreamfxError(f"cannot write the weights to {path}: {error.strerror or error}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def load_weights(path: Path, network: str) -> tuple[dict[str, Tensor], dict[str, int]]:
+    """The tensors (float32, on the CPU) and the sizes of a `network`'s file written by save_weights."""
+    if not path.is_file():
+        raise StreamfxError(f"the weights {path} are missing")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118  (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise StreamfxError(f"{path} is not a whole safetensors file ({error}); fetch or train it again") from error
+    if about.get("network") != network:
+        held = about.get("network", "an unnamed network")
+        raise StreamfxError(f"{path} holds weights of {held}, not of a streamfx {network}")
+    return state, _sizes(path, about.get("sizes", ""))
+
+
+def load_state(path: Path, module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put the tensors read from `path` into `module`; names and shapes must all agree."""
+    own = module.state_dict()
+    wrong = sorted(own.keys() ^ state.keys()) or [n for n in own if own[n].shape != state[n].shape]
+    if wrong:
+        raise StreamfxError(
+            f"the weights {path} do not fit this network: '{wrong[0]}' is missing, extra or of another shape"
+        )
+    module.load_state_dict(dict(state))
+
+
+def _sizes(path: Path, text: str) -> dict[str, int]:
+    try:
+        sizes = json.loads(text)
+    except ValueError:
+        sizes = None
+    if not isinstance(sizes, dict) or not all(isinstance(value, int) and value > 0 for value in sizes.values()):
+        raise StreamfxError(f"{path} does not say how large its network is; train it again")
+    return sizes

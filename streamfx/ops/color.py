@@ -1,0 +1,78 @@
+"""Colour on planes: luma, and a painting's light with its source's colours."""
+
+import torch
+from torch import Tensor
+
+_LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709, of R, G and B
+
+
+def luma(image: Tensor) -> Tensor:
+    """BT.709 luma [..., 1, H, W] of an RGB `image` [..., 3, H, W], in the image's own range."""
+    red, green, blue = image.unbind(-3)
+    return (_LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue).unsqueeze(-3)
+
+
+def keep_color(source: Tensor, painted: Tensor) -> Tensor:
+    """The luma of `painted` with the chroma of `source`, both RGB [..., 3, H, W] in 0..1.
+
+    Chroma is the distance of R and B from luma, so one shift of all three channels exchanges the luma and keeps the
+    chroma. Colours that leave 0..1 that way are clipped.
+    """
+    return torch.clamp(source + (luma(painted) - luma(source)), 0.0, 1.0)
+
+
+def yuv_to_rgb(planes: Tensor, kr: float, kb: float, *, bits: int, full: bool) -> Tensor:
+    """RGB [3, H, W] in 0..1 from Y'CbCr code values [3, H, W] of `bits` per sample (ITU-T H.273, equations 20 to 46).
+
+    kr and kb are the shares of red and blue in luma; `full` tells the code range (0..255 or 16..235/240 at 8 bits).
+    """
+    y, cb, cr = planes
+    black, y_span, neutral, c_span = _code_range(bits, full)
+    kg = 1.0 - kr - kb
+    red, blue = 2 * (1 - kr) / c_span, 2 * (1 - kb) / c_span
+    rgb = torch.empty_like(planes)
+    luma_ = y.mul(1 / y_span).sub_(black / y_span)
+    torch.add(luma_, cr, alpha=red, out=rgb[0]).sub_(neutral * red)
+    torch.add(luma_, cb, alpha=blue, out=rgb[2]).sub_(neutral * blue)
+    torch.add(luma_, cb, alpha=-blue * kb / kg, out=rgb[1]).sub_(cr - neutral, alpha=red * kr / kg)
+    rgb[1] += neutral * blue * kb / kg
+    return rgb.clamp_(0, 1)
+
+
+def rgb_to_yuv(image: Tensor, kr: float, kb: float, *, bits: int, full: bool) -> Tensor:
+    """Y'CbCr code values [3, H, W], not yet rounded, from RGB [3, H, W] in 0..1: the inverse of `yuv_to_rgb`."""
+    black, y_span, neutral, c_span = _code_range(bits, full)
+    kg = 1.0 - kr - kb
+    cb, cr = 0.5 / (1 - kb), 0.5 / (1 - kr)
+    matrix = torch.tensor(
+        [
+            [kr * y_span, kg * y_span, kb * y_span],
+            [-kr * cb * c_span, -kg * cb * c_span, 0.5 * c_span],
+            [0.5 * c_span, -kg * cr * c_span, -kb * cr * c_span],
+        ],
+        device=image.device,
+        dtype=image.dtype,
+    )
+    offset = torch.tensor([[black], [neutral], [neutral]], device=image.device, dtype=image.dtype)
+    return torch.addmm(offset, matrix, image.reshape(3, -1)).view(image.shape)
+
+
+def gray_to_rgb(plane: Tensor, *, bits: int, full: bool) -> Tensor:
+    """RGB [3, H, W] in 0..1 from grey code values [1, H, W]."""
+    black, span, _, _ = _code_range(bits, full)
+    return ((plane - black) / span).clamp_(0, 1).expand(3, -1, -1).contiguous()
+
+
+def rgb_to_gray(image: Tensor, *, bits: int, full: bool) -> Tensor:
+    """Grey code values [1, H, W], not yet rounded, of the BT.709 luma of RGB [3, H, W] in 0..1."""
+    black, span, _, _ = _code_range(bits, full)
+    return luma(image) * span + black
+
+
+def _code_range(bits: int, full: bool) -> tuple[float, float, float, float]:
+    """Code value of black, span of luma, neutral chroma, span of chroma."""
+    if full:
+        peak = float((1 << bits) - 1)
+        return 0.0, peak, float(1 << (bits - 1)), peak
+    step = float(1 << (bits - 8))
+    return 16 * step, 219 * step, 128 * step, 224 * step

@@ -1,0 +1,129 @@
+"""Presets: TOML files, shipped or the user's own, read into checked settings."""
+
+from __future__ import annotations
+
+import logging
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_data_dir
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from streamfx.errors import StreamfxError, unknown
+from streamfx.shipped import shipped
+
+_log = logging.getLogger("streamfx")
+
+
+class TrainingSettings(BaseModel):
+    """How a painter is trained; what a preset states here can be trained again. Weights are those of the losses."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    painting_height: int = Field(640, ge=32, le=4096)  # pixels; a stroke on a frame is as large as it is here
+    channels: int = Field(56, ge=4, le=512)  # of the network, at a quarter of the frame's size
+    blocks: int = Field(5, ge=1, le=32)
+    fine: int = Field(32, ge=4, le=512)  # channels at half the frame's size
+    crop: int = Field(256, ge=32, le=2048, multiple_of=4)  # pixels
+    batch: int = Field(4, ge=1, le=256)
+    style_layers: tuple[str, ...] = ("stem", "block1", "block3", "block5", "block8")
+    content_layer: str = "block5"
+    style_weight: float = Field(6.0, ge=0)
+    light_weight: float = Field(0.5, ge=0)  # the large shapes of light and dark stay where they are
+    grid_weight: float = Field(20.0, ge=0)  # no pixel position within 4x4 differs from the others
+    smooth_weight: float = Field(0.1, ge=0)  # total variation
+    learning_rate: float = Field(3e-3, gt=0)
+    minutes: float = Field(30.0, gt=0)
+    seed: int = Field(0, ge=0)
+
+
+class StylePreset(BaseModel):
+    """A painter: what it was trained on and where its weights lie."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["style"]
+    title: str
+    painting: str
+    painter: str = ""
+    year: str = ""
+    licence: str
+    weights: str  # name of the file beside the preset
+    training: TrainingSettings = TrainingSettings()
+
+
+class Preset(BaseModel):
+    """A preset and the file it came from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    style: StylePreset
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def weights(self) -> Path:
+        """The file of the painter's weights."""
+        return self.path.parent / self.style.weights
+
+
+def user_presets() -> Path:
+    """The folder of the presets that this user trained; need not exist."""
+    return Path(user_data_dir("streamfx", appauthor=False)) / "presets"
+
+
+def preset_files() -> dict[str, Path]:
+    """Name -> file of all presets; the user's own win over shipped ones of the same name."""
+    folders = (shipped("presets"), user_presets())
+    return dict(sorted((file.stem, file) for folder in folders for file in folder.glob("*.toml")))
+
+
+def presets() -> list[Preset]:
+    """All presets that can be read, by name; a file that cannot is skipped with a warning that says why."""
+    found = []
+    for file in preset_files().values():
+        try:
+            found.append(_read(file))
+        except StreamfxError as error:
+            _log.warning("%s", error)
+    return found
+
+
+def load_preset(name: str) -> Preset:
+    """The preset called `name`, or the one in the file `name` where that ends in .toml."""
+    if name.endswith(".toml"):
+        return _read(Path(name).expanduser())
+    files = preset_files()
+    if name not in files:
+        raise unknown("preset", name, files)
+    return _read(files[name])
+
+
+def _read(file: Path) -> Preset:
+    try:
+        with file.open("rb") as stream:
+            values = tomllib.load(stream)
+    except OSError as error:
+        raise StreamfxError(f"cannot read the preset {file}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StreamfxError(f"the preset {file} is not TOML: {error}") from error
+    try:
+        return Preset(path=file, style=StylePreset.model_validate(values))
+    except ValidationError as error:
+        raise StreamfxError(f"the preset {file}: {_first_problem(error)}") from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    """The first mistake in one line; for an unknown key the known ones with it."""
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        model: type[BaseModel] = TrainingSettings if problem["loc"][0] == "training" else StylePreset
+        return f"unknown key '{key}'; known: {', '.join(model.model_fields)}"
+    if problem["type"] == "missing":
+        return f"the key '{key}' is missing"
+    return f"'{key}': {problem['msg'][0].lower()}{problem['msg'][1:]}"
