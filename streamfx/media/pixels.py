@@ -157,5 +157,5 @@ def _write_planes(picture: VideoFrame, values: Tensor, bits: int) -> None:
 def _samples(plane: VideoPlane, bits: int) -> NDArray[Any]:
     """A plane's samples [H, W] as they lie in memory, the padding at the end of each line left out."""
     kind = np.dtype(np.uint8 if bits == 8 else "<u2")
-    lines = np.frombuffer(plane, kind).reshape(plane.height, plane.line_size // kind.itemsize)
+    lines: NDArray[Any] = np.frombuffer(memoryview(plane), kind).reshape(plane.height, plane.line_size // kind.itemsize)
     return lines[:, : plane.width]

@@ -1,0 +1,253 @@
+"""A file, pipe, network stream or camera as the decoder gives it: pictures, and the packets of everything else."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+from av import Packet, VideoFrame
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
+
+from streamfx.errors import StreamfxError
+from streamfx.media.filtergraph import ffmpeg_messages
+
+log = logging.getLogger("streamfx")
+
+# formats whose header says how long they are, so that an early end can be told from the real one
+DECLARES_DURATION = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "asf", "mxf"))
+NOT_VIDEO = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text files as pictures
+MICROSECOND = Fraction(1, 1_000_000)
+SLACK = Fraction(1, 2)  # seconds that a source may end before its declared duration and still be whole
+
+
+class Container:
+    """An opened source. `pictures()` decodes the picture stream; packets of the other streams gather in `packets`.
+
+    All times handed out are shifted by one offset, so that the film starts where the source, or `start`, begins.
+    """
+
+    def __init__(
+        self, name: str, *, input_format: str | None, rate: Fraction | None, start: Fraction, end: Fraction | None
+    ) -> None:
+        self.name = name
+        self.input = _open(name, input_format, rate)
+        self.stream = _picture_stream(name, self.input)
+        self.stream.thread_type = "AUTO"
+        self.packets: deque[Packet[Stream]] = deque()  # of the other streams, times shifted; in file order
+        self.broken: Fraction | None = None  # seconds from the start of the source where it broke
+        self._first = (self.input.start_time or 0) * MICROSECOND  # of any stream, on the source's own clock
+        self.offset = self._first + start
+        self._end = None if end is None else self._first + end
+        self._tick = self.stream.time_base or MICROSECOND
+        self._guessed = self.stream.guessed_rate or self.stream.average_rate
+        self._last: int | None = None  # pts handed out last, in ticks
+        self._zero: int | None = None  # dts of the first picture of an avi, which orders by dts alone
+        self._seen = self._first  # the latest moment that any packet reached
+        # formats whose pts are missing or wrong: their times are made from dts or the rate
+        self._counts = self.input.format.name in ("avi", "h264", "hevc", "m4v", "mjpeg", "rawvideo", "obu")
+        if start and not self._counts:
+            self._seek()
+
+    @property
+    def rate(self) -> Fraction | None:
+        """Frames a second, on average."""
+        return self._guessed if self._counts else self.stream.average_rate or self._guessed
+
+    @property
+    def duration(self) -> Fraction | None:
+        """Seconds from the offset to the declared end; None where the source does not say."""
+        own = self.stream.duration
+        if own is not None and self.stream.time_base is not None:
+            whole: Fraction | None = own * self._tick
+        elif self.input.duration is not None:
+            whole = self.input.duration * MICROSECOND
+        else:
+            whole = None
+        if self._end is not None:
+            asked = self._end - self._first
+            whole = asked if whole is None else min(whole, asked)
+        return None if whole is None else max(whole - (self.offset - self._first), Fraction(0))
+
+    def pictures(self) -> Iterator[VideoFrame]:
+        """Decoded pictures in order, with pts in ticks of the stream's time base, shifted by the offset."""
+        shift = round(self.offset / self._tick)
+        stop = None if self._end is None else round(self._end / self._tick)
+        for picture in self._decoded():
+            if self._counts or not picture.duration:
+                picture.duration = max(1, round(1 / (self._guessed or 25) / self._tick))
+            moment = self._last = self._timestamp(picture)
+            if stop is not None and moment >= stop:
+                break
+            if moment + picture.duration <= shift:
+                continue
+            picture.pts = max(0, moment - shift)
+            picture.time_base = self._tick
+            yield picture
+        self._finish()
+
+    def close(self) -> None:
+        self.input.close()
+
+    def _timestamp(self, picture: VideoFrame) -> int:
+        """The moment of a picture; made from the rate where the container has none that can be believed."""
+        if not self._counts and picture.pts is not None:
+            return picture.pts
+        if self._counts and self.input.format.name == "avi" and picture.dts is not None:
+            self._zero = picture.dts if self._zero is None else self._zero
+            return max(picture.dts - self._zero, 0 if self._last is None else self._last + 1)
+        return 0 if self._last is None else self._last + picture.duration
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        """Decoded pictures; an error in the data marks where the source broke, and decoding goes on behind it."""
+        for packet in self._demuxed():
+            if packet.stream is not self.stream:
+                continue
+            try:
+                yield from packet.decode()
+            except av.error.InvalidDataError:
+                if self._last is not None:
+                    self._break(self._last * self._tick)
+
+    def _demuxed(self) -> Iterator[Packet[Stream]]:
+        """All packets in file order; those of other streams are put aside with their times shifted."""
+        packets = self.input.demux()
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                self._check_end()
+                return
+            except av.error.FFmpegError as error:
+                if self._last is None:
+                    raise StreamfxError(f"cannot read '{self.name}': {error.strerror}") from error
+                self._break(self._seen)
+                return
+            self._watch(packet)
+            if packet.stream is not self.stream:
+                self._put_aside(packet)
+            yield packet
+
+    def _watch(self, packet: Packet[Stream]) -> None:
+        """Keep account of how far the source has been read, and of packets that are marked as damaged."""
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is None or packet.stream.time_base is None:
+            return
+        length = packet.duration or 0
+        if packet.stream is self.stream and not length and self._guessed:
+            length = round(1 / self._guessed / packet.stream.time_base)
+        self._seen = max(self._seen, (time + length) * packet.stream.time_base)
+        if packet.is_corrupt:
+            self._break(time * packet.stream.time_base)
+
+    def _put_aside(self, packet: Packet[Stream]) -> None:
+        if packet.size == 0 or packet.pts is None or packet.stream.time_base is None:
+            return
+        base = packet.stream.time_base
+        moment = packet.pts * base
+        if (self._end is not None and moment >= self._end) or (self.offset > self._first and moment < self.offset):
+            return
+        shift = round(self.offset / base)
+        packet.pts -= shift
+        packet.dts = packet.pts if packet.dts is None else packet.dts - shift
+        self.packets.append(packet)
+
+    def _finish(self) -> None:
+        """Read on where the picture was cut at `end`, until the sound has reached it too."""
+        waiting = {s.index for s in self.input.streams.audio}
+        if self._end is None or not waiting:
+            return
+        for packet in self._demuxed():
+            if packet.pts is not None and packet.stream.time_base and packet.pts * packet.stream.time_base >= self._end:
+                waiting.discard(packet.stream.index)
+            if not waiting:
+                return
+
+    def _check_end(self) -> None:
+        declared = self.input.duration
+        if declared is None or self.input.format.name not in DECLARES_DURATION:
+            return
+        if self._first + declared * MICROSECOND - self._seen > SLACK:
+            self._break(self._seen)
+
+    def _break(self, moment: Fraction) -> None:
+        if self.broken is None:
+            self.broken = moment - self._first
+
+    def _seek(self) -> None:
+        """Go to a key frame before the start, where the source can; else all before it is decoded and dropped.
+
+        Where a format has no index, FFmpeg may land behind the key frame, so what comes first there is looked at.
+        """
+        for target in (self.offset, self.offset - 10, min(self._first, Fraction(0))):
+            try:
+                self.input.seek(int(target / MICROSECOND))
+                first = next(self.input.decode(self.stream), None)
+                self.input.seek(int(target / MICROSECOND))
+            except av.error.FFmpegError:
+                log.info("'%s' cannot be searched; reading it from its start", self.name)
+                return
+            if first is not None and first.pts is not None and first.pts * self._tick <= self.offset:
+                return
+
+
+def _open(name: str, input_format: str | None, rate: Fraction | None) -> InputContainer:
+    source = "pipe:0" if name == "-" else name
+    options = {"framerate": str(rate)} if rate else {}
+    if "://" not in source and source != "pipe:0" and not input_format:
+        _check_file(Path(source))
+    with ffmpeg_messages() as messages:
+        try:
+            container = av.open(source, format=input_format, options=options)
+        except av.error.FFmpegError as error:
+            raise StreamfxError(_why_unreadable(name, input_format, [text for _, _, text in messages], error)) from error
+        except ValueError as error:
+            raise StreamfxError(f"unknown input format '{input_format}'; ffmpeg -demuxers lists them") from error
+    if container.format.name in NOT_VIDEO:
+        container.close()
+        raise StreamfxError(f"'{name}' is a text file, not a video or a picture")
+    return container
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise StreamfxError(f"no such file: '{path}'")
+    if path.is_dir():
+        raise StreamfxError(f"'{path}' is a folder; give a file, or its pictures as '{path}/*.jpg'")
+    if path.is_file() and path.stat().st_size == 0:
+        raise StreamfxError(f"'{path}' is empty")
+    if not os.access(path, os.R_OK):
+        raise StreamfxError(f"'{path}' may not be read; check its permissions")
+
+
+def _why_unreadable(name: str, input_format: str | None, messages: list[str], error: Exception) -> str:
+    said = " ".join(messages).lower()
+    where = "stdin" if name == "-" else f"'{name}'"
+    if "moov atom not found" in said or (name == "-" and "moov" in said):
+        return f"{where}: this mp4 has no index (moov) that can be read; it is incomplete or broken"
+    reason = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, av.error.InvalidDataError):
+        return f"{where} is not a video or picture that FFmpeg can read"
+    return f"cannot open {where}: {reason}" + (f" (as {input_format})" if input_format else "")
+
+
+def _picture_stream(name: str, container: InputContainer) -> VideoStream:
+    """The stream to work on: the default one or else the largest; cover art is none."""
+    hidden = Disposition.attached_pic | Disposition.timed_thumbnails
+    streams = [stream for stream in container.streams.video if not stream.disposition & hidden]
+    if not streams:
+        found = "sound only" if container.streams.audio else "no pictures"
+        art = ", its cover art aside" if container.streams.video else ""
+        container.close()
+        raise StreamfxError(f"'{name}' has {found}{art}; give a video or a picture")
+    chosen = max(streams, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height))
+    if len(streams) > 1:
+        log.warning("%d picture streams in '%s': working on number %d", len(streams), name, chosen.index)
+    return chosen

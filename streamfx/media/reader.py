@@ -1,0 +1,247 @@
+"""Sources of frames: files, pipes, network streams, cameras, stills and numbered pictures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from av import VideoFrame
+from av.sidedata.sidedata import Type as SideDataType
+
+from streamfx.errors import StreamfxError
+from streamfx.frame import Frame
+from streamfx.media.container import Container
+from streamfx.media.filtergraph import Filter, FilterGraph
+from streamfx.media.pixels import coding_of, to_image
+from streamfx.media.probe import VideoInfo
+from streamfx.media.sequence import check_rate, decode_files, files_of, is_pattern
+
+if TYPE_CHECKING:
+    import torch
+    from av import Packet
+    from av.container import InputContainer
+    from av.stream import Stream
+
+log = logging.getLogger("streamfx")
+
+SEQUENCE_RATE = Fraction(25)  # frames a second of numbered pictures, where the user names no other
+TURNS = {  # signs of (a, b, c, d) of a display matrix -> the filters that turn the picture upright
+    (-1, 0, 0, 1): (Filter("hflip"),),
+    (1, 0, 0, -1): (Filter("vflip"),),
+    (-1, 0, 0, -1): (Filter("hflip"), Filter("vflip")),
+    (0, 1, -1, 0): (Filter("transpose", "clock"),),
+    (0, -1, 1, 0): (Filter("transpose", "cclock"),),
+    (0, 1, 1, 0): (Filter("transpose", "cclock_flip"),),
+    (0, -1, -1, 0): (Filter("transpose", "clock_flip"),),
+}
+
+
+
+class Reader:
+    """An opened source: an iterable of Frames, to be gone through once, and what it says about itself (`info`).
+
+    Pictures come upright, deinterlaced and in one size. Not thread-safe: one thread iterates. `input` is FFmpeg's
+    container, from which a writer copies sound and the rest, or None for numbered pictures. `rate` and
+    `sample_aspect_ratio` are those of the pictures as they come out, behind filters.
+    """
+
+    def __init__(
+        self,
+        source: str | Path,
+        *,
+        input_format: str | None = None,
+        input_rate: Fraction | None = None,
+        start: Fraction = Fraction(0),
+        end: Fraction | None = None,
+    ) -> None:
+        self.name = str(source)
+        self._container: Container | None = None
+        _check_span(start, end)
+        rate = None if input_rate is None else check_rate(input_rate)
+        if input_format is None and is_pattern(self.name):
+            every = rate or SEQUENCE_RATE
+            files = files_of(self.name)[round(start * every) : None if end is None else round(end * every)]
+            self._rate: Fraction | None = every
+            self._duration: Fraction | None = len(files) / every
+            self._tick = 1 / every
+            self._raw = decode_files(files)
+        else:
+            self._container = opened = Container(self.name, input_format=input_format, rate=rate, start=start, end=end)
+            self._rate, self._duration = opened.rate, opened.duration
+            self._tick = opened.stream.time_base or Fraction(1, 1000)
+            self._raw = opened.pictures()
+        self._first = next(self._raw, None)
+        if self._first is None:
+            self.close()
+            span = f" from {float(start):g} s on" if start else ""
+            raise StreamfxError(f"'{self.name}' has no picture{span} that can be decoded")
+        self._turn = _turn(self._first)
+        self.info = self._describe(self._first)
+        self.rate, self.sample_aspect_ratio = self.info.rate, self.info.sample_aspect_ratio  # as pictures come out
+
+    @property
+    def input(self) -> InputContainer | None:
+        return self._container.input if self._container else None
+
+    @property
+    def offset(self) -> Fraction:
+        """Seconds on the source's clock where the film starts: what has been taken off all times."""
+        return self._container.offset if self._container else Fraction(0)
+
+    @property
+    def broken(self) -> Fraction | None:
+        """Seconds from its start where the source broke off or is damaged; known for sure once it has been read."""
+        return self._container.broken if self._container else None
+
+    def take_packets(self) -> Iterator[Packet[Stream]]:
+        """Packets of the streams that are no pictures, read so far, in file order, times shifted by the offset."""
+        while self._container and self._container.packets:
+            yield self._container.packets.popleft()
+
+    def pictures(self, filters: Sequence[Filter] = ()) -> Iterator[VideoFrame]:
+        """Upright pictures in the decoder's own format, through FFmpeg filters; each with its pts and time base."""
+        graph = [*self._repairs(), *filters]
+        upright = self._one_size()
+        if not graph:
+            yield from upright
+            return
+        aspect = self._container.stream.sample_aspect_ratio if self._container else None
+        work = FilterGraph(graph, time_base=self._tick, rate=self._rate, sar=aspect or None)
+        for picture in chain(upright, [None]):
+            for done in work.push(picture):
+                done.time_base = work.time_base
+                self.rate, self.sample_aspect_ratio = work.rate or self.rate, work.sar or self.sample_aspect_ratio
+                yield done
+            if work.finished:
+                return
+
+    def frames(self, filters: Sequence[Filter] = (), device: torch.device | None = None) -> Iterator[Frame]:
+        """The pictures as Frames on `device` (CPU if None); each lasts until the next one starts."""
+        held: Frame | None = None
+        for picture in self.pictures(filters):
+            image, alpha = to_image(picture)
+            if device is not None and device.type != "cpu":
+                image, alpha = image.to(device), None if alpha is None else alpha.to(device)
+            base = picture.time_base or self._tick
+            pts = (picture.pts or 0) * base
+            length = picture.duration * base if picture.duration else 1 / (self.info.rate or SEQUENCE_RATE)
+            frame = Frame(image, pts, length, alpha=alpha)
+            if held is not None:
+                yield _until(held, pts)
+            held = frame
+        if held is not None:
+            yield held
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self.frames()
+
+    def close(self) -> None:
+        if self._container:
+            self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _repairs(self) -> list[Filter]:
+        """What makes pictures upright and whole before anyone sees them."""
+        if self.info.interlaced:
+            log.warning("'%s' is interlaced: deinterlaced with bwdif", self.name)
+            return [Filter("bwdif", "mode=send_frame"), *self._turn]
+        return list(self._turn)
+
+    def _one_size(self) -> Iterator[VideoFrame]:
+        """Decoded pictures; those that come in another size or format than the first are converted to it."""
+        assert self._first is not None
+        size = (self._first.width, self._first.height, self._first.format.name)
+        first, self._first = self._first, None
+        said = False
+        for picture in chain([first], self._raw):
+            if (picture.width, picture.height, picture.format.name) == size:
+                yield picture
+                continue
+            if not said:
+                seconds = float((picture.pts or 0) * self._tick)
+                log.warning(
+                    "'%s' changes from %dx%d %s to %dx%d %s at %.2f s: scaled to the first",
+                    *(self.name, *size, picture.width, picture.height, picture.format.name, seconds),
+                )
+                said = True
+            changed = picture.reformat(*size[:2], format=size[2], interpolation="BICUBIC")
+            changed.pts, changed.duration, changed.time_base = picture.pts, picture.duration, picture.time_base
+            yield changed
+
+    def _describe(self, first: VideoFrame) -> VideoInfo:
+        stream = self._container.stream if self._container else None
+        height, width = first.height, first.width
+        aspect = (stream.sample_aspect_ratio if stream else None) or Fraction(1)
+        if any(turn.name == "transpose" for turn in self._turn):
+            height, width, aspect = width, height, 1 / aspect
+        return VideoInfo(
+            height=height,
+            width=width,
+            rate=self._rate,
+            time_base=self._tick,
+            duration=self._duration,
+            coding=coding_of(first),
+            sample_aspect_ratio=aspect,
+            interlaced=first.interlaced_frame,
+            mastering=_side_data(first, SideDataType.MASTERING_DISPLAY_METADATA),
+            light_level=_side_data(first, SideDataType.CONTENT_LIGHT_LEVEL),
+        )
+
+
+def open(
+    source: str | Path,
+    *,
+    input_format: str | None = None,
+    input_rate: Fraction | None = None,
+    start: Fraction = Fraction(0),
+    end: Fraction | None = None,
+) -> Reader:
+    """Open anything that FFmpeg can read: a file, a still, '-' for stdin, a URL, a device, or a pattern of pictures.
+
+    `input_format` names FFmpeg's demuxer where it cannot be guessed (devices); `input_rate` sets the frames a second of
+    numbered pictures and cameras; `start` and `end` cut, in seconds from the source's start. Raises StreamfxError.
+    """
+    return Reader(source, input_format=input_format, input_rate=input_rate, start=start, end=end)
+
+
+def _check_span(start: Fraction, end: Fraction | None) -> None:
+    if start < 0:
+        raise StreamfxError(f"start {float(start):g} s is before the beginning; give 0 or more")
+    if end is not None and end <= start:
+        raise StreamfxError(f"the cut ends at {float(end):g} s, which is not behind its start at {float(start):g} s")
+
+
+def _turn(picture: VideoFrame) -> tuple[Filter, ...]:
+    """The filters that turn a picture upright, from the display matrix that the container or camera gave it.
+
+    The matrix (FFmpeg's libavutil/display.h) maps a stored pixel (x, y) to (a x + c y, b x + d y) on the screen.
+    """
+    stored = _side_data(picture, SideDataType.DISPLAYMATRIX)
+    if stored is None:
+        return ()
+    matrix = np.frombuffer(stored, np.int32)[[0, 1, 3, 4]].astype(np.int64)
+    a, b, c, d = (np.sign(matrix) * (2 * np.abs(matrix) >= np.abs(matrix).max())).tolist()
+    return TURNS.get((a, b, c, d), ())  # a skewed picture has no upright one: it is left as it is
+
+
+def _side_data(picture: VideoFrame, kind: SideDataType) -> bytes | None:
+    """The first side data of a kind that a decoded picture carries, as FFmpeg lays it out."""
+    data = picture.side_data.get(kind)
+    return None if data is None else bytes(memoryview(data))
+
+
+def _until(frame: Frame, moment: Fraction) -> Frame:
+    """The frame, lasting until `moment` where that lies behind its start."""
+    return replace(frame, duration=moment - frame.pts) if moment > frame.pts else frame
