@@ -29,7 +29,7 @@ TIME_FILTERS = frozenset(("setpts", "trim", "reverse", "loop", "tpad", "shufflef
 HOLDING_FILTERS = frozenset(("reverse", "loop"))
 
 # of this and older FFmpegs; the bindings don't tell what kind a filter's pads are
-_SOUND = """
+_SOUND_NAMES = """
     aap abench abuffer abuffersink acompressor acontrast acopy acrossfade acrossover acrusher acue adeclick adeclip
     adecorrelate adelay adenorm aderivative adrc adynamicequalizer adynamicsmooth aecho aemphasis aeval aevalsrc
     aexciter afade afdelaysrc afftdn afftfilt afifo afir afireqsrc afirsrc aformat afreqshift afwtdn agate aiir
@@ -45,13 +45,14 @@ _SOUND = """
     speechnorm stereotools stereowiden superequalizer surround tiltshelf treble tremolo vibrato virtualbass volume
     volumedetect
 """
+SOUND_FILTERS = frozenset(_SOUND_NAMES.split())
 _PLUMBING = frozenset(("buffer", "buffersink"))  # the ends of a graph, which are ours to make
 
 
 @cache
 def available_filters() -> frozenset[str]:
     """Names of this build's filters that take or make pictures."""
-    return frozenset(av.filter.filters_available) - frozenset(_SOUND.split()) - _PLUMBING
+    return frozenset(av.filter.filters_available) - SOUND_FILTERS - _PLUMBING
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +67,16 @@ class Filter:
     apart: bool = False  # written behind a ";": not linked to the filter before it
 
     def __str__(self) -> str:
-        labels = ["".join(f"[{label}]" for label in labels) for labels in (self.inputs, self.outputs)]
+        before, behind = ("".join(f"[{_quoted(label)}]" for label in labels) for labels in (self.inputs, self.outputs))
         name = f"{self.name}@{self.id}" if self.id else self.name
-        return f"{labels[0]}{name}{f'={_quoted(self.options)}' if self.options else ''}{labels[1]}"
+        return f"{before}{name}{f'={_quoted(self.options)}' if self.options else ''}{behind}"
 
 
-def _quoted(options: str) -> str:
-    """`options` with one level of quoting, where a graph's own marks would end them."""
-    if not re.search(r"[\\'\[\],;]|^\s|\s$", options):
-        return options
-    return "'" + options.replace("'", r"'\''") + "'"
+def _quoted(text: str) -> str:
+    """`text` in quotes, where a graph's own marks or space at an end need them."""
+    if not re.search(r"[\\'\[\],;]|^\s|\s$", text):
+        return text
+    return "'" + text.replace("'", r"'\''") + "'"
 
 
 def graph_text(filters: Iterable[Filter]) -> str:
@@ -258,7 +259,7 @@ def _link(filters: Sequence[Filter], nodes: Sequence[FilterContext]) -> tuple[Pa
     entries = [
         (label, (node, k)) for i, node in enumerate(nodes) for k, label in enumerate(labels[i]) if (i, k) not in taken
     ]
-    return _only("input", entries, ("", "in", "0", "0:v")), _only("output", exits, ("", "out"))
+    return _only("input", entries), _only("output", exits)
 
 
 def _pads(node: Filter, context: FilterContext, side: str) -> int:
@@ -269,13 +270,8 @@ def _pads(node: Filter, context: FilterContext, side: str) -> int:
     return number
 
 
-def _only(side: str, found: list[tuple[str, Pad]], allowed: tuple[str, ...]) -> Pad:
-    for label, _ in found:
-        if label not in allowed:
-            raise ValueError(
-                f"label [{label}] leads nowhere: each label stands once behind a filter and once before one"
-            )
+def _only(side: str, found: list[tuple[str, Pad]]) -> Pad:
     if len(found) != 1:
-        names = ", ".join(pad[0].name or "" for _, pad in found) or "none"
-        raise ValueError(f"a chain has one open {side}, this one has {len(found)} ({names})")
+        names = ", ".join(f"[{label}]" if label else pad[0].name or "" for label, pad in found) or "none"
+        raise ValueError(f"a chain has one open {side}, but this has {len(found)}: {names}")
     return found[0][1]

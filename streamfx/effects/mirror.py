@@ -1,0 +1,28 @@
+"""Swap left and right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from streamfx.frame import Frame, Memory, Step
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """Swap left and right; twice is the picture as it was."""
+
+    def build(self, device: torch.device) -> Step:
+        """The step that mirrors the picture, and its alpha with it."""
+
+        def step(frame: Frame | None, memory: Memory) -> Iterable[Frame]:
+            if frame is None:
+                return
+            alpha = None if frame.alpha is None else frame.alpha.flip(-1)
+            yield replace(frame, image=frame.image.flip(-1), alpha=alpha)
+
+        return step
