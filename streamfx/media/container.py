@@ -111,7 +111,7 @@ class Container:
             if packet.stream is not self.stream:
                 continue
             try:
-                yield from packet.decode()
+                yield from self.stream.decode(packet)
             except av.error.InvalidDataError:
                 if self._last is not None:
                     self._break(self._last * self._tick)
@@ -207,7 +207,9 @@ def _open(name: str, input_format: str | None, rate: Fraction | None) -> InputCo
         try:
             container = av.open(source, format=input_format, options=options)
         except av.error.FFmpegError as error:
-            raise StreamfxError(_why_unreadable(name, input_format, [text for _, _, text in messages], error)) from error
+            raise StreamfxError(
+                _why_unreadable(name, input_format, [text for _, _, text in messages], error)
+            ) from error
         except ValueError as error:
             raise StreamfxError(f"unknown input format '{input_format}'; ffmpeg -demuxers lists them") from error
     if container.format.name in NOT_VIDEO:

@@ -40,15 +40,15 @@ def to_image(picture: VideoFrame) -> tuple[Tensor, Tensor | None]:
     from streamfx.ops.color import gray_to_rgb, yuv_to_rgb
 
     coding = coding_of(picture)
-    family, alpha = _family(picture.format), coding.has_alpha
+    kind, alpha = family(coding.pix_fmt), coding.has_alpha
     bits = _planar_depth(coding.depth)
-    planar = _rearrange(picture, _planar_name(family, bits, alpha), coding)
+    planar = _rearrange(picture, _planar_name(kind, bits, alpha), coding)
     planes = _read_planes(planar, bits)  # [C, H, W] in units of one code value
     peak = float((1 << bits) - 1)
     opacity = planes[-1:] / peak if alpha else None
-    if family == "gbr":
+    if kind == "gbr":
         return planes[[2, 0, 1]].div_(peak), opacity
-    if family == "gray":
+    if kind == "gray":
         return gray_to_rgb(planes[:1], bits=bits, full=coding.range != LIMITED), opacity
     kr, kb = LUMA_WEIGHTS.get(coding.matrix, BT601)
     return yuv_to_rgb(planes[:3], kr, kb, bits=bits, full=coding.range == FULL), opacity
@@ -63,13 +63,13 @@ def to_picture(image: Tensor, alpha: Tensor | None, coding: Coding) -> VideoFram
 
     from streamfx.ops.color import rgb_to_gray, rgb_to_yuv
 
-    family, with_alpha = _family(VideoFormat(coding.pix_fmt)), coding.has_alpha
+    kind, with_alpha = family(coding.pix_fmt), coding.has_alpha
     bits = _planar_depth(coding.depth)
     peak = float((1 << bits) - 1)
     image = image.detach().to("cpu", torch.float32)
-    if family == "gbr":
+    if kind == "gbr":
         planes = image[[1, 2, 0]] * peak
-    elif family == "gray":
+    elif kind == "gray":
         planes = rgb_to_gray(image, bits=bits, full=coding.range != LIMITED)
     else:
         kr, kb = LUMA_WEIGHTS.get(coding.matrix, BT601)
@@ -77,7 +77,7 @@ def to_picture(image: Tensor, alpha: Tensor | None, coding: Coding) -> VideoFram
     if with_alpha:
         opacity = torch.ones_like(planes[:1]) if alpha is None else alpha.to("cpu", torch.float32)
         planes = torch.cat([planes, opacity * peak])
-    picture = VideoFrame(image.shape[2], image.shape[1], _planar_name(family, bits, with_alpha))
+    picture = VideoFrame(image.shape[2], image.shape[1], _planar_name(kind, bits, with_alpha))
     _write_planes(picture, planes.add_(0.5).clamp_(0, peak), bits)
     tag(picture, coding)
     return _rearrange(picture, coding.pix_fmt, coding)
@@ -96,6 +96,13 @@ def tag(picture: VideoFrame, coding: Coding) -> None:
     picture.color_trc = coding.transfer
 
 
+def convertible(source: Coding, target: Coding) -> bool:
+    """Whether samples can be rearranged from one coding to the other, with no change of colour."""
+    same = (source.range, source.matrix) == (target.range, target.matrix)
+    kinds = family(source.pix_fmt), family(target.pix_fmt)
+    return kinds == ("gbr", "gbr") or (kinds[0] == kinds[1] and same)
+
+
 def rearranged(picture: VideoFrame, pix_fmt: str) -> VideoFrame:
     """The picture in another pixel format with the same colour coding; time stamps are kept."""
     return _rearrange(picture, pix_fmt, coding_of(picture))
@@ -108,14 +115,15 @@ def _rearrange(picture: VideoFrame, pix_fmt: str, coding: Coding) -> VideoFrame:
     if picture.format.is_rgb or VideoFormat(pix_fmt).is_rgb:
         moved = picture.reformat(format=pix_fmt)
     else:
-        limits = coding.range or (FULL if _family(picture.format) == "gray" else LIMITED)
+        limits = coding.range or (FULL if family(picture.format.name) == "gray" else LIMITED)
         moved = picture.reformat(format=pix_fmt, src_color_range=limits, dst_color_range=limits)
     tag(moved, coding)
     return moved
 
 
-def _family(fmt: VideoFormat) -> str:
+def family(pix_fmt: str) -> str:
     """Which planar family, "gbr", "gray" or "yuv", holds the format without loss."""
+    fmt = VideoFormat(pix_fmt)
     colours = [component for component in fmt.components if not component.is_alpha]
     if fmt.has_palette or fmt.is_rgb or fmt.is_bayer or fmt.name.startswith("xyz"):
         return "gbr"
@@ -128,11 +136,11 @@ def _planar_depth(bits: int) -> int:
     return next((known for known in DEPTHS if bits <= known), 16)
 
 
-def _planar_name(family: str, bits: int, alpha: bool) -> str:
+def _planar_name(kind: str, bits: int, alpha: bool) -> str:
     ending = "" if bits == 8 else f"{bits}le"
-    if family == "gray":
+    if kind == "gray":
         return f"gray{ending}"
-    return f"gbr{'a' * alpha}p{ending}" if family == "gbr" else f"yuv{'a' * alpha}444p{ending}"
+    return f"gbr{'a' * alpha}p{ending}" if kind == "gbr" else f"yuv{'a' * alpha}444p{ending}"
 
 
 def _read_planes(picture: VideoFrame, bits: int) -> Tensor:

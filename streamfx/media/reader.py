@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from av import VideoFrame
@@ -41,7 +41,6 @@ TURNS = {  # signs of (a, b, c, d) of a display matrix -> the filters that turn 
     (0, 1, 1, 0): (Filter("transpose", "cclock_flip"),),
     (0, -1, -1, 0): (Filter("transpose", "clock_flip"),),
 }
-
 
 
 class Reader:
@@ -89,6 +88,11 @@ class Reader:
     @property
     def input(self) -> InputContainer | None:
         return self._container.input if self._container else None
+
+    @property
+    def picture_index(self) -> int:
+        """The number of the picture stream in `input`."""
+        return self._container.stream.index if self._container else 0
 
     @property
     def offset(self) -> Fraction:
@@ -238,7 +242,8 @@ def _turn(picture: VideoFrame) -> tuple[Filter, ...]:
 
 def _side_data(picture: VideoFrame, kind: SideDataType) -> bytes | None:
     """The first side data of a kind that a decoded picture carries, as FFmpeg lays it out."""
-    data = picture.side_data.get(kind)
+    carried: Mapping[Any, Any] = picture.side_data
+    data = carried.get(kind)
     return None if data is None else bytes(memoryview(data))
 
 

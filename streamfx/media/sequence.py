@@ -22,7 +22,7 @@ def is_pattern(path: str) -> bool:
     """Whether a path stands for many pictures: it has a %d or a glob's wildcard in it, and is not a file itself."""
     if "://" in path or Path(path).exists():
         return False
-    return bool(_NUMBER.search(path)) or Path(path).suffix.lower() in IMAGE_ENDINGS and glob.has_magic(path)
+    return bool(_NUMBER.search(path)) or (Path(path).suffix.lower() in IMAGE_ENDINGS and glob.has_magic(path))
 
 
 def files_of(pattern: str) -> list[Path]:

@@ -1,0 +1,220 @@
+"""Which encoder and pixel format the pictures of an output get, and with which colour tags."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+
+import av.error
+from av.codec.codec import Codec, find_best_pix_fmt_of_list
+from av.codec.context import CodecContext
+from av.video.codeccontext import VideoCodecContext
+from av.video.format import VideoFormat
+
+from streamfx.errors import StreamfxError, unknown
+from streamfx.media.filtergraph import Filter, ffmpeg_messages
+from streamfx.media.formats import STILL_ENCODERS, Format
+from streamfx.media.pixels import family
+from streamfx.media.probe import FULL, LIMITED, Coding, VideoInfo, encoders
+
+log = logging.getLogger("streamfx")
+
+BT709, RGB, BT470BG = 1, 0, 5  # matrix coefficients of H.273
+SETTINGS = {  # encoder -> options, where the user gives no other
+    "libx264": {"crf": "18", "preset": "veryfast"},
+    "libx265": {"crf": "18", "preset": "veryfast", "x265-params": "log-level=error"},
+    "libvpx-vp9": {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"},
+    "libsvtav1": {"crf": "24", "preset": "8"},
+    "prores_ks": {"profile": "4444"},
+    "ffv1": {"level": "3", "slicecrc": "1", "slices": "4"},
+    "mjpeg": {"qmin": "2", "qmax": "2"},
+    "libwebp": {"quality": "92"},
+}
+LOSSLESS_X264 = {"qp": "0", "preset": "ultrafast", "tune": "zerolatency"}
+Y4M_FORMATS = ["gray", *(f"yuv{chroma}p{bits}" for bits in ("", "10le", "12le") for chroma in ("420", "422", "444"))]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the user asks of an output; everything has a sensible default."""
+
+    format: str | None = None  # one of FORMATS; None: by the ending, nut for stdout
+    encoder: str | None = None  # FFmpeg's name; None: the best this format takes
+    crf: float | None = None  # constant rate factor, in the encoder's own scale
+    options: dict[str, str] = field(default_factory=dict)  # handed through to the encoder
+    pix_fmt: str | None = None
+    audio: bool = True
+    overwrite: bool = False
+    settings: str = ""  # written into the file's metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """The encoder that was chosen, and the coding of the pictures that it takes."""
+
+    encoder: str
+    coding: Coding
+    options: dict[str, str]
+    filters: tuple[Filter, ...] = ()  # between pictures in `coding` and the encoder
+    pix_fmt: str = ""  # behind those filters
+
+
+def choose_encoding(
+    target: str, form: Format, output: Output, source: Coding, info: VideoInfo | None, size: tuple[int, int]
+) -> Encoding:
+    """The first encoder and pixel format that take pictures like `source` of `size` (height, width).
+
+    Raises StreamfxError where the user's own choice cannot be had.
+    """
+    if output.encoder is not None and output.encoder not in encoders():
+        raise unknown("encoder", output.encoder, encoders())
+    reason = ""
+    for number, (encoder, pix_fmt, options) in enumerate(_candidates(target, form, output, source)):
+        options = _with_asked(encoder, options, output, info)
+        reason = _refusal(encoder, pix_fmt, options, size)
+        if not reason:
+            if number and pix_fmt.startswith("yuv444") and "420" in source.pix_fmt:
+                log.warning(
+                    "%s takes no 4:2:0 of %dx%d: written as 4:4:4, which some players refuse", encoder, *size[::-1]
+                )
+            return _with_colour(encoder, pix_fmt, options, source)
+    raise StreamfxError(f"encoder {encoder} takes no {pix_fmt} of {size[1]}x{size[0]}: {reason}")
+
+
+def _candidates(target: str, form: Format, output: Output, source: Coding) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Encoders and pixel formats to try, best first."""
+    for encoder, options in _encoders_for(target, form, output, source):
+        listed = Codec(encoder, "w").video_formats
+        allowed = [fmt.name for fmt in listed] if listed else [source.pix_fmt]
+        if encoder == "rawvideo" and form.muxer == "yuv4mpegpipe":
+            allowed = Y4M_FORMATS
+        if output.pix_fmt is not None:
+            _check_pix_fmt(output.pix_fmt, encoder, allowed)
+            yield encoder, output.pix_fmt, options
+            continue
+        best = _nearest(source, allowed, form)
+        yield encoder, best, options
+        fuller = f"yuv444p{'10le' if VideoFormat(best).components[0].bits == 10 else ''}"
+        if fuller in allowed and fuller != best:
+            yield encoder, fuller, options
+
+
+def _encoders_for(target: str, form: Format, output: Output, source: Coding) -> list[tuple[str, dict[str, str]]]:
+    if output.encoder is not None:
+        names = [output.encoder]
+    elif form.muxer == "image2":
+        names = [STILL_ENCODERS[Path(target).suffix.lower()]]
+    elif form.muxer in ("gif", "apng", "rawvideo"):
+        names = [form.muxer]
+    elif form.muxer == "yuv4mpegpipe":
+        names = ["rawvideo"]
+    elif form.lossless:
+        plain = not source.has_alpha and source.depth <= 10
+        return [*([("libx264", LOSSLESS_X264)] if plain else []), ("ffv1", SETTINGS["ffv1"])]
+    elif form.muxer == "webm":
+        names = ["libvpx-vp9"]
+    elif source.has_alpha and form.muxer in ("mov", "matroska"):
+        names = ["prores_ks" if form.muxer == "mov" else "ffv1"]
+    elif form.muxer in ("avi", "flv"):
+        names = ["libx264"]
+    else:
+        names = ["libx265", "libx264"] if source.depth > 8 else ["libx264"]
+    return [(name, SETTINGS.get(name, {})) for name in names]
+
+
+def _nearest(source: Coding, allowed: list[str], form: Format) -> str:
+    """The pixel format among `allowed` that loses least; RGB and grey become 4:2:0 in films, as players want it."""
+    wanted = source.pix_fmt
+    if family(wanted) != "yuv" and not form.lossless and not any(VideoFormat(name).is_rgb for name in allowed):
+        wanted = f"yuv{'a' if source.has_alpha else ''}420p{'10le' if source.depth > 8 else ''}"
+    if wanted in allowed:
+        return wanted
+    best, _ = find_best_pix_fmt_of_list(allowed, wanted, has_alpha=source.has_alpha)
+    return best.name if best else allowed[0]
+
+
+def _check_pix_fmt(pix_fmt: str, encoder: str, allowed: list[str]) -> None:
+    try:
+        VideoFormat(pix_fmt)
+    except ValueError:
+        raise unknown("pixel format", pix_fmt, allowed) from None
+    if pix_fmt not in allowed:
+        raise StreamfxError(f"encoder {encoder} takes no {pix_fmt}; it takes {', '.join(allowed)}")
+
+
+def _with_asked(encoder: str, options: dict[str, str], output: Output, info: VideoInfo | None) -> dict[str, str]:
+    """Our settings, overlaid with the user's."""
+    merged = dict(options)
+    if output.crf is not None:
+        merged.pop("qp", None)
+        merged["crf"] = f"{output.crf:g}"
+    own = dict(output.options)
+    if encoder == "libx265":
+        extra = [merged["x265-params"], *_hdr(info)] if "x265-params" in merged else _hdr(info)
+        merged["x265-params"] = ":".join([*extra, *([own.pop("x265-params")] if "x265-params" in own else [])])
+    return merged | own
+
+
+def _hdr(info: VideoInfo | None) -> list[str]:
+    """x265's words for the HDR10 metadata of the source (SMPTE ST 2086 and CTA-861.3)."""
+    words = []
+    if info is not None and info.mastering is not None and len(info.mastering) >= 88:
+        values = memoryview(info.mastering[:80]).cast("i").tolist()
+        red, green, blue, white = (
+            [Fraction(*values[i : i + 2]), Fraction(*values[i + 2 : i + 4])] for i in (0, 4, 8, 12)
+        )
+        points = [
+            f"{tag}({round(x * 50000)},{round(y * 50000)})"
+            for tag, (x, y) in zip(("G", "B", "R", "WP"), (green, blue, red, white))
+        ]
+        low, high = (round(Fraction(*values[i : i + 2]) * 10000) for i in (16, 18))
+        words.append(f"hdr10=1:master-display={''.join(points)}L({high},{low})")
+    if info is not None and info.light_level is not None and len(info.light_level) >= 8:
+        brightest, average = memoryview(info.light_level[:8]).cast("I").tolist()
+        words.append(f"max-cll={brightest},{average}")
+    return words
+
+
+def _refusal(encoder: str, pix_fmt: str, options: dict[str, str], size: tuple[int, int]) -> str:
+    """Why an encoder refuses pictures of this format and size; empty where it does not. Unknown options are errors."""
+    os.environ.setdefault("SVT_LOG", "1")  # else that library writes to stderr by itself
+    pix_fmt = "pal8" if encoder == "gif" else pix_fmt
+    context = CodecContext.create(encoder, "w")
+    assert isinstance(context, VideoCodecContext)
+    context.height, context.width, context.pix_fmt = *size, pix_fmt
+    context.framerate, context.time_base = Fraction(25), Fraction(1, 25)
+    context.options = options
+    with ffmpeg_messages() as messages:
+        try:
+            context.open()
+        except (av.error.FFmpegError, ValueError) as error:
+            said = [text.strip() for _, _, text in messages]
+            return said[0] if said else str(error)
+    if context.options:
+        raise StreamfxError(
+            f"encoder {encoder} knows no option '{next(iter(context.options))}'; see ffmpeg -h encoder={encoder}"
+        )
+    return ""
+
+
+def _with_colour(encoder: str, pix_fmt: str, options: dict[str, str], source: Coding) -> Encoding:
+    """Colour of the output: the source's, but RGB turned to YUV becomes BT.709, and stills keep to what JPEG means."""
+    if encoder == "gif":
+        palette = (
+            Filter("split", outputs=("a", "b")),
+            Filter("palettegen", "stats_mode=single", ("a",), ("p",), apart=True),
+            Filter("paletteuse", "new=1", ("b", "p"), apart=True),
+        )
+        return Encoding(encoder, Coding("bgra" if source.has_alpha else "rgb24"), options, palette, "pal8")
+    coding = replace(source, pix_fmt=pix_fmt)
+    if VideoFormat(pix_fmt).is_rgb:
+        coding = replace(coding, matrix=RGB, range=0)
+    elif encoder == "mjpeg":
+        coding = replace(coding, matrix=BT470BG, range=FULL)
+    elif family(pix_fmt) == "yuv" != family(source.pix_fmt):
+        coding = Coding(pix_fmt, LIMITED, BT709, BT709, BT709)
+    return Encoding(encoder, coding, options, (), pix_fmt)

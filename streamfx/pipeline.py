@@ -1,0 +1,145 @@
+"""The one loop: pulls frames from a source through the steps of a chain into a sink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from queue import Full, Queue
+from threading import Event, Thread
+from typing import TYPE_CHECKING, TypeVar
+
+from streamfx.errors import StreamfxError
+from streamfx.frame import Effect, Frame, Memory, Sink, Step
+from streamfx.media.filters import Filters
+from streamfx.media.reader import Reader
+from streamfx.media.writer import Writer
+
+if TYPE_CHECKING:
+    import torch
+
+AHEAD = 4  # frames decoded before they are needed; more gains nothing and costs memory
+
+Item = TypeVar("Item")
+
+
+def run(
+    source: Iterable[Frame],
+    chain: Sequence[Effect],
+    sink: Sink,
+    *,
+    device: str | torch.device = "auto",
+    progress: Callable[[], None] | None = None,
+) -> int:
+    """Pull every frame of `source` through `chain` into `sink`; the number of frames that came in.
+
+    FFmpeg filters before the first effect of ours and behind the last one work on the decoder's own pictures, where the
+    source is a Reader and the sink a Writer; a chain without effects of ours never makes a tensor. `device` is "auto"
+    (CUDA where it works, else CPU), "cpu", "cuda" or a torch device. `progress` is called after each frame.
+    Raises StreamfxError; an interrupt passes through, with the sink left as it is.
+    """
+    before, effects, behind = _split(chain, isinstance(source, Reader), isinstance(sink, Writer))
+    if isinstance(sink, Writer):
+        sink.filters = behind.nodes if behind else ()
+    leading = before.nodes if before else ()
+    count = 0
+    if not effects and isinstance(source, Reader) and isinstance(sink, Writer):
+        for picture in prefetch(source.pictures(leading)):
+            sink.write_picture(picture)
+            count += 1
+            if progress:
+                progress()
+        return count
+    where = find_device(device)
+    frames: Iterable[Frame] = source
+    if isinstance(source, Reader):
+        frames = prefetch(source.frames(leading, where))
+    steps = [effect.build(where) for effect in effects]
+    memories: list[Memory] = [{} for _ in steps]
+    for frame in frames:
+        for done in _through(steps, memories, frame):
+            sink.write(done)
+        count += 1
+        if progress:
+            progress()
+    for number in range(len(steps)):  # each step in turn learns of the end, and those behind it get what it still held
+        for held in steps[number](None, memories[number]):
+            for done in _through(steps[number + 1 :], memories[number + 1 :], held):
+                sink.write(done)
+    return count
+
+
+def find_device(name: str | torch.device) -> torch.device:
+    """The device of a name: "auto" takes CUDA where it works; asking for CUDA without one is an error."""
+    import torch
+
+    if isinstance(name, torch.device):
+        return name
+    if name not in ("auto", "cpu", "cuda"):
+        raise StreamfxError(f"unknown device '{name}'; give auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise StreamfxError("device cuda was asked for, but none works here; 'streamfx doctor' says why")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def prefetch(items: Iterator[Item], ahead: int = AHEAD) -> Iterator[Item]:
+    """The same items, made on another thread up to `ahead` of their use; errors arrive in their place."""
+    queue: Queue[tuple[Item | None, BaseException | None]] = Queue(ahead)
+    stop = Event()
+
+    def put(item: Item | None, error: BaseException | None) -> None:
+        while not stop.is_set():
+            try:
+                queue.put((item, error), timeout=0.1)
+                return
+            except Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                put(item, None)
+                if stop.is_set():
+                    return
+            put(None, StopIteration())
+        except BaseException as error:
+            put(None, error)
+
+    # a daemon: an interrupt must not wait for a pipe or camera that sends nothing
+    thread = Thread(target=work, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = queue.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item  # type: ignore[misc]  # an item comes with no error
+    finally:
+        stop.set()
+        thread.join(timeout=1.0)
+
+
+def _split(
+    chain: Sequence[Effect], native_source: bool, native_sink: bool
+) -> tuple[Filters | None, Sequence[Effect], Filters | None]:
+    """FFmpeg filters that the reader can run, the effects between, and FFmpeg filters that the writer can run."""
+    effects = list(chain)
+    before = behind = None
+    if native_source and effects and isinstance(effects[0], Filters):
+        before = effects.pop(0)
+    if native_sink and effects and isinstance(effects[-1], Filters):
+        behind = effects.pop()
+    assert before is None or isinstance(before, Filters)
+    assert behind is None or isinstance(behind, Filters)
+    return before, effects, behind
+
+
+def _through(steps: Sequence[Step], memories: Sequence[Memory], frame: Frame) -> Iterator[Frame]:
+    """What becomes of one frame on its way through the steps."""
+    if not steps:
+        yield frame
+        return
+    for made in steps[0](frame, memories[0]):
+        yield from _through(steps[1:], memories[1:], made)
