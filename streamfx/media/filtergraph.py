@@ -129,7 +129,7 @@ class FilterGraph:
         pix_fmts: Sequence[str] = (),
     ) -> None:
         self._filters = tuple(filters) or (Filter("null"),)
-        self.time_base = time_base
+        self.time_base = self._ticks = time_base
         self._wanted = (rate, sar)
         self._graph = av.filter.Graph()
         self._shape: tuple[int, int, str] | None = None  # height, width, pixel format; None until configured
@@ -157,6 +157,9 @@ class FilterGraph:
             elif shape != self._shape:
                 old, new = (f"{w}x{h} {pix_fmt}" for h, w, pix_fmt in (self._shape, shape))
                 raise self._error(f"frames change from {old} to {new}; scale them to one size first")
+            if not frame.duration and self._wanted[0]:
+                # without one, fps takes the time at which the last frame starts for the end of the clip
+                frame.duration = round(1 / (self._wanted[0] * self._ticks))
         if self._shape is not None and not self.finished:
             try:
                 self._source.push(frame)
@@ -191,7 +194,7 @@ class FilterGraph:
         options = {
             "video_size": f"{frame.width}x{frame.height}",
             "pix_fmt": frame.format.name,
-            "time_base": str(self.time_base),
+            "time_base": str(self._ticks),
             "pixel_aspect": str(sar or "0/1"),
             "frame_rate": str(rate or "0/1"),
             "colorspace": str(int(frame.colorspace)),
