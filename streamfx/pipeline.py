@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
 from queue import Full, Queue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from streamfx.errors import StreamfxError
 from streamfx.frame import Effect, Frame, Memory, Sink, Step
-from streamfx.media.filters import Filters
+from streamfx.media.filters import HOLDING_FILTERS, TIME_FILTERS, Filters
 from streamfx.media.reader import Reader
 from streamfx.media.writer import Writer
 
 if TYPE_CHECKING:
     import torch
+
+log = logging.getLogger("streamfx")
 
 AHEAD = 4  # frames decoded before they are needed; more gains nothing and costs memory
 
@@ -27,15 +31,17 @@ def run(
     sink: Sink,
     *,
     device: str | torch.device = "auto",
-    progress: Callable[[], None] | None = None,
+    progress: Callable[[Fraction], None] | None = None,
 ) -> int:
     """Pull every frame of `source` through `chain` into `sink`; the number of frames that came in.
 
     FFmpeg filters before the first effect of ours and behind the last one work on the decoder's own pictures, where the
     source is a Reader and the sink a Writer; a chain without effects of ours never makes a tensor. `device` is "auto"
-    (CUDA where it works, else CPU), "cpu", "cuda" or a torch device. `progress` is called after each frame.
+    (CUDA where it works, else CPU), "cpu", "cuda" or a torch device. `progress` is called after each frame with the
+    moment, in seconds, that the film has reached.
     Raises StreamfxError; an interrupt passes through, with the sink left as it is.
     """
+    _warn_of_time(chain, source)
     before, effects, behind = _split(chain, isinstance(source, Reader), isinstance(sink, Writer))
     if isinstance(sink, Writer):
         sink.filters = behind.nodes if behind else ()
@@ -46,7 +52,7 @@ def run(
             sink.write_picture(picture)
             count += 1
             if progress:
-                progress()
+                progress(((picture.pts or 0) + picture.duration) * Fraction(picture.time_base or 0))
         return count
     where = find_device(device)
     frames: Iterable[Frame] = source
@@ -59,7 +65,7 @@ def run(
             sink.write(done)
         count += 1
         if progress:
-            progress()
+            progress(frame.pts + frame.duration)
     for number in range(len(steps)):  # each step in turn learns of the end, and those behind it get what it still held
         for held in steps[number](None, memories[number]):
             for done in _through(steps[number + 1 :], memories[number + 1 :], held):
@@ -134,6 +140,17 @@ def _split(
     assert before is None or isinstance(before, Filters)
     assert behind is None or isinstance(behind, Filters)
     return before, effects, behind
+
+
+def _warn_of_time(chain: Sequence[Effect], source: Iterable[Frame]) -> None:
+    """Say what filters that change time, or hold the whole clip, mean for the sound and the memory."""
+    names = [node.name for effect in chain if isinstance(effect, Filters) for node in effect.nodes]
+    moving = [name for name in names if name in TIME_FILTERS]
+    if moving and isinstance(source, Reader) and source.input and source.input.streams.audio:
+        log.warning("%s changes the time of the pictures; the sound is left as it is", ", ".join(moving))
+    for name in names:
+        if name in HOLDING_FILTERS:
+            log.warning("%s keeps the clip in memory; cut long ones with --from and --to", name)
 
 
 def _through(steps: Sequence[Step], memories: Sequence[Memory], frame: Frame) -> Iterator[Frame]:

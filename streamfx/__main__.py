@@ -1,0 +1,5 @@
+"""`python -m streamfx`."""
+
+from streamfx.cli import main
+
+main()

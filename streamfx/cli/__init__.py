@@ -1,0 +1,54 @@
+"""The command line: options in, calls to the library, one line for each mistake."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from streamfx import __version__
+from streamfx.cli.run import run
+from streamfx.cli.style import style
+from streamfx.cli.train import train
+from streamfx.errors import StreamfxError
+
+app = typer.Typer(
+    name="streamfx",
+    help="Paint and dream on video while it streams.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (style, run, train):
+    app.command()(command)
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
+) -> None:
+    if version:
+        print(f"streamfx {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 bad input, 2 misuse, 130 interrupted."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False, markup=False)
+    handler.setFormatter(logging.Formatter("streamfx: %(message)s"))
+    logging.getLogger("streamfx").addHandler(handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except StreamfxError as error:
+        console.print(f"streamfx: {error}", style="red" if console.is_terminal else None, markup=False)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader has what it wanted; nothing more is to be flushed into the closed pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

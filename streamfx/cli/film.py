@@ -1,0 +1,265 @@
+"""What all commands that make a film share: their options, the run, its progress and its end."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+
+from streamfx import __version__
+from streamfx.errors import StreamfxError
+
+if TYPE_CHECKING:
+    from streamfx.frame import Effect
+    from streamfx.media.reader import Reader
+    from streamfx.media.writer import Writer
+
+log = logging.getLogger("streamfx")
+
+SOURCE, OUTPUT, RUN = "Source", "Output", "Run"
+
+
+@dataclass(frozen=True)
+class FilmOptions:
+    """The options of every command that reads one film and writes another."""
+
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Overwrite the output.", rich_help_panel=OUTPUT)] = False
+    format: Annotated[
+        str | None,
+        typer.Option(help="Container: mp4, fmp4, mov, matroska, nut, ... Else by the ending.", rich_help_panel=OUTPUT),
+    ] = None
+    encoder: Annotated[
+        str | None, typer.Option(help="FFmpeg's encoder, e.g. libx265, prores_ks.", rich_help_panel=OUTPUT)
+    ] = None
+    crf: Annotated[
+        float | None, typer.Option(help="Quality in the encoder's scale; lower is better.", rich_help_panel=OUTPUT)
+    ] = None
+    encoder_option: Annotated[
+        list[str] | None,
+        typer.Option("-e", metavar="KEY=VALUE", help="Handed to the encoder; repeatable.", rich_help_panel=OUTPUT),
+    ] = None
+    pix_fmt: Annotated[str | None, typer.Option(help="Pixel format, e.g. yuv422p10le.", rich_help_panel=OUTPUT)] = None
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH", help="Scale first: 1280x720, or 1280:-2 to keep the shape.", rich_help_panel=SOURCE
+        ),
+    ] = None
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TIME", help="Start at: 90, 1:30, 0:01:30.5.", rich_help_panel=SOURCE),
+    ] = None
+    end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="End at.", rich_help_panel=SOURCE)] = None
+    duration: Annotated[
+        str | None, typer.Option(metavar="TIME", help="How much, instead of --to.", rich_help_panel=SOURCE)
+    ] = None
+    input_format: Annotated[
+        str | None, typer.Option(help="FFmpeg's demuxer, e.g. v4l2 for a camera.", rich_help_panel=SOURCE)
+    ] = None
+    input_fps: Annotated[
+        str | None,
+        typer.Option(metavar="RATE", help="Of numbered pictures and cameras: 24, 30000/1001.", rich_help_panel=SOURCE),
+    ] = None
+    audio: Annotated[bool, typer.Option("--audio/--no-audio", help="Keep the sound.", rich_help_panel=OUTPUT)] = True
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=RUN)] = "auto"
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=RUN)] = False
+    progress: Annotated[
+        bool | None,
+        typer.Option("--progress/--no-progress", help="Else shown where stderr is a terminal.", rich_help_panel=RUN),
+    ] = None
+    report: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.", rich_help_panel=RUN)] = (
+        False
+    )
+
+
+def film_command(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of FilmOptions in place of its parameter `options`."""
+    own = inspect.signature(function).parameters
+    hints = get_type_hints(function, include_extras=True)
+    shared = get_type_hints(FilmOptions, include_extras=True)
+    parameters = [p.replace(annotation=hints[name]) for name, p in own.items() if name != "options"]
+    for field in fields(FilmOptions):
+        parameters.append(
+            inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=shared[field.name]
+            )
+        )
+
+    @wraps(function)
+    def command(**given: Any) -> None:
+        options = FilmOptions(**{name: given.pop(name) for name in shared})
+        function(**given, options=options)
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+def make_film(source: str, target: str, chain: Sequence[Effect], options: FilmOptions, facts: dict[str, object]) -> None:
+    """Read `source`, run the chain over it and write `target`; `facts` are added to what --json prints."""
+    from streamfx.chain import chain_text
+    from streamfx.media.encoding import Output
+    from streamfx.media.reader import Reader
+    from streamfx.media.writer import Writer
+    from streamfx.pipeline import run
+
+    if options.quiet:
+        log.setLevel(logging.ERROR)
+    start, end = _span(options)
+    rate = None if options.input_fps is None else parse_rate(options.input_fps)
+    if source == "-" and sys.stdin.isatty():
+        raise StreamfxError("stdin is a terminal: pipe a video in, or name an input file")
+    output = Output(
+        format=options.format,
+        encoder=options.encoder,
+        crf=options.crf,
+        options=dict(_key_value(text) for text in options.encoder_option or []),
+        pix_fmt=options.pix_fmt,
+        audio=options.audio,
+        overwrite=options.yes,
+        settings=f"streamfx {__version__}: {chain_text(chain) or 'null'}",
+    )
+    began = time.monotonic()
+    with Reader(source, input_format=options.input_format, input_rate=rate, start=start, end=end) as reader:
+        writer = Writer(target, reader, output)
+        try:
+            with writer, _progress(options, reader) as tick:
+                frames = run(reader, _scaled(chain, options.size), writer, device=options.device, progress=tick)
+        except KeyboardInterrupt:
+            _say_kept(writer)
+            raise typer.Exit(130) from None
+        _report(options, reader, writer, frames, time.monotonic() - began, facts)
+        if reader.broken is not None:
+            whole = f" of {float(reader.info.duration):.2f} s" if reader.info.duration else ""
+            raise StreamfxError(
+                f"'{source}' breaks off or is damaged at {float(reader.broken):.2f} s{whole}; "
+                f"'{target}' holds the {writer.written} frames that could be read"
+            )
+
+
+def parse_time(text: str) -> Fraction:
+    """Seconds of "90", "90.5", "1:30" or "0:01:30.25", exactly."""
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text.strip()):
+        raise StreamfxError(f"'{text}' is no time; give seconds (90.5) or h:mm:ss (0:01:30.5)")
+    seconds = Fraction(0)
+    for part in text.strip().split(":"):
+        seconds = seconds * 60 + Fraction(part)
+    return seconds
+
+
+def parse_rate(text: str) -> Fraction:
+    """Frames a second of "24", "23.976" or "30000/1001"."""
+    try:
+        return Fraction(text.strip())
+    except (ValueError, ZeroDivisionError):
+        raise StreamfxError(f"'{text}' is no frame rate; give a number (24) or a fraction (30000/1001)") from None
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height of "1280x720"; one of them may be -1 or -2 in "1280:-2": what keeps the shape, even with -2."""
+    found = re.fullmatch(r"(\d+|-[12])[x:](\d+|-[12])", text.strip().lower())
+    width, height = (int(found[1]), int(found[2])) if found else (0, 0)
+    if 0 in (width, height) or (width < 0 and height < 0):
+        raise StreamfxError(f"'{text}' is no size; give WIDTHxHEIGHT (1280x720), or 1280:-2 to keep the shape")
+    return width, height
+
+
+def _key_value(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise StreamfxError(f"-e takes key=value (like -e preset=slow), not '{text}'")
+    return key, value
+
+
+def _span(options: FilmOptions) -> tuple[Fraction, Fraction | None]:
+    if options.end is not None and options.duration is not None:
+        raise StreamfxError("give --to or --duration, not both")
+    start = parse_time(options.start) if options.start is not None else Fraction(0)
+    if options.duration is not None:
+        return start, start + parse_time(options.duration)
+    return start, parse_time(options.end) if options.end is not None else None
+
+
+def _scaled(chain: Sequence[Effect], size: str | None) -> list[Effect]:
+    """The chain behind a scaling to `size`."""
+    if size is None:
+        return list(chain)
+    from streamfx.media.filters import Filter, Filters
+
+    width, height = parse_size(size)
+    rest = chain[0].nodes if chain and isinstance(chain[0], Filters) else ()
+    scale = Filter("scale", f"{width}:{height}:flags=lanczos", outputs=rest[0].inputs[:1] if rest else ())
+    return [Filters((scale, *rest)), *(chain[1:] if rest else chain)]
+
+
+class _Speed(ProgressColumn):
+    """Frames done, and frames a second."""
+
+    def render(self, task: Any) -> str:
+        frames = task.fields["frames"]
+        seconds = task.elapsed or 0
+        return f"{frames} frames  {frames / seconds:.1f} fps" if seconds > 0.5 else f"{frames} frames"
+
+
+class _progress:
+    """A bar on stderr, or a counter where the length is not known; as a context manager, gives the run's callback."""
+
+    def __init__(self, options: FilmOptions, reader: Reader) -> None:
+        console = Console(stderr=True)
+        shown = console.is_terminal and not options.quiet if options.progress is None else options.progress
+        known = reader.info.duration is not None
+        columns = [BarColumn(), TimeRemainingColumn()] if known else []
+        name = Path(reader.name).name if reader.name != "-" else "stdin"
+        self._bar = Progress(TextColumn(name), *columns, _Speed(), console=console, disable=not shown)
+        self._task = self._bar.add_task("", total=float(reader.info.duration or 0) or None, frames=0)
+        self._frames = 0
+
+    def __enter__(self) -> Callable[[Fraction], None]:
+        self._bar.start()
+        return self._tick
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def _tick(self, moment: Fraction) -> None:
+        self._frames += 1
+        self._bar.update(self._task, completed=float(moment), frames=self._frames)
+
+
+def _report(
+    options: FilmOptions, reader: Reader, writer: Writer, frames: int, seconds: float, facts: dict[str, object]
+) -> None:
+    """Print the JSON object where it was asked for: on stdout, or stderr where stdout carries the film."""
+    if not options.report:
+        return
+    said = {
+        "frames": writer.written,
+        "frames_read": frames,
+        "seconds": round(seconds, 3),
+        "fps": round(frames / seconds, 2),
+        "output": writer.name,
+        "encoder": writer.encoder,
+        "device": options.device,
+        **facts,
+    }
+    print(json.dumps(said), file=sys.stderr if writer.name == "-" else sys.stdout)
+
+
+def _say_kept(writer: Writer) -> None:
+    if writer.kept:
+        log.error("interrupted: the %d frames made so far are in '%s'", writer.written, writer.kept)
+    else:
+        log.error("interrupted: nothing was kept")
