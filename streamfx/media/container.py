@@ -127,7 +127,7 @@ class Container:
                 return
             except av.error.FFmpegError as error:
                 if self._last is None:
-                    raise StreamfxError(f"cannot read '{self.name}': {error.strerror}") from error
+                    raise StreamfxError(self._why_unplayable(error)) from error
                 self._break(self._seen)
                 return
             self._watch(packet)
@@ -180,6 +180,14 @@ class Container:
     def _break(self, moment: Fraction) -> None:
         if self.broken is None:
             self.broken = moment - self._first
+
+    def _why_unplayable(self, error: av.error.FFmpegError) -> str:
+        if self.name == "-" and self.input.format.name.startswith("mov"):
+            return (
+                "stdin: this mp4 has its index at its end, which a pipe cannot reach; "
+                "give the file's name, or make it with ffmpeg's -movflags +faststart"
+            )
+        return f"cannot read '{self.name}': {error.strerror}"
 
     def _seek(self) -> None:
         """Go to a key frame before the start, where the source can; else all before it is decoded and dropped.
