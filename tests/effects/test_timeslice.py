@@ -1,0 +1,78 @@
+"""Timeslice shows past and present side by side."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+
+from streamfx.effects.timeslice import Timeslice
+from streamfx.errors import StreamfxError
+from streamfx.frame import Frame
+
+CPU = torch.device("cpu")
+
+
+def frames(count, height=4, width=8, cuts=(), alpha=False):
+    """Frame i is i/64 everywhere, which 16-bit floats hold exactly."""
+    for i in range(count):
+        image = torch.full((3, height, width), i / 64)
+        yield Frame(image, Fraction(i), Fraction(1), i in cuts, image[:1].clone() if alpha else None)
+
+
+def numbers(effect, count, **kind):
+    """Which frame each column, or row, of the last picture shows."""
+    step, memory = effect.build(CPU), {}
+    outs = [out for frame in frames(count, **kind) for out in step(frame, memory)]
+    image = outs[-1].image[0] * 64
+    line = image[0] if effect.past in ("left", "right") else image[:, 0]
+    return [int(value) for value in line]
+
+
+@pytest.mark.parametrize(
+    ("past", "expected"),
+    [
+        ("right", [9, 9, 8, 8, 7, 7, 6, 6]),
+        ("left", [6, 6, 7, 7, 8, 8, 9, 9]),
+        ("bottom", [9, 8, 7, 6]),
+        ("top", [6, 7, 8, 9]),
+    ],
+)
+def test_slices_grow_older_towards_the_past(past, expected):
+    assert numbers(Timeslice(4, past), 10) == expected
+
+
+def test_a_young_film_shows_its_first_frame():
+    assert numbers(Timeslice(4), 2) == [1, 1, 0, 0, 0, 0, 0, 0]
+    assert numbers(Timeslice(4), 1) == [0] * 8
+
+
+def test_a_cut_begins_anew():
+    assert numbers(Timeslice(4), 10, cuts=[8]) == [9, 9, 8, 8, 8, 8, 8, 8]
+
+
+def test_more_slices_than_columns():
+    assert numbers(Timeslice(1000), 20) == [19, 18, 17, 16, 15, 14, 13, 12]
+    assert numbers(Timeslice(3), 20, width=1) == [19]
+
+
+def test_alpha_goes_with_the_slices():
+    step, memory = Timeslice(4).build(CPU), {}
+    outs = [out for frame in frames(10, alpha=True) for out in step(frame, memory)]
+    assert torch.equal(outs[-1].alpha, outs[-1].image[:1])
+
+
+def test_memory_is_half_of_the_frames():
+    step, memory = Timeslice(20).build(CPU), {}
+    for frame in frames(100, height=10, width=200):
+        list(step(frame, memory))
+    held = sum(v.untyped_storage().nbytes() for v in memory.values() if isinstance(v, torch.Tensor))
+    assert held <= 20 * (3 * 10 * 200 * 2) / 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [({"frames": 1}, "whole number from 2 to 1000"), ({"frames": 2.5}, "whole"), ({"past": "up"}, "left, right, top")],
+)
+def test_settings_out_of_range_are_told(settings, reason):
+    with pytest.raises(StreamfxError, match=reason):
+        Timeslice(**settings)
