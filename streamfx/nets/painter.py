@@ -12,17 +12,25 @@ from streamfx.errors import StreamfxError
 from streamfx.nets.weights import load_state, load_weights, save_weights
 
 FRAME, PRIOR = 3, 4  # channels: RGB; RGB of the warped previous painting and the trust in it
-_STRIDE = 4  # the network works at a quarter of the frame's size
+_STRIDE = 4  # the stem's; the deep part works at half of that again
+_CANVAS = 256  # positions; the canvas repeats after 1024 pixels of the frame
+_CANVAS_PLANES = 2
 
 
 class _Conv(nn.Conv2d):
-    """A 3x3 convolution of stride 1 that keeps the size by reflection at the borders."""
+    """A convolution that pads by reflection at the borders."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, kernel_size=3)
+    def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1) -> None:
+        super().__init__(inputs, outputs, kernel_size=size, stride=stride)
+        self.border = (size // 2,) * 4
 
-    def forward(self, x: Tensor) -> Tensor:  # [N, inputs, H, W] -> [N, outputs, H, W], H and W at least 2
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), self.weight, self.bias)
+    def forward(self, x: Tensor) -> Tensor:  # [N, inputs, H, W] -> [N, outputs, H/stride, W/stride]
+        return F.conv2d(F.pad(x, self.border, mode="reflect"), self.weight, self.bias, self.stride)
+
+
+def _double(x: Tensor) -> Tensor:
+    """`x` at twice its size."""
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 class _Residual(nn.Module):
@@ -34,40 +42,50 @@ class _Residual(nn.Module):
         self.second_norm = nn.InstanceNorm2d(channels, affine=True)
 
     def forward(self, x: Tensor) -> Tensor:  # [N, C, H, W] -> [N, C, H, W]
-        y = F.relu(self.first_norm(self.first(x)))
-        return x + self.second_norm(self.second(y))
+        change: Tensor = self.second_norm(self.second(F.relu(self.first_norm(self.first(x)))))
+        return x + change
 
 
 class Painter(nn.Module):
     """Frame [N, 3, H, W] RGB 0..1 -> painting [N, 3, H, W] RGB 0..1, of any size from 1x1.
 
-    A transform network in the manner of Johnson et al. 2016 with the instance norm of Ulyanov et al. 2016, at a quarter
-    of the size throughout: pixel-unshuffle in, sub-pixel convolution out (Shi et al. 2016), initialised without a
-    checkerboard (ICNR, Aitken et al. 2017) and smoothed by a last convolution.
+    A transform network in the manner of Johnson et al. 2016 with the instance norm of Ulyanov et al. 2016:
+    pixel-unshuffle in, residual blocks at an eighth of the size for broad strokes and at a quarter for edges, sub-pixel
+    convolution out (Shi et al. 2016), initialised without a checkerboard (ICNR, Aitken et al. 2017) and smoothed by a
+    last convolution.
+
+    A still pattern of noise, the canvas, is seen beside the frame: in plain areas, where a convolution alone can only
+    be plain, brush strokes hang on it, and on it rather than on the noise of the camera. The stem and the upsampling
+    have no norm, so that a dark frame stays darker than a bright one.
 
     `prior` [N, 4, H, W] is the previous painting, warped to this frame (0..1), and the trust in each of its pixels
     (0..1, the painting is zero where the trust is). No prior means zeros, and costs nothing.
     """
 
-    def __init__(self, channels: int = 56, blocks: int = 5, fine: int = 32) -> None:
+    def __init__(self, channels: int = 48, wide: int = 88, blocks: int = 5, fine: int = 32) -> None:
         super().__init__()
-        self.sizes = {"channels": channels, "blocks": blocks, "fine": fine}
+        self.sizes = {"channels": channels, "wide": wide, "blocks": blocks, "fine": fine}
         self.stem = _Conv((FRAME + PRIOR) * _STRIDE**2, channels)
-        self.stem_norm = nn.InstanceNorm2d(channels, affine=True)
-        self.blocks = nn.Sequential(*(_Residual(channels) for _ in range(blocks)))
+        self.grain = _Conv(_CANVAS_PLANES, channels)
+        self.before = _Residual(channels)
+        self.down = _Conv(channels, wide, stride=2)
+        self.blocks = nn.Sequential(*(_Residual(wide) for _ in range(blocks)))
+        self.back = _Conv(wide, channels)
+        self.after = _Residual(channels)
         self.up = _Conv(channels, fine)
-        self.up_norm = nn.InstanceNorm2d(fine, affine=True)
         self.out = _Conv(fine, 3 * 4)
-        self.smooth = _Conv(3, 3)
+        self.smooth = _Conv(3, 3, size=5)
         _init_icnr(self.out)
         _init_smooth(self.smooth)
+        self.canvas: Tensor
+        self.register_buffer("canvas", _canvas(), persistent=False)
 
     def forward(self, frame: Tensor, prior: Tensor | None = None) -> Tensor:
         height, width = frame.shape[-2:]
-        x = F.relu(self.stem_norm(self._stem(frame - 0.5, prior)))  # [N, C, H/4, W/4]
-        x = self.blocks(x)
-        x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)  # [N, C, H/2, W/2]
-        x = F.relu(self.up_norm(self.up(x)))
+        edges = self.before(F.relu(self._stem(frame - 0.5, prior)))  # [N, channels, H/4, W/4]
+        x = self.blocks(F.relu(self.down(edges)))  # [N, wide, H/8, W/8]
+        x = self.after(edges + self.back(_double(x)))  # [N, channels, H/4, W/4]
+        x = F.relu(self.up(_double(x)))  # [N, fine, H/2, W/2]
         x = F.pixel_shuffle(self.out(x), 2)  # [N, 3, H, W]
         return torch.sigmoid(self.smooth(x))[..., :height, :width]
 
@@ -77,12 +95,31 @@ class Painter(nn.Module):
         x = frame if prior is None else torch.cat([frame, prior], dim=-3)
         x = F.pad(x, (0, _padding(width), 0, _padding(height)), mode="replicate")
         x = F.pad(F.pixel_unshuffle(x, _STRIDE), (1, 1, 1, 1), mode="reflect")
-        return F.conv2d(x, self.stem.weight[:, : x.shape[-3]], self.stem.bias)
+        seen = F.conv2d(x, self.stem.weight[:, : x.shape[-3]], self.stem.bias)
+        grain: Tensor = self.grain(self._canvas_for(*seen.shape[-2:]))
+        return seen + grain
+
+    def _canvas_for(self, height: int, width: int) -> Tensor:
+        """The canvas [1, planes, height, width]; in training it is shifted anew every time: no place is special."""
+        canvas = self.canvas
+        if self.training:
+            canvas = canvas.roll(torch.randint(_CANVAS, (2,)).tolist(), (-2, -1))
+        canvas = canvas.repeat(1, 1, -(-height // _CANVAS), -(-width // _CANVAS))
+        return canvas[..., :height, :width]
+
+
+def _canvas() -> Tensor:
+    """White noise [1, planes, side, side] in -1..1, the same on every machine: an integer hash of the position."""
+    x = torch.arange(_CANVAS_PLANES * _CANVAS**2, dtype=torch.int64)
+    for shift, factor in ((16, 0x45D9F3B), (16, 0x45D9F3B), (16, 1)):
+        x = ((x ^ (x >> shift)) * factor) & 0xFFFFFFFF
+    return (x.double() / 2**31 - 1).float().view(1, _CANVAS_PLANES, _CANVAS, _CANVAS)
 
 
 def _padding(length: int) -> int:
-    """Pixels to add for a multiple of the stride; reflection and instance norm need two strides at least."""
-    return max(-length % _STRIDE, 2 * _STRIDE - length)
+    """Pixels to add for whole positions of the deep part, two at least: reflection and instance norm need them."""
+    whole = 2 * _STRIDE
+    return max(-length % whole, 2 * whole - length)
 
 
 def _init_icnr(conv: nn.Conv2d) -> None:
@@ -95,7 +132,7 @@ def _init_icnr(conv: nn.Conv2d) -> None:
 
 def _init_smooth(conv: nn.Conv2d) -> None:
     """Start as a slight blur of each colour by itself."""
-    line = torch.tensor([0.25, 0.5, 0.25])
+    line = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
     with torch.no_grad():
         conv.weight.zero_()
         for colour in range(3):
@@ -112,7 +149,7 @@ def save_painter(path: Path, painter: Painter) -> None:
 def load_painter(path: Path) -> Painter:
     """The painter stored at `path`, ready to paint (float32, on the CPU, without gradients)."""
     state, sizes = load_weights(path, "painter")
-    if sizes.keys() != {"channels", "blocks", "fine"}:
+    if sizes.keys() != {"channels", "wide", "blocks", "fine"}:
         raise StreamfxError(f"{path} was made for another painter (sizes {', '.join(sizes)}); train it again")
     painter = Painter(**sizes)
     load_state(path, painter, state)

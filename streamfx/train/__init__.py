@@ -1,0 +1,1 @@
+"""Painting and photos -> the weights of a painter and a preset."""

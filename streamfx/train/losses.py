@@ -1,0 +1,112 @@
+"""What makes a painting good: a painting's style, the photo's content and light, no grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from streamfx.nets.features import Features
+from streamfx.preset import TrainingSettings
+
+Losses = dict[str, Tensor]
+
+
+def gram(x: Tensor) -> Tensor:
+    """Gram matrices [N, C, C] of activations [N, C, H, W], averaged over their pixels (Gatys et al. 2016)."""
+    flat = x.float().flatten(2)  # [N, C, H*W]
+    return flat @ flat.mT / flat.shape[2]
+
+
+class PaintingLoss:
+    """How far paintings are from a painting's style and from their photos (Johnson et al. 2016).
+
+    Style is the Gram matrices of `style_layers` at full and at half size, so that swirls count as well as strokes; they
+    are averaged over the batch, so that a plain sky need not hold all that the painting holds. Every term is relative
+    to the size of its target.
+    """
+
+    def __init__(self, painting: Tensor, settings: TrainingSettings) -> None:
+        self.settings = settings
+        layers = dict.fromkeys((*settings.style_layers, *settings.content_layers))
+        self.features = Features(tuple(layers)).to(memory_format=torch.channels_last)
+        with torch.no_grad():
+            self.targets = [self._grams(self._see(image)) for image in _sizes(painting.unsqueeze(0))]
+
+    def _see(self, images: Tensor) -> dict[str, Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            found: dict[str, Tensor] = self.features(images.contiguous(memory_format=torch.channels_last))
+        return found
+
+    def _grams(self, seen: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {layer: gram(seen[layer]) for layer in self.settings.style_layers}
+
+    def __call__(self, painted: Tensor, photos: Tensor) -> Losses:
+        """The losses of `painted` [N, 3, H, W] made from `photos` of the same shape, unweighted."""
+        with torch.no_grad():
+            wanted = self._see(photos)
+        style, content = painted.new_zeros(()), painted.new_zeros(())
+        for at, (image, targets) in enumerate(zip(_sizes(painted), self.targets)):
+            seen = self._see(image)
+            if at == 0:
+                for layer in self.settings.content_layers:
+                    target = wanted[layer].float()
+                    content = content + F.mse_loss(seen[layer].float(), target) / target.square().mean()
+            for layer, own in self._grams(seen).items():
+                each = F.mse_loss(own, targets[layer].expand_as(own))
+                together = F.mse_loss(own.mean(0), targets[layer].squeeze(0))
+                style = style + (each + together) / 2 / targets[layer].square().mean() / len(self.targets)
+        return {
+            "style": style,
+            "content": content,
+            "light": light_loss(painted, photos),
+            "grid": grid_loss(painted),
+            "smooth": total_variation(painted),
+        }
+
+    def total(self, losses: Losses) -> Tensor:
+        weights = self.settings
+        return (
+            losses["content"]
+            + weights.style_weight * losses["style"]
+            + weights.light_weight * losses["light"]
+            + weights.grid_weight * losses["grid"]
+            + weights.smooth_weight * losses["smooth"]
+        )
+
+
+def _sizes(images: Tensor) -> list[Tensor]:
+    return [images, F.avg_pool2d(images, 2)]
+
+
+def total_variation(images: Tensor) -> Tensor:
+    """Mean absolute difference of neighbouring pixels, and of neighbouring differences: what alternates costs most."""
+    loss = images.new_zeros(())
+    for dim in (-1, -2):
+        for order in (1, 2):
+            loss = loss + images.diff(n=order, dim=dim).abs().mean()
+    return loss
+
+
+def light_loss(painted: Tensor, photos: Tensor) -> Tensor:
+    """How much the light over areas of 16 pixels departs from the photo's, each around its own mean."""
+    own, wanted = (F.avg_pool2d(images.mean(1, keepdim=True), 16) for images in (painted, photos))
+    own, wanted = (light - light.mean((-2, -1), keepdim=True) for light in (own, wanted))
+    return F.mse_loss(own, wanted) / wanted.square().mean().clamp(min=1e-3)
+
+
+def grid_loss(images: Tensor) -> Tensor:
+    """How unlike the sixteen positions within 4x4 pixels are, in mean and in contrast: what shows as a grid."""
+    loss = _phases(images).mean((0, 3, 4)).var(dim=1).mean() * 100
+    for change in (F.pad(images.diff(dim=-1), (0, 1)), F.pad(images.diff(dim=-2), (0, 0, 0, 1))):
+        energy = _phases(change).square().mean((0, 3, 4))  # [3, 16]
+        loss = loss + (energy.var(dim=1) / energy.mean(dim=1).square().clamp(min=1e-8)).mean()
+    return loss
+
+
+def _phases(images: Tensor) -> Tensor:
+    """[N, 3, H, W] -> [N, 3, 16, H/4, W/4]: the pixels of each position within 4x4 together."""
+    count, _, height, width = images.shape
+    return F.pixel_unshuffle(images, 4).view(count, 3, 16, height // 4, width // 4)

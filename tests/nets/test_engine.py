@@ -1,0 +1,124 @@
+"""Engines give what eager torch gives, own what they return, and start fast from the cache."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from streamfx.errors import StreamfxError
+from streamfx.nets import engine
+from streamfx.nets.engine import build_engine
+from streamfx.nets.painter import Painter
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "streamfx" / "engines"
+
+
+@pytest.fixture
+def painter():
+    torch.manual_seed(2)
+    return Painter(channels=16, wide=24, blocks=2, fine=8).eval()
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (17, 1), (50, 71)])
+def test_engine_equals_eager(painter, size):
+    frame = torch.rand(1, 3, *size)
+    with torch.no_grad():
+        expected = painter(frame)
+    torch.testing.assert_close(build_engine(painter, [frame.shape], CPU)(frame), expected, atol=0.03, rtol=0)
+
+
+@pytest.mark.usefixtures("cache")
+def test_two_inputs(painter):
+    frame, prior = torch.rand(1, 3, 24, 32), torch.rand(1, 4, 24, 32)
+    with torch.no_grad():
+        expected = painter(frame, prior)
+    built = build_engine(painter, [frame.shape, prior.shape], CPU)
+    torch.testing.assert_close(built(frame, prior), expected, atol=0.03, rtol=0)
+
+
+@pytest.mark.usefixtures("cache")
+def test_the_next_call_leaves_the_last_result_alone(painter):
+    paint = build_engine(painter, [(1, 3, 16, 16)], CPU)
+    first = paint(torch.zeros(1, 3, 16, 16))
+    kept = first.clone()
+    second = paint(torch.ones(1, 3, 16, 16))
+    assert torch.equal(first, kept)
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.usefixtures("cache")
+def test_input_in_another_layout_is_read_right(painter):
+    frame = torch.rand(1, 16, 20, 3).permute(0, 3, 1, 2)
+    paint = build_engine(painter, [(1, 3, 16, 20)], CPU)
+    assert torch.equal(paint(frame), paint(frame.contiguous()))
+
+
+@pytest.mark.usefixtures("cache")
+def test_another_size_is_refused(painter):
+    with pytest.raises(ValueError, match="built for"):
+        build_engine(painter, [(1, 3, 16, 16)], CPU)(torch.rand(1, 3, 16, 20))
+
+
+def test_the_second_start_converts_nothing(painter, cache, monkeypatch):
+    frame = torch.rand(1, 3, 16, 16)
+    first = build_engine(painter, [frame.shape], CPU)(frame)
+    assert len(list(cache.iterdir())) == 1
+    monkeypatch.delattr(engine, "_convert")
+    assert torch.equal(build_engine(painter, [frame.shape], CPU)(frame), first)
+
+
+def test_other_weights_and_other_sizes_have_other_entries(painter, cache):
+    build_engine(painter, [(1, 3, 16, 16)], CPU)
+    build_engine(painter, [(1, 3, 16, 20)], CPU)
+    build_engine(Painter(channels=16, wide=24, blocks=2, fine=8).eval(), [(1, 3, 16, 16)], CPU)
+    assert len(list(cache.iterdir())) == 3
+
+
+@pytest.mark.parametrize("damage", [b"", b"short", b"x" * 5000])
+def test_a_broken_entry_is_made_anew(painter, cache, damage):
+    frame = torch.rand(1, 3, 16, 16)
+    first = build_engine(painter, [frame.shape], CPU)(frame)
+    (entry,) = cache.iterdir()
+    good = entry.read_bytes()
+    entry.write_bytes(damage)
+    assert torch.equal(build_engine(painter, [frame.shape], CPU)(frame), first)
+    assert len(entry.read_bytes()) == len(good)
+
+
+def test_no_cache_folder_is_no_error(painter, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert build_engine(painter, [(1, 3, 8, 8)], CPU)(torch.rand(1, 3, 8, 8)).shape == (1, 3, 8, 8)
+
+
+def test_nothing_is_printed_and_no_warning_escapes(tmp_path):
+    program = (
+        "import torch\n"
+        "from streamfx.nets.engine import build_engine\n"
+        "from streamfx.nets.painter import Painter\n"
+        "build_engine(Painter(8, 8, 1, 8), [(1, 3, 8, 8)], torch.device('cpu'))(torch.rand(1, 3, 8, 8))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_devices_without_an_engine_are_refused():
+    with pytest.raises(StreamfxError, match="cpu or cuda"):
+        build_engine(nn.Identity(), [(1,)], torch.device("meta"))
