@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from threading import Lock
@@ -85,6 +85,15 @@ def graph_text(filters: Iterable[Filter]) -> str:
     for node in filters:
         text += f"{(';' if node.apart else ',') if text else ''}{node}"
     return text
+
+
+def joined(first: Sequence[Filter], then: Sequence[Filter]) -> tuple[Filter, ...]:
+    """The chain `first`, written without labels, and the chain `then` behind it, wherever that has its open input."""
+    made = {label for node in then for label in node.outputs}
+    wanted = [label for node in then for label in node.inputs if label not in made]
+    if not first or not wanted:
+        return (*first, *then)
+    return (*first[:-1], replace(first[-1], outputs=(wanted[0],)), replace(then[0], apart=True), *then[1:])
 
 
 _listening = Lock()

@@ -12,6 +12,7 @@ import torch
 
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
+from streamfx.media.filtergraph import joined
 from streamfx.media.filters import HOLDING_FILTERS, TIME_FILTERS, Filter, FilterGraph, Filters, available_filters
 
 CPU = torch.device("cpu")
@@ -188,6 +189,25 @@ def test_mistakes_that_show_at_the_first_frame(capfd, caplog):
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
     assert av.logging.get_level() is None
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        [Filter("vflip")],
+        [Filter("vflip", inputs=("in",), outputs=("out",))],
+        [Filter("split", inputs=("x",), outputs=("a", "b")), Filter("hstack", inputs=("a", "b"), apart=True)],
+        [Filter("color", "s=64x48:d=1", outputs=("c",)), Filter("hstack", "shortest=1", ("in", "c"), apart=True)],
+    ],
+)
+def test_chains_joined_work_one_after_the_other(then):
+    frames = pictures()
+    between = through(FilterGraph([Filter("hflip"), Filter("negate")], time_base=TB), frames)
+    expected = through(FilterGraph(then, time_base=TB), between)
+    out = through(FilterGraph(joined([Filter("hflip"), Filter("negate")], then), time_base=TB), pictures())
+    assert len(out) == len(expected) == 6
+    for ours, theirs in zip(out, expected):
+        np.testing.assert_array_equal(ours.to_ndarray(), theirs.to_ndarray())
 
 
 def test_available_filters():
