@@ -1,0 +1,163 @@
+"""`streamfx doctor`: what this machine can do, what is missing and how to get it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+ENCODERS = {  # what each is for
+    "libx264": "H.264, mp4 and most others; the default",
+    "libx265": "HEVC, 10 bit",
+    "libsvtav1": "AV1",
+    "libvpx-vp9": "VP9, webm",
+    "prores_ks": "ProRes, mov for editing",
+    "ffv1": "lossless archives",
+    "gif": "gif",
+    "apng": "animated png",
+    "h264_nvenc": "H.264 on an NVIDIA GPU",
+    "hevc_nvenc": "HEVC on an NVIDIA GPU",
+    "av1_nvenc": "AV1 on an NVIDIA GPU",
+    "aac": "sound in mp4",
+    "libopus": "sound in webm and mkv",
+    "flac": "lossless sound",
+}
+LIBRARIES = ("torch", "torchvision", "openvino", "timm", "numpy", "cupy-cuda13x")
+
+
+def doctor(
+    report: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Tell versions, devices, encoders, and what is missing and how to get it."""
+    found = examine()
+    if report:
+        print(json.dumps(found, indent=2))
+    else:
+        _print(found)
+
+
+def examine() -> dict[str, Any]:
+    """Everything that `doctor` tells, as plain data."""
+    from platformdirs import user_cache_dir
+
+    from streamfx import __version__
+    from streamfx.media.filtergraph import available_filters
+    from streamfx.media.probe import decoders, encoders, versions
+    from streamfx.preset import preset_files, user_presets
+
+    media = versions()
+    coders = encoders("video") | encoders("audio")
+    found: dict[str, Any] = {
+        "versions": {"streamfx": __version__, "python": platform.python_version()}
+        | {name: _version(name) for name in LIBRARIES}
+        | media,
+        "devices": {"cpu": _cpu(), "cuda": _cuda()},
+        "encoders": {name: name in coders for name in ENCODERS},
+        "counts": {
+            "video encoders": len(encoders("video")),
+            "video decoders": len(decoders("video")),
+            "filters": len(available_filters()),
+            "presets": len(preset_files()),
+        },
+        "folders": {"cache": user_cache_dir("streamfx", appauthor=False), "your presets": str(user_presets())},
+    }
+    found["missing"] = _missing(found)
+    return found
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu() -> dict[str, Any]:
+    import torch
+
+    able = torch.cpu.get_capabilities()
+    affinity = getattr(os, "sched_getaffinity", None)
+    return {
+        "name": able.get("cpu_name") or platform.processor() or platform.machine(),
+        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "bf16": bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16")),
+    }
+
+
+def _cuda() -> dict[str, Any]:
+    """Name and memory of the GPU, or why there is none."""
+    import torch
+
+    if torch.version.cuda is None:
+        return {"works": False, "why": "this torch was built without CUDA"}
+    if not torch.cuda.is_available():
+        return {"works": False, "why": "no NVIDIA GPU and driver was found"}
+    properties = torch.cuda.get_device_properties(0)
+    memory = round(properties.total_memory / 2**30, 1)
+    return {"works": True, "name": properties.name, "memory_gib": memory, "cuda": torch.version.cuda}
+
+
+def _missing(found: dict[str, Any]) -> list[dict[str, str]]:
+    """What would make more possible, and how to get it."""
+    missing = []
+
+    def lacks(what: str, how: str) -> None:
+        missing.append({"what": what, "how": how})
+
+    cuda = found["devices"]["cuda"]
+    if not cuda["works"] and "built without" in cuda["why"]:
+        lacks(
+            "CUDA in torch", "with an NVIDIA GPU: pip install torch --index-url https://download.pytorch.org/whl/cu130"
+        )
+    elif not cuda["works"]:
+        lacks(
+            "a GPU", "everything runs on the CPU; with an NVIDIA GPU, install its driver and see that nvidia-smi runs"
+        )
+    if cuda["works"] and found["versions"]["cupy-cuda13x"] is None:
+        lacks("CUDA kernels", "pip install 'streamfx[cuda]'")
+    absent = [name for name, there in found["encoders"].items() if not there]
+    if absent:
+        lacks(
+            f"encoders {', '.join(absent)}", "pip install --force-reinstall av: its own wheels carry FFmpeg with them"
+        )
+    if not found["counts"]["presets"]:
+        lacks("presets", "pip install --force-reinstall streamfx, or make one: streamfx train PAINTING")
+    folder = found["folders"]["cache"]
+    if not _writable(folder):
+        lacks("a cache", f"make {folder} writable: networks are made ready anew at every start without it")
+    return missing
+
+
+def _writable(folder: str) -> bool:
+    """Whether the folder can be written, or made."""
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    return os.access(folder, os.W_OK)
+
+
+def _print(found: dict[str, Any]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    cpu, cuda = found["devices"]["cpu"], found["devices"]["cuda"]
+    _print_table(console, "Versions", {name: text or "not installed" for name, text in found["versions"].items()})
+    gpu = f"{cuda['name']}, {cuda['memory_gib']} GiB" if cuda["works"] else f"no: {cuda['why']}"
+    precision = "bf16" if cpu["bf16"] else "fp32 (no bf16 here)"
+    _print_table(console, "Devices", {"cpu": f"{cpu['name']}, {cpu['cores']} cores, {precision}", "cuda": gpu})
+    marks = {name: f"{'yes' if there else 'no '}  {ENCODERS[name]}" for name, there in found["encoders"].items()}
+    _print_table(console, "Encoders", marks)
+    _print_table(console, "In all", {name: str(number) for name, number in found["counts"].items()})
+    _print_table(console, "Folders", found["folders"])
+    _print_table(console, "Missing", {each["what"]: each["how"] for each in found["missing"]} or {"nothing": ""})
+
+
+def _print_table(console: Console, title: str, rows: dict[str, str]) -> None:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+    for name, text in rows.items():
+        table.add_row(name, text)
+    console.print(f"[bold]{title}[/bold]")
+    console.print(table)

@@ -1,0 +1,99 @@
+"""`streamfx effects`: which effects there are, and what can be set in each."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streamfx.errors import StreamfxError, unknown
+
+if TYPE_CHECKING:
+    from streamfx.effects import Setting
+    from streamfx.frame import Effect
+
+
+def effects(
+    name: Annotated[str | None, typer.Argument(help="An effect; without one, all are listed.")] = None,
+    report: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List the effects, or the settings of one."""
+    from streamfx.effects import EFFECTS
+
+    if name is not None and name not in EFFECTS:
+        raise _unknown(name, EFFECTS)
+    if report:
+        chosen = EFFECTS if name is None else {name: EFFECTS[name]}
+        print(json.dumps({each: _described(effect) for each, effect in chosen.items()}, indent=2))
+    elif name is None:
+        _print_all(EFFECTS)
+    else:
+        _print_one(name, EFFECTS[name])
+
+
+def _unknown(name: str, effects: dict[str, type[Effect]]) -> StreamfxError:
+    from streamfx.media.filtergraph import available_filters
+
+    if name in available_filters():
+        return StreamfxError(
+            f"'{name}' is a filter of FFmpeg: https://ffmpeg.org/ffmpeg-filters.html tells its options"
+        )
+    return unknown("effect", name, effects)
+
+
+def _described(effect: type[Effect]) -> dict[str, object]:
+    from streamfx.effects import settings
+
+    return {
+        "help": inspect.getdoc(effect),
+        "settings": [
+            {
+                "name": setting.name,
+                "type": setting.type.__name__,
+                "default": setting.default,
+                "required": setting.required,
+                "help": setting.help,
+            }
+            for setting in settings(effect)
+        ],
+    }
+
+
+def _print_all(effects: dict[str, type[Effect]]) -> None:
+    from streamfx.effects import settings
+
+    table = Table("effect", "what it does", "settings", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name, effect in effects.items():
+        summary = (inspect.getdoc(effect) or "").splitlines()[0]
+        table.add_row(f"[bold]{name}[/bold]", summary, ", ".join(setting.name for setting in settings(effect)))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print("\nAll filters of FFmpeg stand beside them in a chain:")
+    console.print('  streamfx run in.mp4 out.mp4 --chain "fps=24,trails=decay=0.8,hue=s=1.2"', soft_wrap=True)
+
+
+def _print_one(name: str, effect: type[Effect]) -> None:
+    from streamfx.effects import settings
+
+    console = Console(highlight=False)
+    console.print(f"[bold]{name}[/bold]: {inspect.getdoc(effect)}\n")
+    known = settings(effect)
+    if not known:
+        console.print("It has no settings.")
+    else:
+        table = Table("setting", "type", "default", "what it is", box=None, padding=(0, 2, 0, 0), header_style="bold")
+        for setting in known:
+            table.add_row(setting.name, setting.type.__name__, _default(setting), setting.help)
+        console.print(table)
+    example = name + "=" * bool(known) + ":".join(f"{s.name}={_default(s)}" for s in known)
+    console.print(f'\n  streamfx run in.mp4 out.mp4 --chain "{example}"', soft_wrap=True, markup=False)
+
+
+def _default(setting: Setting) -> str:
+    if setting.required:
+        return "..."
+    return str(int(setting.default)) if isinstance(setting.default, bool) else str(setting.default)
