@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from streamfx.chain import build_chain
     from streamfx.errors import StreamfxError
     from streamfx.frame import Effect, Frame, Sink, Step
+    from streamfx.media.encoding import Output
     from streamfx.media.reader import Reader, open
-    from streamfx.media.writer import Output, Writer, create
+    from streamfx.media.writer import Writer, create
     from streamfx.pipeline import run
 
 __version__ = "0.1.0"
@@ -19,7 +20,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Effect": "frame",
     "Frame": "frame",
-    "Output": "media.writer",
+    "Output": "media.encoding",
     "Reader": "media.reader",
     "Sink": "frame",
     "Step": "frame",

@@ -9,7 +9,7 @@ class StreamfxError(Exception):
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> StreamfxError:
-    """Error for a `name` that is none of `allowed`: lists the nearest, or all where nothing is near and the list is short."""
+    """Error for a `name` that is none of `allowed`: lists the nearest, or all of a short list where nothing is near."""
     names = sorted(allowed)
     near = get_close_matches(name, names, n=4, cutoff=0.5)
     if near:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, nullcontext
 from fractions import Fraction
 from queue import Full, Queue
 from threading import Event, Thread
@@ -17,6 +18,7 @@ from streamfx.media.writer import Writer
 
 if TYPE_CHECKING:
     import torch
+    from av import VideoFrame
 
 log = logging.getLogger("streamfx")
 
@@ -46,30 +48,38 @@ def run(
     if isinstance(sink, Writer):
         sink.filters = behind.nodes if behind else ()
     leading = before.nodes if before else ()
-    count = 0
     if not effects and isinstance(source, Reader) and isinstance(sink, Writer):
-        for picture in prefetch(source.pictures(leading)):
-            sink.write_picture(picture)
-            count += 1
-            if progress:
-                progress(((picture.pts or 0) + picture.duration) * Fraction(picture.time_base or 0))
-        return count
+        return _run_pictures(source.pictures(leading), sink, progress)
     where = find_device(device)
-    frames: Iterable[Frame] = source
-    if isinstance(source, Reader):
-        frames = prefetch(source.frames(leading, where))
     steps = [effect.build(where) for effect in effects]
     memories: list[Memory] = [{} for _ in steps]
-    for frame in frames:
-        for done in _through(steps, memories, frame):
-            sink.write(done)
-        count += 1
-        if progress:
-            progress(frame.pts + frame.duration)
+    count = 0
+    # closed before the source is: its thread must not read from a closed file
+    ahead = closing(prefetch(source.frames(leading, where))) if isinstance(source, Reader) else nullcontext(source)
+    with ahead as frames:
+        for frame in frames:
+            for done in _through(steps, memories, frame):
+                sink.write(done)
+            count += 1
+            if progress:
+                progress(frame.pts + frame.duration)
     for number in range(len(steps)):  # each step in turn learns of the end, and those behind it get what it still held
         for held in steps[number](None, memories[number]):
             for done in _through(steps[number + 1 :], memories[number + 1 :], held):
                 sink.write(done)
+    return count
+
+
+def _run_pictures(pictures: Iterator[VideoFrame], sink: Writer, progress: Callable[[Fraction], None] | None) -> int:
+    """The loop without effects of ours: the decoder's own pictures go to the writer as they are."""
+    count = 0
+    with closing(prefetch(pictures)) as ahead:
+        for picture in ahead:
+            end = ((picture.pts or 0) + picture.duration) * (picture.time_base or 0)
+            sink.write_picture(picture)
+            count += 1
+            if progress:
+                progress(Fraction(end))
     return count
 
 
@@ -88,7 +98,7 @@ def find_device(name: str | torch.device) -> torch.device:
     return torch.device(name)
 
 
-def prefetch(items: Iterator[Item], ahead: int = AHEAD) -> Iterator[Item]:
+def prefetch(items: Iterator[Item], ahead: int = AHEAD) -> Generator[Item, None, None]:
     """The same items, made on another thread up to `ahead` of their use; errors arrive in their place."""
     queue: Queue[tuple[Item | None, BaseException | None]] = Queue(ahead)
     stop = Event()

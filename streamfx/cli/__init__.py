@@ -12,6 +12,9 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from streamfx import __version__
+from streamfx.cli.doctor import doctor
+from streamfx.cli.effects import effects
+from streamfx.cli.presets import presets
 from streamfx.cli.run import run
 from streamfx.cli.style import style
 from streamfx.cli.train import train
@@ -24,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (style, run, train):
+for command in (style, run, presets, effects, train, doctor):
     app.command()(command)
 
 

@@ -108,7 +108,9 @@ def film_command(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def make_film(source: str, target: str, chain: Sequence[Effect], options: FilmOptions, facts: dict[str, object]) -> None:
+def make_film(
+    source: str, target: str, chain: Sequence[Effect], options: FilmOptions, facts: dict[str, object]
+) -> None:
     """Read `source`, run the chain over it and write `target`; `facts` are added to what --json prints."""
     from streamfx.chain import chain_text
     from streamfx.media.encoding import Output

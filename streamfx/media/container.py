@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -76,7 +76,7 @@ class Container:
             whole = asked if whole is None else min(whole, asked)
         return None if whole is None else max(whole - (self.offset - self._first), Fraction(0))
 
-    def pictures(self) -> Iterator[VideoFrame]:
+    def pictures(self) -> Generator[VideoFrame, None, None]:
         """Decoded pictures in order, with pts in ticks of the stream's time base, shifted by the offset."""
         shift = round(self.offset / self._tick)
         stop = None if self._end is None else round(self._end / self._tick)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
@@ -70,7 +70,7 @@ class Reader:
             self._rate: Fraction | None = every
             self._duration: Fraction | None = len(files) / every
             self._tick = 1 / every
-            self._raw = decode_files(files)
+            self._raw: Generator[VideoFrame, None, None] = decode_files(files)
         else:
             self._container = opened = Container(self.name, input_format=input_format, rate=rate, start=start, end=end)
             self._rate, self._duration = opened.rate, opened.duration
@@ -147,6 +147,11 @@ class Reader:
         return self.frames()
 
     def close(self) -> None:
+        """Close the file; one that another thread still waits on (a silent pipe or camera) is left to the system."""
+        try:
+            self._raw.close()
+        except ValueError:  # it is running
+            return
         if self._container:
             self._container.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def files_of(pattern: str) -> list[Path]:
     return files
 
 
-def decode_files(files: list[Path]) -> Iterator[VideoFrame]:
+def decode_files(files: list[Path]) -> Generator[VideoFrame, None, None]:
     """One picture a file, pts counting up from 0; a file that is no picture is an error that names it."""
     for number, file in enumerate(files):
         try:
