@@ -9,7 +9,6 @@ import sys
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 
 from streamfx import __version__
 from streamfx.cli.doctor import doctor
@@ -40,12 +39,21 @@ def _root(
         raise typer.Exit
 
 
+class _Lines(logging.Handler):
+    """Notes as lines on stderr, above the progress bar."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.print(f"streamfx: {record.getMessage()}", markup=False)
+
+
 def main() -> None:
     """Run the command line and exit: 0 done, 1 bad input, 2 misuse, 130 interrupted."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False, markup=False)
-    handler.setFormatter(logging.Formatter("streamfx: %(message)s"))
-    logging.getLogger("streamfx").addHandler(handler)
+    logging.getLogger("streamfx").addHandler(_Lines(console))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
