@@ -6,6 +6,7 @@ import logging
 import wave
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -53,11 +54,12 @@ def demo(
 ) -> None:
     """Make a five-second film with sound from photographs that came with the program, and paint it."""
     from streamfx.effects.style import Style
+    from streamfx.preset import load_preset
 
+    load_preset(preset)  # for its error, before the work
     width, height = parse_size(size)
     if min(width, height) < 16:
         raise StreamfxError(f"--size is '{size}', but must be at least 16x16")
-    effect = Style(preset=preset)
     source = output.with_name(f"{output.stem}-source{output.suffix}")
     for film in (source, output):
         if film.exists() and not yes:
@@ -66,7 +68,7 @@ def demo(
         Console(stderr=True, highlight=False).print(f"making {source} to paint ...", soft_wrap=True, markup=False)
     make_source(source, width, height, seconds)
     options = FilmOptions(yes=yes, device=device, quiet=quiet, report=report)
-    make_film(str(source), str(output), [effect], options, {"preset": preset, "source": str(source)})
+    make_film(str(source), str(output), [Style(preset=preset)], options, {"preset": preset, "source": str(source)})
     if not quiet and not report:
         Console(highlight=False).print(f"painted: {output}\nfrom:    {source}", soft_wrap=True, markup=False)
 
@@ -92,7 +94,8 @@ def make_source(target: Path, width: int, height: int, seconds: float) -> None:
                 run(reader, [], writer)
         finally:
             log.setLevel(level)
-        with Reader(black) as reader, Writer(target, reader, Output(overwrite=True)) as writer:
+        start = Fraction(1024, SAMPLE_RATE)  # AAC's first packet, before the first picture, only primes the decoder
+        with Reader(black, start=start) as reader, Writer(target, reader, Output(overwrite=True)) as writer:
             run(reader, [Photographs(seconds)], writer, device="cpu")
 
 
@@ -157,7 +160,7 @@ def melody(seconds: float) -> NDArray[np.int16]:
 
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     sound = np.zeros((len(time), 2))
-    for number in range(int(seconds / BEAT) - 1):
+    for number in range(max(1, int(seconds / BEAT) - 1)):
         semitones, since = MELODY[number % len(MELODY)], time - number * BEAT
         sounding = since >= 0
         pitch = LOWEST * 2 ** (semitones / 12)
