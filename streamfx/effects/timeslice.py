@@ -18,12 +18,13 @@ SIDES = ("left", "right", "top", "bottom")
 
 @dataclass(frozen=True, slots=True)
 class Timeslice:
-    """Cut the picture into slices, each one frame older than its neighbour, so that motion bends shapes (slit-scan).
+    """Let one side of the picture lag behind the other, so that whatever moves is bent and stretched (slit-scan).
 
-    Memory stays at half of `frames` pictures of 16-bit numbers: 5.5 MB each at 1280x720.
+    The picture is cut into slices, each a frame older than its neighbour, with a fade between them. Memory stays
+    at half of `frames` pictures of 16-bit numbers: 5.5 MB each at 1280x720.
     """
 
-    frames: int = 40  # number of slices, and how many frames into the past the last one reaches, 2..1000
+    frames: int = 40  # how many frames into the past the picture reaches, 2..1000
     past: str = "right"  # side where the past lies: left, right, top or bottom; now is at the other
 
     def __post_init__(self) -> None:
@@ -51,17 +52,28 @@ class Timeslice:
         memory["now"] = now + 1
         picture = frame.image if frame.alpha is None else torch.cat([frame.image, frame.alpha])  # [3 or 4, H, W]
         axis = 2 if self.past in ("left", "right") else 1
+        backwards = self.past in ("left", "top")
         slices = list(picture.tensor_split(min(self.frames, picture.shape[axis]), axis))
-        if self.past in ("left", "top"):
+        if backwards:
             slices.reverse()
         for age, present in enumerate(slices):
-            if age == 0:
-                continue
             memory[f"{age} {now}"] = present.to(torch.float16, copy=True)  # a view would keep the whole frame
-            key = f"{age} {max(0, now - age)}"
-            past = memory.pop(key) if now >= age else memory[key]
-            slices[age] = cast("Tensor", past).to(picture.dtype)
-        if self.past in ("left", "top"):
+            newer = present if age == 0 else cast("Tensor", memory[f"{age} {max(0, now - age)}"])
+            older = cast("Tensor", memory[f"{age} {max(0, now - age - 1)}"])
+            if now > age:
+                del memory[f"{age} {now - age - 1}"]
+            slices[age] = torch.lerp(newer.to(picture.dtype), older.to(picture.dtype), _ramp(present, axis, backwards))
+        if backwards:
             slices.reverse()
         whole = torch.cat(slices, axis)
         return replace(frame, image=whole[:3], alpha=None if frame.alpha is None else whole[3:])
+
+
+def _ramp(part: Tensor, axis: int, backwards: bool) -> Tensor:
+    """How far each row or column of a slice is on its way from its own age to the next, 0..1."""
+    import torch
+
+    size = part.shape[axis]
+    ramp = (torch.arange(size, device=part.device, dtype=part.dtype) + 0.5) / size
+    ramp = ramp.flip(0) if backwards else ramp
+    return ramp if axis == 2 else ramp[:, None]

@@ -20,39 +20,39 @@ def frames(count, height=4, width=8, cuts=(), alpha=False):
 
 
 def numbers(effect, count, **kind):
-    """Which frame each column, or row, of the last picture shows."""
+    """The time that each column, or row, of the last picture shows, in frames."""
     step, memory = effect.build(CPU), {}
     outs = [out for frame in frames(count, **kind) for out in step(frame, memory)]
     image = outs[-1].image[0] * 64
     line = image[0] if effect.past in ("left", "right") else image[:, 0]
-    return [int(value) for value in line]
+    return [round(value, 2) for value in line.tolist()]
 
 
 @pytest.mark.parametrize(
     ("past", "expected"),
     [
-        ("right", [9, 9, 8, 8, 7, 7, 6, 6]),
-        ("left", [6, 6, 7, 7, 8, 8, 9, 9]),
-        ("bottom", [9, 8, 7, 6]),
-        ("top", [6, 7, 8, 9]),
+        ("right", [8.75, 8.25, 7.75, 7.25, 6.75, 6.25, 5.75, 5.25]),
+        ("left", [5.25, 5.75, 6.25, 6.75, 7.25, 7.75, 8.25, 8.75]),
+        ("bottom", [8.5, 7.5, 6.5, 5.5]),
+        ("top", [5.5, 6.5, 7.5, 8.5]),
     ],
 )
-def test_slices_grow_older_towards_the_past(past, expected):
+def test_the_picture_grows_older_towards_the_past(past, expected):
     assert numbers(Timeslice(4, past), 10) == expected
 
 
 def test_a_young_film_shows_its_first_frame():
-    assert numbers(Timeslice(4), 2) == [1, 1, 0, 0, 0, 0, 0, 0]
+    assert numbers(Timeslice(4), 2) == [0.75, 0.25, 0, 0, 0, 0, 0, 0]
     assert numbers(Timeslice(4), 1) == [0] * 8
 
 
 def test_a_cut_begins_anew():
-    assert numbers(Timeslice(4), 10, cuts=[8]) == [9, 9, 8, 8, 8, 8, 8, 8]
+    assert numbers(Timeslice(4), 10, cuts=[8]) == [8.75, 8.25, 8, 8, 8, 8, 8, 8]
 
 
 def test_more_slices_than_columns():
-    assert numbers(Timeslice(1000), 20) == [19, 18, 17, 16, 15, 14, 13, 12]
-    assert numbers(Timeslice(3), 20, width=1) == [19]
+    assert numbers(Timeslice(1000), 20) == [18.5, 17.5, 16.5, 15.5, 14.5, 13.5, 12.5, 11.5]
+    assert numbers(Timeslice(3), 20, width=1) == [18.5]
 
 
 def test_alpha_goes_with_the_slices():
@@ -66,7 +66,7 @@ def test_memory_is_half_of_the_frames():
     for frame in frames(100, height=10, width=200):
         list(step(frame, memory))
     held = sum(v.untyped_storage().nbytes() for v in memory.values() if isinstance(v, torch.Tensor))
-    assert held <= 20 * (3 * 10 * 200 * 2) / 2
+    assert held <= (20 + 2) * (3 * 10 * 200 * 2) / 2
 
 
 @pytest.mark.parametrize(
