@@ -34,6 +34,7 @@ SETTINGS = {  # encoder -> options, where the user gives no other
     "mjpeg": {"qmin": "2", "qmax": "2"},
     "libwebp": {"quality": "92"},
 }
+RATE_CONTROLS = frozenset(("qp", "b", "q", "qscale", "cq", "global_quality"))  # that our crf would win against
 LOSSLESS_X264 = {"qp": "0", "preset": "ultrafast", "tune": "zerolatency"}
 Y4M_FORMATS = ["gray", *(f"yuv{chroma}p{bits}" for bits in ("", "10le", "12le") for chroma in ("420", "422", "444"))]
 
@@ -74,14 +75,14 @@ def choose_encoding(
         raise unknown("encoder", output.encoder, encoders())
     reason = ""
     for number, (encoder, pix_fmt, options) in enumerate(_candidates(target, form, output, source)):
-        options = _with_asked(encoder, options, output, info)
-        reason = _refusal(encoder, pix_fmt, options, size)
+        encoding = _with_colour(encoder, pix_fmt, _with_asked(encoder, options, output, info), source)
+        reason = _refusal(encoding, size)
         if not reason:
             if number and pix_fmt.startswith("yuv444") and "420" in source.pix_fmt:
                 log.warning(
                     "%s takes no 4:2:0 of %dx%d: written as 4:4:4, which some players refuse", encoder, *size[::-1]
                 )
-            return _with_colour(encoder, pix_fmt, options, source)
+            return encoding
     raise StreamfxError(f"encoder {encoder} takes no {pix_fmt} of {size[1]}x{size[0]}: {reason}")
 
 
@@ -153,6 +154,8 @@ def _with_asked(encoder: str, options: dict[str, str], output: Output, info: Vid
         merged.pop("qp", None)
         merged["crf"] = f"{output.crf:g}"
     own = dict(output.options)
+    if not RATE_CONTROLS.isdisjoint(own):
+        merged.pop("crf", None)
     if encoder == "libx265":
         extra = [merged["x265-params"], *_hdr(info)] if "x265-params" in merged else _hdr(info)
         merged["x265-params"] = ":".join([*extra, *([own.pop("x265-params")] if "x265-params" in own else [])])
@@ -179,15 +182,15 @@ def _hdr(info: VideoInfo | None) -> list[str]:
     return words
 
 
-def _refusal(encoder: str, pix_fmt: str, options: dict[str, str], size: tuple[int, int]) -> str:
-    """Why an encoder refuses pictures of this format and size; empty where it does not. Unknown options are errors."""
+def _refusal(encoding: Encoding, size: tuple[int, int]) -> str:
+    """Why an encoder refuses pictures of this coding and size; empty where it does not. Unknown options are errors."""
     os.environ.setdefault("SVT_LOG", "1")  # else that library writes to stderr by itself
-    pix_fmt = "pal8" if encoder == "gif" else pix_fmt
-    context = CodecContext.create(encoder, "w")
+    context = CodecContext.create(encoding.encoder, "w")
     assert isinstance(context, VideoCodecContext)
-    context.height, context.width, context.pix_fmt = *size, pix_fmt
+    context.height, context.width, context.pix_fmt = *size, encoding.pix_fmt
+    context.color_range, context.colorspace = encoding.coding.range, encoding.coding.matrix
     context.framerate, context.time_base = Fraction(25), Fraction(1, 25)
-    context.options = options
+    context.options = dict(encoding.options)
     with ffmpeg_messages() as messages:
         try:
             context.open()
@@ -196,7 +199,8 @@ def _refusal(encoder: str, pix_fmt: str, options: dict[str, str], size: tuple[in
             return said[0] if said else str(error)
     if context.options:
         raise StreamfxError(
-            f"encoder {encoder} knows no option '{next(iter(context.options))}'; see ffmpeg -h encoder={encoder}"
+            f"encoder {encoding.encoder} knows no option '{next(iter(context.options))}'; "
+            f"see ffmpeg -h encoder={encoding.encoder}"
         )
     return ""
 

