@@ -29,16 +29,17 @@ class TrainingSettings(BaseModel):
     wide: int = Field(default=88, ge=4, le=512)  # channels at an eighth
     blocks: int = Field(default=5, ge=1, le=32)
     fine: int = Field(default=32, ge=4, le=512)  # channels at half
-    crop: int = Field(default=256, ge=32, le=2048, multiple_of=4)  # pixels
+    crop: int = Field(default=256, ge=32, le=2048, multiple_of=8)  # pixels
     batch: int = Field(default=4, ge=1, le=256)
     style_layers: tuple[str, ...] = ("stem", "block1", "block3", "block5", "block8")
     content_layers: tuple[str, ...] = ("block3", "block5")
-    style_weight: float = Field(default=3.0, ge=0)
+    style_weight: float = Field(default=2.0, ge=0)
     light_weight: float = Field(default=1.5, ge=0)  # the large shapes of light and dark stay where they are
-    grid_weight: float = Field(default=20.0, ge=0)  # no pixel position within 4x4 differs from the others
+    grid_weight: float = Field(default=20.0, ge=0)  # no pixel position within 8x8 differs from the others
     smooth_weight: float = Field(default=0.3, ge=0)  # total variation
     learning_rate: float = Field(default=3e-3, gt=0)
     minutes: float = Field(default=30.0, gt=0)
+    steps: int | None = Field(default=None, ge=1)  # ends the training instead of the minutes: the same on any machine
     seed: int = Field(default=0, ge=0)
 
 

@@ -98,15 +98,15 @@ def light_loss(painted: Tensor, photos: Tensor) -> Tensor:
 
 
 def grid_loss(images: Tensor) -> Tensor:
-    """How unlike the sixteen positions within 4x4 pixels are, in mean and in contrast: what shows as a grid."""
+    """How unlike the 64 positions within 8x8 pixels are, in mean and in contrast: what shows as a grid."""
     loss = _phases(images).mean((0, 3, 4)).var(dim=1).mean() * 100
     for change in (F.pad(images.diff(dim=-1), (0, 1)), F.pad(images.diff(dim=-2), (0, 0, 0, 1))):
-        energy = _phases(change).square().mean((0, 3, 4))  # [3, 16]
+        energy = _phases(change).square().mean((0, 3, 4))  # [3, 64]
         loss = loss + (energy.var(dim=1) / energy.mean(dim=1).square().clamp(min=1e-8)).mean()
     return loss
 
 
 def _phases(images: Tensor) -> Tensor:
-    """[N, 3, H, W] -> [N, 3, 16, H/4, W/4]: the pixels of each position within 4x4 together."""
+    """[N, 3, H, W] -> [N, 3, 64, H/8, W/8]: the pixels of each position within 8x8 together."""
     count, _, height, width = images.shape
-    return F.pixel_unshuffle(images, 4).view(count, 3, 16, height // 4, width // 4)
+    return F.pixel_unshuffle(images, 8).view(count, 3, 64, height // 8, width // 8)

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from streamfx.errors import StreamfxError
 from streamfx.nets.painter import Painter, save_painter
-from streamfx.preset import StylePreset, TrainingSettings
+from streamfx.preset import StylePreset, TrainingSettings, load_preset
 from streamfx.train.content import build_batch, load_image, load_photos
 from streamfx.train.losses import PaintingLoss
 
@@ -90,10 +90,17 @@ class _Training:
         self.steps += 1
         return {name: value.item() for name, value in losses.items()}
 
+    @property
+    def done(self) -> float:
+        """Share of the training that is behind us; 1 and more when it is over."""
+        if self.settings.steps is not None:
+            return self.steps / self.settings.steps
+        return self.minutes / self.settings.minutes
+
     def _rate(self) -> float:
-        """Share of the learning rate now: a short rise, then half a cosine that ends with the minutes."""
-        done = min(1.0, self.minutes / self.settings.minutes)
-        return min(1.0, (self.steps + 1) / _WARM_UP) * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+        """Share of the learning rate now: a short rise, then half a cosine down to the end."""
+        fall = (1 + math.cos(math.pi * min(1.0, self.done))) / 2
+        return min(1.0, (self.steps + 1) / _WARM_UP) * (0.01 + 0.99 * fall)
 
     def save(self, file: Path) -> None:
         beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
@@ -124,11 +131,11 @@ def train_painter(
     resume: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Path:
-    """Train for settings.minutes and write `preset` (NAME.toml) with NAME.safetensors beside it; returns `preset`.
+    """Train for settings.minutes, or settings.steps where given, and write `preset` (NAME.toml); returns it.
 
-    Without `photos` those that come with scikit-image serve. Every minute a checkpoint (NAME.checkpoint, which resumes)
-    and a sheet of photos with their paintings (NAME.preview.png) are written beside the preset. `report` is called
-    after every step. Weights and preset are written when the minutes are over, or when KeyboardInterrupt ends it early.
+    NAME.safetensors is written beside it at the end, also when KeyboardInterrupt brings the end early. Every minute a
+    checkpoint (NAME.checkpoint, which resumes) and a sheet of photos with their paintings (NAME.preview.png) are
+    written there. Without `photos` those that come with scikit-image serve. `report` is called after every step.
     """
     files = _Files(preset)
     if not preset.parent.is_dir():
@@ -142,7 +149,7 @@ def train_painter(
         _run(training, PaintingLoss(canvas, settings), pictures, files, report)
     training.save(files.checkpoint)
     save_painter(files.weights, training.painter)
-    _write_preset(files, painting, settings)
+    _write_preset(files, painting, settings, resume)
     return preset
 
 
@@ -168,14 +175,14 @@ def _run(
 ) -> None:
     shown = [F.interpolate(p[None] / 255, scale_factor=320 / p.shape[-2], mode="area") for p in photos[:_PREVIEWS]]
     before = saved = time.monotonic()
-    while training.minutes < training.settings.minutes:
+    while training.done < 1:
         losses = training.step(loss, photos)
         if not all(map(math.isfinite, losses.values())):
             raise StreamfxError(f"the training broke down at step {training.steps}; lower the learning rate")
         now = time.monotonic()
         training.minutes += min(now - before, _LONGEST_STEP) / 60
         before = now
-        due = now - saved >= _SAVE_EVERY or training.minutes >= training.settings.minutes
+        due = now - saved >= _SAVE_EVERY or training.done >= 1
         if due:
             saved = now
             training.save(files.checkpoint)
@@ -194,12 +201,23 @@ def _write_preview(file: Path, painter: Painter, photos: list[Tensor]) -> None:
     Image.fromarray(np.ascontiguousarray(pixels)).save(file)
 
 
-def _write_preset(files: _Files, painting: Path, settings: TrainingSettings) -> None:
-    """A preset that says all that the trainer knows; an existing one keeps its words and gets the new settings."""
+def _write_preset(files: _Files, painting: Path, settings: TrainingSettings, resume: bool) -> None:
+    """A preset that says all that the trainer knows; a resumed one keeps the words it has."""
     title = painting.stem.replace("_", " ").strip().title() or painting.name
-    about = {"kind": "style", "title": title, "painting": painting.name, "licence": "your own; see the painting's"}
-    StylePreset.model_validate({**about, "weights": files.weights.name, "training": settings})
-    lines = [f"{key} = {json.dumps(value)}" for key, value in {**about, "weights": files.weights.name}.items()]
-    lines += ["", "[training]"]
-    lines += [f"{key} = {json.dumps(value)}" for key, value in settings.model_dump().items()]
-    files.preset.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    about = {"kind": "style", "title": title, "painting": painting.name, "licence": "yours, as far as the painting is"}
+    if resume and files.preset.is_file():
+        about = load_preset(str(files.preset)).style.model_dump(exclude={"weights", "training"})
+    values = {**about, "weights": files.weights.name, "training": settings.model_dump(exclude_none=True)}
+    StylePreset.model_validate(values)
+    files.preset.write_text(_toml(values), encoding="utf-8")
+
+
+def _toml(values: dict[str, Any]) -> str:
+    """Strings, numbers, lists and one level of tables as TOML, whose notation of them is JSON's."""
+    lines = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            lines += ["", f"[{key}]", _toml(value).rstrip()]
+        else:
+            lines.append(f"{key} = {json.dumps(value)}")
+    return "\n".join(lines) + "\n"
