@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from streamfx import __version__
+from streamfx.cli.demo import demo
 from streamfx.cli.doctor import doctor
 from streamfx.cli.effects import effects
 from streamfx.cli.presets import presets
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (style, run, presets, effects, train, doctor):
+for command in (style, run, demo, presets, effects, train, doctor):
     app.command()(command)
 
 

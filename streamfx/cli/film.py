@@ -199,12 +199,14 @@ def _scaled(chain: Sequence[Effect], size: str | None) -> list[Effect]:
     """The chain behind a scaling to `size`."""
     if size is None:
         return list(chain)
-    from streamfx.media.filters import Filter, Filters
+    from streamfx.media.filtergraph import Filter, joined
+    from streamfx.media.filters import Filters
 
     width, height = parse_size(size)
-    rest = chain[0].nodes if chain and isinstance(chain[0], Filters) else ()
-    scale = Filter("scale", f"{width}:{height}:flags=lanczos", outputs=rest[0].inputs[:1] if rest else ())
-    return [Filters((scale, *rest)), *(chain[1:] if rest else chain)]
+    scale = Filter("scale", f"{width}:{height}:flags=lanczos")
+    if chain and isinstance(chain[0], Filters):
+        return [Filters(joined([scale], chain[0].nodes)), *chain[1:]]
+    return [Filters((scale,)), *chain]
 
 
 class _Speed(ProgressColumn):
