@@ -42,6 +42,8 @@ class Container:
         self.stream = _picture_stream(name, self.input)
         self.stream.thread_type = "AUTO"
         self.packets: deque[Packet[Stream]] = deque()  # of the other streams, times shifted; in file order
+        self.gathers = True  # else packets of the other streams are dropped
+        self.covers: dict[int, bytes] = {}  # index of a stream of cover art -> its picture as a file
         self.broken: Fraction | None = None  # seconds from the start of the source where it broke
         self._first = (self.input.start_time or 0) * MICROSECOND  # of any stream, on the source's own clock
         self.offset = self._first + start
@@ -60,6 +62,11 @@ class Container:
     def rate(self) -> Fraction | None:
         """Frames a second, on average."""
         return self._guessed if self._counts else self.stream.average_rate or self._guessed
+
+    @property
+    def length(self) -> Fraction | None:
+        """Seconds from the offset to where the user cuts; None where that is the end."""
+        return None if self._end is None else self._end - self.offset
 
     @property
     def duration(self) -> Fraction | None:
@@ -148,7 +155,10 @@ class Container:
             self._break(time * packet.stream.time_base)
 
     def _put_aside(self, packet: Packet[Stream]) -> None:
-        if packet.size == 0 or packet.pts is None or packet.stream.time_base is None:
+        if packet.stream.disposition & Disposition.attached_pic:
+            self.covers.setdefault(packet.stream.index, bytes(packet))
+            return
+        if not self.gathers or packet.size == 0 or packet.pts is None or packet.stream.time_base is None:
             return
         base = packet.stream.time_base
         moment = packet.pts * base

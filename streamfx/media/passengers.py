@@ -25,7 +25,9 @@ TS_SOUND = frozenset(
     ("aac", "mp2", "mp3", "ac3", "eac3", "dts", "opus", "truehd")
 )  # mpegts takes any, as unreadable data
 SOUND_ENCODERS = {"webm": ("libopus", 48000)}  # where sound must be coded anew; elsewhere AAC at its own rate
+LAYOUTS = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")  # by number of channels, as encoders take them
 BIT_RATE = 96_000  # bits a second and channel, of sound that is coded anew
+COVERS = {"mjpeg": "jpg"}  # codec -> ending of its files, where they differ
 MUXERS_OWN = frozenset(("major_brand", "minor_version", "compatible_brands", "encoder", "duration"))
 
 
@@ -36,19 +38,24 @@ class Passengers:
         self._output, self._source = output, source
         self._copied: dict[int, Stream] = {}  # index in the source -> stream of the output
         self._coded: dict[int, tuple[AudioStream, AudioStream]] = {}  # index -> (of the source, of the output)
+        self._covers: list[Packet[Stream]] = []
         container = source.input
         if container is None:
             return
         for stream in container.streams:
             if stream.type == "audio" and not audio:
                 continue
-            if stream.type in ("audio", "subtitle", "attachment") or _is_cover(stream):
+            if stream.type in ("audio", "subtitle", "attachment"):
                 self._add(stream, muxer)
+            elif _is_cover(stream):
+                self._add_cover(stream, muxer)
         output.metadata.update({k: v for k, v in container.metadata.items() if k not in MUXERS_OWN})
         output.set_chapters(list(_chapters(source)))
 
     def carry(self) -> None:
         """Mux what the source has read of them so far."""
+        while self._covers:
+            self._output.mux(self._covers.pop())
         for packet in self._source.take_packets():
             index = packet.stream.index
             if index in self._copied:
@@ -78,13 +85,27 @@ class Passengers:
         else:
             log.warning("%s holds no %s (%s): left out", muxer, _word(stream), _codec(stream))
 
+    def _add_cover(self, stream: Stream, muxer: str) -> None:
+        picture, codec = self._source.covers.get(stream.index), _codec(stream)
+        if picture and muxer == "matroska":  # as an attachment; a second stream of pictures would be a second film
+            kind = COVERS.get(codec, codec)
+            self._output.add_attachment(f"cover.{kind}", f"image/{kind.replace('jpg', 'jpeg')}", picture)
+        elif picture and muxer == "mp4":
+            copy = self._output.add_stream_from_template(stream, opaque=True)
+            copy.disposition = stream.disposition
+            packet: Packet[Stream] = Packet(picture)
+            packet.stream, packet.time_base, packet.pts, packet.dts = copy, Fraction(1, 90000), 0, 0
+            self._covers.append(packet)
+        else:
+            log.warning("%s holds no cover art: left out", muxer)
+
     def _add_coded(self, stream: AudioStream, muxer: str) -> None:
         encoder, rate = SOUND_ENCODERS.get(muxer, ("aac", stream.rate))
         log.warning("%s holds no %s sound: coded anew as %s", muxer, _codec(stream), encoder)
         target = self._output.add_stream(encoder, rate=rate)
         assert isinstance(target, AudioStream)
-        target.layout = stream.layout
-        target.bit_rate = BIT_RATE * stream.channels
+        target.layout = LAYOUTS[min(stream.channels, len(LAYOUTS)) - 1]
+        target.bit_rate = BIT_RATE * target.channels
         target.metadata.update(stream.metadata)
         target.disposition = stream.disposition
         self._coded[stream.index] = (stream, target)
@@ -124,10 +145,13 @@ def _word(stream: Stream) -> str:
 
 
 def _chapters(source: Reader) -> Iterator[av.container.Chapter]:
-    """The chapters, moved by the offset that all times are; those that end before the film starts are gone."""
+    """The chapters, moved by the offset that all times are and cut as the film is."""
     assert source.input is not None
     for chapter in source.input.chapters():
         base = chapter["time_base"] or Fraction(1, 1000)
         shift = round(source.offset / base)
-        if chapter["end"] > shift:
-            yield {**chapter, "start": max(chapter["start"] - shift, 0), "end": chapter["end"] - shift}
+        start, end = max(chapter["start"] - shift, 0), chapter["end"] - shift
+        if source.length is not None:
+            end = min(end, round(source.length / base))
+        if end > start:
+            yield {**chapter, "start": start, "end": end}

@@ -18,7 +18,7 @@ from av.sidedata.sidedata import Type as SideDataType
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
 from streamfx.media.container import Container
-from streamfx.media.filtergraph import Filter, FilterGraph
+from streamfx.media.filtergraph import Filter, FilterGraph, joined
 from streamfx.media.pixels import coding_of, to_image
 from streamfx.media.probe import VideoInfo
 from streamfx.media.sequence import check_rate, decode_files, files_of, is_pattern
@@ -62,6 +62,7 @@ class Reader:
     ) -> None:
         self.name = str(source)
         self._container: Container | None = None
+        self._keeps = False
         _check_span(start, end)
         rate = None if input_rate is None else check_rate(input_rate)
         if input_format is None and is_pattern(self.name):
@@ -104,6 +105,20 @@ class Reader:
         """Seconds from its start where the source broke off or is damaged; known for sure once it has been read."""
         return self._container.broken if self._container else None
 
+    @property
+    def length(self) -> Fraction | None:
+        """Seconds until the cut at the end that was asked for; None without one."""
+        return self._container.length if self._container else None
+
+    @property
+    def covers(self) -> dict[int, bytes]:
+        """Cover art: number of its stream in `input` -> the picture as a file."""
+        return self._container.covers if self._container else {}
+
+    def keep_packets(self) -> None:
+        """Gather the packets of other streams while pictures are read, for `take_packets`; else they are dropped."""
+        self._keeps = True
+
     def take_packets(self) -> Iterator[Packet[Stream]]:
         """Packets of the streams that are no pictures, read so far, in file order, times shifted by the offset."""
         while self._container and self._container.packets:
@@ -111,7 +126,10 @@ class Reader:
 
     def pictures(self, filters: Sequence[Filter] = ()) -> Iterator[VideoFrame]:
         """Upright pictures in the decoder's own format, through FFmpeg filters; each with its pts and time base."""
-        graph = [*self._repairs(), *filters]
+        if self._container and not self._keeps:
+            self._container.gathers = False
+            self._container.packets.clear()
+        graph = joined(self._repairs(), filters)
         upright = self._one_size()
         if not graph:
             yield from upright

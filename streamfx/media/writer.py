@@ -55,6 +55,8 @@ class Writer:
         self._graph: FilterGraph | None = None
         self._base = Fraction(0)  # seconds a tick, of frames that come as tensors
         self._flattened = False
+        if source is not None:
+            source.keep_packets()
 
     @property
     def written(self) -> int:
