@@ -20,6 +20,8 @@ from streamfx.errors import StreamfxError
 
 _log = logging.getLogger("streamfx")
 
+_KEPT = 50  # compiled networks in the cache, of a few megabytes each; the oldest go first
+
 Engine: TypeAlias = Callable[..., Tensor]  # torch tensors in, one torch tensor out, all float32 on the device
 
 
@@ -143,6 +145,8 @@ def _keep(blob: bytes, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         beside.write_bytes(hashlib.sha256(blob).digest() + blob)
         beside.replace(file)
+        for old in sorted(file.parent.glob("*.blob"), key=lambda entry: entry.stat().st_mtime)[:-_KEPT]:
+            old.unlink(missing_ok=True)
     except OSError as error:
         _log.debug("the engine is not cached: %s", error)
         with contextlib.suppress(OSError):

@@ -116,5 +116,5 @@ def _with_sky(image: Tensor, chance: random.Random) -> Tensor:
     rows = torch.linspace(0, 1, size).view(1, size, 1)
     sky = torch.lerp(top, bottom, rows).expand(3, size, size)
     columns = torch.linspace(-0.5, 0.5, size).view(1, 1, size)
-    edge = chance.uniform(0.3, 1.0) + columns * chance.uniform(-0.6, 0.6)  # a horizon, tilted
+    edge = chance.uniform(0.3, 1.2) + columns * chance.uniform(-0.6, 0.6)  # a horizon, tilted
     return torch.where(rows < edge, sky, image)

@@ -34,6 +34,7 @@ class PaintingLoss:
         self.features = Features(tuple(layers)).to(memory_format=torch.channels_last)
         with torch.no_grad():
             self.targets = [self._grams(self._see(image)) for image in _sizes(painting.unsqueeze(0))]
+        self.palette = _colors(painting.unsqueeze(0))
 
     def _see(self, images: Tensor) -> dict[str, Tensor]:
         with torch.autocast("cpu", torch.bfloat16):
@@ -61,19 +62,23 @@ class PaintingLoss:
         return {
             "style": style,
             "content": content,
+            "palette": palette_loss(painted, self.palette),
             "light": light_loss(painted, photos),
             "grid": grid_loss(painted),
             "smooth": total_variation(painted),
         }
 
     def total(self, losses: Losses) -> Tensor:
+        """The weighted sum of these losses and of border_loss under the name "border"."""
         weights = self.settings
         return (
             losses["content"]
             + weights.style_weight * losses["style"]
+            + weights.palette_weight * losses["palette"]
             + weights.light_weight * losses["light"]
             + weights.grid_weight * losses["grid"]
             + weights.smooth_weight * losses["smooth"]
+            + weights.border_weight * losses["border"]
         )
 
 
@@ -90,11 +95,40 @@ def total_variation(images: Tensor) -> Tensor:
     return loss
 
 
+def palette_loss(painted: Tensor, palette: Tensor) -> Tensor:
+    """How far the colours of the batch, over areas of 4 pixels, are from the colours `palette` [M, 3].
+
+    The sliced Wasserstein distance (Rabin et al. 2011) along eight random directions, relative to the palette's spread:
+    rare colours, the yellow of the stars, count by their share.
+    """
+    directions = F.normalize(torch.randn(3, 8), dim=0)
+    own = (_colors(painted) @ directions).sort(dim=0).values  # [K, 8]
+    places = torch.linspace(0, len(palette) - 1, len(own)).round().long()
+    wanted = (palette @ directions).sort(dim=0).values[places]
+    return F.mse_loss(own, wanted) / palette.var(dim=0).mean()
+
+
+def _colors(images: Tensor) -> Tensor:
+    """[N, 3, H, W] -> [K, 3], the mean colours of areas of 4x4 pixels."""
+    return F.avg_pool2d(images, 4).transpose(0, 1).flatten(1).T
+
+
 def light_loss(painted: Tensor, photos: Tensor) -> Tensor:
     """How much the light over areas of 16 pixels departs from the photo's, each around its own mean."""
     own, wanted = (F.avg_pool2d(images.mean(1, keepdim=True), 16) for images in (painted, photos))
     own, wanted = (light - light.mean((-2, -1), keepdim=True) for light in (own, wanted))
     return F.mse_loss(own, wanted) / wanted.square().mean().clamp(min=1e-3)
+
+
+def border_loss(alone: Tensor, inside: Tensor) -> Tensor:
+    """How far the colours of a piece painted `alone` are from those of the same piece `inside` a larger picture.
+
+    Without it a painter learns to put what it has nowhere else to put along the borders, where it can tell the place.
+    """
+    loss = F.mse_loss(F.avg_pool2d(alone, 16), F.avg_pool2d(inside, 16))
+    for along in ((0, 2), (0, 3)):  # each column and each row in the mean, for lines thinner than that
+        loss = loss + 10 * F.mse_loss(alone.mean(along), inside.mean(along))
+    return loss
 
 
 def grid_loss(images: Tensor) -> Tensor:
