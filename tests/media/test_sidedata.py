@@ -12,6 +12,6 @@ def test_pictures_with_a_colour_profile_do_not_break_the_program() -> None:
     assert spec is not None
     assert spec.origin is not None
     photo = Path(spec.origin).parent / "data" / "astronaut.png"
-    code = f"from streamfx.media.reader import open; r = open({str(photo)!r}); print(r.info.width, len(list(r))); r.close()"
+    code = f"import streamfx; r = streamfx.open({str(photo)!r}); print(r.info.width, len(list(r))); r.close()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout.split()) == (0, ["512", "1"]), done.stderr
