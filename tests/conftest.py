@@ -128,10 +128,10 @@ def times():
     """When the pictures of a file are shown, in seconds, as its container counts them."""
 
     def times(path, kind="v:0"):
-        shown = ["-select_streams", kind, "-show_entries", "packet=pts:stream=time_base"]
+        shown = ["-select_streams", kind, "-show_entries", "packet=pts,dts:stream=time_base"]
         said = _probe(path, *shown)
         base = Fraction(said["streams"][0]["time_base"])
-        return sorted(packet["pts"] * base for packet in said["packets"])
+        return sorted(packet.get("pts", packet.get("dts")) * base for packet in said["packets"])  # avi has no pts
 
     return times
 

@@ -8,15 +8,16 @@ import signal
 import sys
 
 import typer
-from rich.console import Console
 
 from streamfx import __version__
 from streamfx.cli.demo import demo
 from streamfx.cli.doctor import doctor
 from streamfx.cli.effects import effects
+from streamfx.cli.film import Misuse
 from streamfx.cli.presets import presets
 from streamfx.cli.run import run
 from streamfx.cli.style import style
+from streamfx.cli.terminal import STDERR
 from streamfx.cli.train import train
 from streamfx.errors import StreamfxError
 
@@ -43,24 +44,19 @@ def _root(
 class _Lines(logging.Handler):
     """Notes as lines on stderr, above the progress bar."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self._console = console
-
     def emit(self, record: logging.LogRecord) -> None:
-        self._console.print(f"streamfx: {record.getMessage()}", markup=False)
+        STDERR.print(f"streamfx: {record.getMessage()}", markup=False)
 
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 bad input, 2 misuse, 130 interrupted."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    logging.getLogger("streamfx").addHandler(_Lines(console))
+    logging.getLogger("streamfx").addHandler(_Lines())
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except StreamfxError as error:
-        console.print(f"streamfx: {error}", style="red" if console.is_terminal else None, markup=False)
-        sys.exit(1)
+        STDERR.print(f"streamfx: {error}", style="red" if STDERR.is_terminal else None, markup=False)
+        sys.exit(2 if isinstance(error, Misuse) else 1)
     except BrokenPipeError:  # the reader has what it wanted; nothing more is to be flushed into the closed pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import wraps
@@ -16,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from streamfx import __version__
+from streamfx.cli.terminal import STDERR
 from streamfx.errors import StreamfxError
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("streamfx")
 
 SOURCE, OUTPUT, RUN = "Source", "Output", "Run"
+
+
+class Misuse(StreamfxError):
+    """A command line that makes no sense; exits with 2."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,6 @@ def make_film(
     """Read `source`, run the chain over it and write `target`; `facts` are added to what --json prints."""
     from streamfx.chain import chain_text
     from streamfx.media.encoding import Output
-    from streamfx.media.reader import Reader
     from streamfx.media.writer import Writer
     from streamfx.pipeline import run
 
@@ -135,7 +139,7 @@ def make_film(
         settings=f"streamfx {__version__}: {chain_text(chain) or 'null'}",
     )
     began = time.monotonic()
-    with Reader(source, input_format=options.input_format, input_rate=rate, start=start, end=end) as reader:
+    with _opened(source, input_format=options.input_format, input_rate=rate, start=start, end=end) as reader:
         writer = Writer(target, reader, output)
         try:
             with writer, _progress(options, reader) as tick:
@@ -152,10 +156,19 @@ def make_film(
             )
 
 
+def _opened(source: str, **how: Any) -> Reader:
+    """The source, opened on another thread: one that sends nothing yet can be interrupted."""
+    from streamfx.media.reader import Reader
+    from streamfx.pipeline import prefetch
+
+    with closing(prefetch(Reader(source, **how) for _ in range(1))) as opening:
+        return next(opening)
+
+
 def parse_time(text: str) -> Fraction:
     """Seconds of "90", "90.5", "1:30" or "0:01:30.25", exactly."""
     if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text.strip()):
-        raise StreamfxError(f"'{text}' is no time; give seconds (90.5) or h:mm:ss (0:01:30.5)")
+        raise Misuse(f"'{text}' is no time; give seconds (90.5) or h:mm:ss (0:01:30.5)")
     seconds = Fraction(0)
     for part in text.strip().split(":"):
         seconds = seconds * 60 + Fraction(part)
@@ -167,7 +180,7 @@ def parse_rate(text: str) -> Fraction:
     try:
         return Fraction(text.strip())
     except (ValueError, ZeroDivisionError):
-        raise StreamfxError(f"'{text}' is no frame rate; give a number (24) or a fraction (30000/1001)") from None
+        raise Misuse(f"'{text}' is no frame rate; give a number (24) or a fraction (30000/1001)") from None
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -175,20 +188,20 @@ def parse_size(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d+|-[12])[x:](\d+|-[12])", text.strip().lower())
     width, height = (int(found[1]), int(found[2])) if found else (0, 0)
     if 0 in (width, height) or (width < 0 and height < 0):
-        raise StreamfxError(f"'{text}' is no size; give WIDTHxHEIGHT (1280x720), or 1280:-2 to keep the shape")
+        raise Misuse(f"'{text}' is no size; give WIDTHxHEIGHT (1280x720), or 1280:-2 to keep the shape")
     return width, height
 
 
 def _key_value(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not key or not equals:
-        raise StreamfxError(f"-e takes key=value (like -e preset=slow), not '{text}'")
+        raise Misuse(f"-e takes key=value (like -e preset=slow), not '{text}'")
     return key, value
 
 
 def _span(options: FilmOptions) -> tuple[Fraction, Fraction | None]:
     if options.end is not None and options.duration is not None:
-        raise StreamfxError("give --to or --duration, not both")
+        raise Misuse("give --to or --duration, not both")
     start = parse_time(options.start) if options.start is not None else Fraction(0)
     if options.duration is not None:
         return start, start + parse_time(options.duration)
@@ -222,12 +235,11 @@ class _progress:
     """A bar on stderr, or a counter where the length is not known; as a context manager, gives the run's callback."""
 
     def __init__(self, options: FilmOptions, reader: Reader) -> None:
-        console = Console(stderr=True)
-        shown = console.is_terminal and not options.quiet if options.progress is None else options.progress
+        shown = STDERR.is_terminal and not options.quiet if options.progress is None else options.progress
         known = reader.info.duration is not None
         columns = [BarColumn(), TimeRemainingColumn()] if known else []
         name = Path(reader.name).name if reader.name != "-" else "stdin"
-        self._bar = Progress(TextColumn(name), *columns, _Speed(), console=console, disable=not shown)
+        self._bar = Progress(TextColumn(name), *columns, _Speed(), console=STDERR, disable=not shown)
         self._task = self._bar.add_task("", total=float(reader.info.duration or 0) or None, frames=0)
         self._frames = 0
 
@@ -265,5 +277,7 @@ def _report(
 def _say_kept(writer: Writer) -> None:
     if writer.kept:
         log.error("interrupted: the %d frames made so far are in '%s'", writer.written, writer.kept)
+    elif writer.written and not writer.whole:
+        log.error("interrupted: %d frames went to '%s'", writer.written, writer.name)
     else:
         log.error("interrupted: nothing was kept")

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import deque
 from collections.abc import Generator, Iterator
 from fractions import Fraction
-from pathlib import Path
 
-import av
 import av.error
 from av import Packet, VideoFrame
-from av.container import InputContainer
 from av.stream import Disposition, Stream
-from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
-from streamfx.media.filtergraph import ffmpeg_messages
+from streamfx.media.opening import open_input, picture_stream
 
 log = logging.getLogger("streamfx")
 
 # formats whose header says how long they are, so that an early end can be told from the real one
 DECLARES_DURATION = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "asf", "mxf"))
-NOT_VIDEO = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text files as pictures
 MICROSECOND = Fraction(1, 1_000_000)
 SLACK = Fraction(1, 2)  # seconds that a source may end before its declared duration and still be whole
 
@@ -38,8 +32,8 @@ class Container:
         self, name: str, *, input_format: str | None, rate: Fraction | None, start: Fraction, end: Fraction | None
     ) -> None:
         self.name = name
-        self.input = _open(name, input_format, rate)
-        self.stream = _picture_stream(name, self.input)
+        self.input = open_input(name, input_format, rate)
+        self.stream = picture_stream(name, self.input)
         self.stream.thread_type = "AUTO"
         self.packets: deque[Packet[Stream]] = deque()  # of the other streams, times shifted; in file order
         self.gathers = True  # else packets of the other streams are dropped
@@ -50,11 +44,13 @@ class Container:
         self._end = None if end is None else self._first + end
         self._tick = self.stream.time_base or MICROSECOND
         self._guessed = self.stream.guessed_rate or self.stream.average_rate
-        self._last: int | None = None  # pts handed out last, in ticks
+        self._last: int | None = None  # pts decoded last, in ticks
         self._zero: int | None = None  # dts of the first picture of an avi, which orders by dts alone
         self._seen = self._first  # the latest moment that any packet reached
         # formats whose pts are missing or wrong: their times are made from dts or the rate
         self._counts = self.input.format.name in ("avi", "h264", "hevc", "m4v", "mjpeg", "rawvideo", "obu")
+        if rate is not None and self._guessed != rate:
+            log.warning("'%s' has its own times: --input-fps %s changes nothing", name, rate)
         if start and not self._counts:
             self._seek()
 
@@ -62,6 +58,11 @@ class Container:
     def rate(self) -> Fraction | None:
         """Frames a second, on average."""
         return self._guessed if self._counts else self.stream.average_rate or self._guessed
+
+    @property
+    def constant(self) -> bool:
+        """Whether every picture seems to last as long as the others."""
+        return self._counts or self.stream.average_rate == self.stream.guessed_rate
 
     @property
     def length(self) -> Fraction | None:
@@ -87,10 +88,7 @@ class Container:
         """Decoded pictures in order, with pts in ticks of the stream's time base, shifted by the offset."""
         shift = round(self.offset / self._tick)
         stop = None if self._end is None else round(self._end / self._tick)
-        for picture in self._decoded():
-            if self._counts or not picture.duration:
-                picture.duration = max(1, round(1 / (self._guessed or 25) / self._tick))
-            moment = self._last = self._timestamp(picture)
+        for moment, picture in self._lasting():
             if stop is not None and moment >= stop:
                 break
             if moment + picture.duration <= shift:
@@ -102,6 +100,23 @@ class Container:
 
     def close(self) -> None:
         self.input.close()
+
+    def _lasting(self) -> Iterator[tuple[int, VideoFrame]]:
+        """Moment and picture; each lasts until the next one, the last to the end: packets tell it in decoding order."""
+        held: tuple[int, VideoFrame] | None = None
+        for picture in self._decoded():
+            if self._counts or not picture.duration:
+                picture.duration = max(1, round(1 / (self._guessed or 25) / self._tick))
+            moment = self._last = self._timestamp(picture)
+            if held is not None:
+                held[1].duration = moment - held[0] if moment > held[0] else held[1].duration
+                yield held
+            held = moment, picture
+        if held is not None:
+            left = (self.stream.start_time or 0) + (self.stream.duration or 0) - held[0]
+            if left > 0 and self.input.format.name.startswith("mov"):
+                held[1].duration = left
+            yield held
 
     def _timestamp(self, picture: VideoFrame) -> int:
         """The moment of a picture; made from the rate where the container has none that can be believed."""
@@ -214,60 +229,3 @@ class Container:
                 return
             if first is not None and first.pts is not None and first.pts * self._tick <= self.offset:
                 return
-
-
-def _open(name: str, input_format: str | None, rate: Fraction | None) -> InputContainer:
-    source = "pipe:0" if name == "-" else name
-    options = {"framerate": str(rate)} if rate else {}
-    if "://" not in source and source != "pipe:0" and not input_format:
-        _check_file(Path(source))
-    with ffmpeg_messages() as messages:
-        try:
-            container = av.open(source, format=input_format, options=options)
-        except av.error.FFmpegError as error:
-            raise StreamfxError(
-                _why_unreadable(name, input_format, [text for _, _, text in messages], error)
-            ) from error
-        except ValueError as error:
-            raise StreamfxError(f"unknown input format '{input_format}'; ffmpeg -demuxers lists them") from error
-    if container.format.name in NOT_VIDEO:
-        container.close()
-        raise StreamfxError(f"'{name}' is a text file, not a video or a picture")
-    return container
-
-
-def _check_file(path: Path) -> None:
-    if not path.exists():
-        raise StreamfxError(f"no such file: '{path}'")
-    if path.is_dir():
-        raise StreamfxError(f"'{path}' is a folder; give a file, or its pictures as '{path}/*.jpg'")
-    if path.is_file() and path.stat().st_size == 0:
-        raise StreamfxError(f"'{path}' is empty")
-    if not os.access(path, os.R_OK):
-        raise StreamfxError(f"'{path}' may not be read; check its permissions")
-
-
-def _why_unreadable(name: str, input_format: str | None, messages: list[str], error: Exception) -> str:
-    said = " ".join(messages).lower()
-    where = "stdin" if name == "-" else f"'{name}'"
-    if "moov atom not found" in said or (name == "-" and "moov" in said):
-        return f"{where}: this mp4 has no index (moov) that can be read; it is incomplete or broken"
-    reason = getattr(error, "strerror", None) or str(error)
-    if isinstance(error, av.error.InvalidDataError):
-        return f"{where} is not a video or picture that FFmpeg can read"
-    return f"cannot open {where}: {reason}" + (f" (as {input_format})" if input_format else "")
-
-
-def _picture_stream(name: str, container: InputContainer) -> VideoStream:
-    """The stream to work on: the default one or else the largest; cover art is none."""
-    hidden = Disposition.attached_pic | Disposition.timed_thumbnails
-    streams = [stream for stream in container.streams.video if not stream.disposition & hidden]
-    if not streams:
-        found = "sound only" if container.streams.audio else "no pictures"
-        art = ", its cover art aside" if container.streams.video else ""
-        container.close()
-        raise StreamfxError(f"'{name}' has {found}{art}; give a video or a picture")
-    chosen = max(streams, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height))
-    if len(streams) > 1:
-        log.warning("%d picture streams in '%s': working on number %d", len(streams), name, chosen.index)
-    return chosen

@@ -131,7 +131,8 @@ def _nearest(source: Coding, allowed: list[str], form: Format) -> str:
     """The pixel format among `allowed` that loses least; RGB and grey become 4:2:0 in films, as players want it."""
     wanted = source.pix_fmt
     if family(wanted) != "yuv" and not form.lossless and not any(VideoFormat(name).is_rgb for name in allowed):
-        wanted = f"yuv{'a' if source.has_alpha else ''}420p{'10le' if source.depth > 8 else ''}"
+        chroma = "444" if form.muxer == "image2" else "420"
+        wanted = f"yuv{'a' if source.has_alpha else ''}{chroma}p{'10le' if source.depth > 8 else ''}"
     if wanted in allowed:
         return wanted
     best, _ = find_best_pix_fmt_of_list(allowed, wanted, has_alpha=source.has_alpha)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamfx.errors import StreamfxError, unknown
+from streamfx.media.sequence import is_numbered
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +82,13 @@ def format_of(target: str, asked: str | None) -> Format:
     else:
         ending = Path(target).suffix.lower()
         if ending in STILL_ENCODERS:
-            return Format("image2", {} if "%" in target else {"update": "1"}, one_picture="%" not in target)
+            many = is_numbered(target)
+            return Format("image2", {} if many else {"update": "1"}, one_picture=not many)
         chosen = FORMATS.get(ENDINGS.get(ending, ""))
     if chosen is None:
         known = " ".join(sorted([*ENDINGS, *STILL_ENCODERS]))
         raise StreamfxError(f"cannot tell the format of '{target}'; give --format, or one of these endings: {known}")
-    if target == "-" and not chosen.pipe:
+    if not chosen.pipe and (target == "-" or Path(target).is_fifo()):
         pipes = ", ".join(name for name, known in FORMATS.items() if known.pipe)
         hint = "use fmp4 (fragmented mp4)" if chosen.muxer in ("mp4", "mov") else "use nut"
         raise StreamfxError(f"{chosen.muxer} cannot be written to a pipe: {hint}; these can: {pipes}")

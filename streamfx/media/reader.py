@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-import numpy as np
 from av import VideoFrame
 from av.sidedata.sidedata import Type as SideDataType
 
@@ -22,6 +21,7 @@ from streamfx.media.filtergraph import Filter, FilterGraph, joined
 from streamfx.media.pixels import coding_of, to_image
 from streamfx.media.probe import VideoInfo
 from streamfx.media.sequence import check_rate, decode_files, files_of, is_pattern
+from streamfx.media.sidedata import side_data, turn_of
 
 if TYPE_CHECKING:
     import torch
@@ -32,15 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("streamfx")
 
 SEQUENCE_RATE = Fraction(25)  # frames a second of numbered pictures, where the user names no other
-TURNS = {  # signs of (a, b, c, d) of a display matrix -> the filters that turn the picture upright
-    (-1, 0, 0, 1): (Filter("hflip"),),
-    (1, 0, 0, -1): (Filter("vflip"),),
-    (-1, 0, 0, -1): (Filter("hflip"), Filter("vflip")),
-    (0, 1, -1, 0): (Filter("transpose", "clock"),),
-    (0, -1, 1, 0): (Filter("transpose", "cclock"),),
-    (0, 1, 1, 0): (Filter("transpose", "cclock_flip"),),
-    (0, -1, -1, 0): (Filter("transpose", "clock_flip"),),
-}
 
 
 class Reader:
@@ -71,7 +62,7 @@ class Reader:
             self._rate: Fraction | None = every
             self._duration: Fraction | None = len(files) / every
             self._tick = 1 / every
-            self._raw: Generator[VideoFrame, None, None] = decode_files(files)
+            self._raw: Generator[VideoFrame, None, None] = decode_files(files, self._tick)
         else:
             self._container = opened = Container(self.name, input_format=input_format, rate=rate, start=start, end=end)
             self._rate, self._duration = opened.rate, opened.duration
@@ -82,7 +73,7 @@ class Reader:
             self.close()
             span = f" from {float(start):g} s on" if start else ""
             raise StreamfxError(f"'{self.name}' has no picture{span} that can be decoded")
-        self._turn = _turn(self._first)
+        self._turn = turn_of(self._first) if self._container else ()  # numbered pictures come upright
         self.info = self._describe(self._first)
         self.rate, self.sample_aspect_ratio = self.info.rate, self.info.sample_aspect_ratio  # as pictures come out
 
@@ -104,6 +95,11 @@ class Reader:
     def broken(self) -> Fraction | None:
         """Seconds from its start where the source broke off or is damaged; known for sure once it has been read."""
         return self._container.broken if self._container else None
+
+    @property
+    def constant(self) -> bool:
+        """Whether every picture of the source seems to last as long as the others."""
+        return self._container.constant if self._container else True
 
     @property
     def length(self) -> Fraction | None:
@@ -222,8 +218,8 @@ class Reader:
             coding=coding_of(first),
             sample_aspect_ratio=aspect,
             interlaced=first.interlaced_frame,
-            mastering=_side_data(first, SideDataType.MASTERING_DISPLAY_METADATA),
-            light_level=_side_data(first, SideDataType.CONTENT_LIGHT_LEVEL),
+            mastering=side_data(first, SideDataType.MASTERING_DISPLAY_METADATA),
+            light_level=side_data(first, SideDataType.CONTENT_LIGHT_LEVEL),
         )
 
 
@@ -248,26 +244,6 @@ def _check_span(start: Fraction, end: Fraction | None) -> None:
         raise StreamfxError(f"start {float(start):g} s is before the beginning; give 0 or more")
     if end is not None and end <= start:
         raise StreamfxError(f"the cut ends at {float(end):g} s, which is not behind its start at {float(start):g} s")
-
-
-def _turn(picture: VideoFrame) -> tuple[Filter, ...]:
-    """The filters that turn a picture upright, from the display matrix that the container or camera gave it.
-
-    The matrix (FFmpeg's libavutil/display.h) maps a stored pixel (x, y) to (a x + c y, b x + d y) on the screen.
-    """
-    stored = _side_data(picture, SideDataType.DISPLAYMATRIX)
-    if stored is None:
-        return ()
-    matrix = np.frombuffer(stored, np.int32)[[0, 1, 3, 4]].astype(np.int64)
-    a, b, c, d = (np.sign(matrix) * (2 * np.abs(matrix) >= np.abs(matrix).max())).tolist()
-    return TURNS.get((a, b, c, d), ())  # a skewed picture has no upright one: it is left as it is
-
-
-def _side_data(picture: VideoFrame, kind: SideDataType) -> bytes | None:
-    """The first side data of a kind that a decoded picture carries, as FFmpeg lays it out."""
-    carried: Mapping[Any, Any] = picture.side_data
-    data = carried.get(kind)
-    return None if data is None else bytes(memoryview(data))
 
 
 def _until(frame: Frame, moment: Fraction) -> Frame:

@@ -13,22 +13,50 @@ import av.error
 from av import VideoFrame
 
 from streamfx.errors import StreamfxError
+from streamfx.media.sidedata import upright
 
-IMAGE_ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".tga", ".jxl"))
-_NUMBER = re.compile(r"%0?(\d*)d")
+IMAGE_ENDINGS = frozenset(
+    [
+        ".avif",
+        ".bmp",
+        ".dpx",
+        ".exr",
+        ".jp2",
+        ".jpeg",
+        ".jpg",
+        ".jxl",
+        ".pam",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".qoi",
+        ".tga",
+        ".tif",
+        ".tiff",
+        ".webp",
+    ]
+)
+NUMBER = re.compile(r"%0?(\d*)d")
 
 
 def is_pattern(path: str) -> bool:
     """Whether a path stands for many pictures: it has a %d or a glob's wildcard in it, and is not a file itself."""
     if "://" in path or Path(path).exists():
         return False
-    return bool(_NUMBER.search(path)) or (Path(path).suffix.lower() in IMAGE_ENDINGS and glob.has_magic(path))
+    return is_numbered(path) or (Path(path).suffix.lower() in IMAGE_ENDINGS and glob.has_magic(path))
+
+
+def is_numbered(path: str) -> bool:
+    """Whether a path has a %d or %05d for the number of each picture in it."""
+    return bool(NUMBER.search(path)) and Path(path).suffix.lower() in IMAGE_ENDINGS
 
 
 def files_of(pattern: str) -> list[Path]:
     """The files that a pattern stands for, in natural order ("img2" before "img10"); gaps in the numbering are fine."""
-    if _NUMBER.search(pattern):
-        head, tail = _NUMBER.split(pattern)[0], _NUMBER.split(pattern)[-1]
+    if is_numbered(pattern):
+        head, tail = NUMBER.split(pattern)[0], NUMBER.split(pattern)[-1]
         shape = re.compile(re.escape(head) + r"\d+" + re.escape(tail))
         names = [name for name in glob.glob(glob.escape(head) + "*" + glob.escape(tail)) if shape.fullmatch(name)]
     else:
@@ -39,8 +67,11 @@ def files_of(pattern: str) -> list[Path]:
     return files
 
 
-def decode_files(files: list[Path]) -> Generator[VideoFrame, None, None]:
-    """One picture a file, pts counting up from 0; a file that is no picture is an error that names it."""
+def decode_files(files: list[Path], tick: Fraction) -> Generator[VideoFrame, None, None]:
+    """One picture a file, each turned upright, pts counting up from 0 in ticks of `tick` seconds.
+
+    Raises StreamfxError that names a file which is no picture.
+    """
     for number, file in enumerate(files):
         try:
             with av.open(str(file)) as container:
@@ -49,9 +80,8 @@ def decode_files(files: list[Path]) -> Generator[VideoFrame, None, None]:
             picture = None
         if picture is None:
             raise StreamfxError(f"'{file}' is not a picture that FFmpeg can read; remove it or narrow the pattern")
-        picture.pts = number
-        picture.duration = 1
-        yield picture
+        picture.pts, picture.duration, picture.time_base = number, 1, tick
+        yield upright(picture)
 
 
 def check_rate(rate: Fraction) -> Fraction:
@@ -62,4 +92,4 @@ def check_rate(rate: Fraction) -> Fraction:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(path)) if part]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path)) if part]

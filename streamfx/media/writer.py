@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from math import lcm
 from pathlib import Path
@@ -25,10 +25,12 @@ from streamfx.media.muxer import Muxer, Shape
 from streamfx.media.pixels import coding_of, convertible, family, over_black, rearranged, to_image, to_picture
 from streamfx.media.probe import Coding
 from streamfx.media.reader import Reader
+from streamfx.media.sequence import NUMBER, is_numbered
 
 log = logging.getLogger("streamfx")
 
 LONGEST_BASE = 1 << 30  # ticks a second that every container can count
+JITTER = Fraction(1, 10)  # share of a frame by which containers that round times may move it
 DEFAULT_RATE = Fraction(25)  # frames a second, where nothing says how long a frame lasts
 
 
@@ -59,6 +61,11 @@ class Writer:
             source.keep_packets()
 
     @property
+    def whole(self) -> bool:
+        """Whether the film shows up when it is finished; pipes, devices and numbered pictures grow where they are."""
+        return self._temporary is not None
+
+    @property
     def written(self) -> int:
         """Frames encoded so far."""
         return self._muxer.written if self._muxer else 0
@@ -69,9 +76,7 @@ class Writer:
         coding = self._coding_of(frame)
         if not self.filters:
             height, width = int(frame.image.shape[1]), int(frame.image.shape[2])
-            changed = self._source is None or self._base != self._source.info.time_base
-            rate = 1 / frame.duration if changed and frame.duration else None
-            coding = self._open(coding, (height, width), self._base, rate)
+            coding = self._open(coding, (height, width), self._base, self._changed_rate(frame))
         image, alpha = frame.image, frame.alpha
         if alpha is not None and not coding.has_alpha:
             self._say_flattened(bool(alpha.min() < 1))
@@ -98,19 +103,23 @@ class Writer:
                 os.replace(self._temporary, self._path)
 
     def abandon(self, *, keep: bool = False) -> None:
-        """Stop in the middle: remove what is there, or with `keep` finish it as 'NAME.partial.EXT'."""
-        if self._muxer is None:
-            return
-        if keep and self._path and self._temporary and self.written:
-            try:
-                self._muxer.close()
-                self.kept = self._path.with_name(f"{self._path.stem}.partial{self._path.suffix}")
-                os.replace(self._temporary, self.kept)
-            except (av.error.FFmpegError, OSError):
-                self.kept = None
-        self._muxer.abandon()
+        """Stop in the middle: remove what is there, or with `keep` finish it, a file as 'NAME.partial.EXT'."""
+        if self._muxer is not None:
+            if keep and self.written:
+                with suppress(av.error.FFmpegError, OSError):
+                    self._muxer.close()
+                    self.kept = self._keep()
+            self._muxer.abandon()
         if self._temporary:
             self._temporary.unlink(missing_ok=True)
+
+    def _keep(self) -> Path | None:
+        """Give what was made so far a name of its own; None where it has one, or none at all."""
+        if self._path is None or self._temporary is None:
+            return None
+        partial = self._path.with_name(f"{self._path.stem}.partial{self._path.suffix}")
+        os.replace(self._temporary, partial)
+        return partial
 
     def __enter__(self) -> Self:
         return self
@@ -189,6 +198,16 @@ class Writer:
             )
         return self._encoding.coding
 
+    def _changed_rate(self, frame: Frame) -> Fraction | None:
+        """Frames a second by the frame's duration, where that tells of another rate than the source's."""
+        if not frame.duration:
+            return None
+        source = self._source
+        if source is not None and source.rate and self._base == source.info.time_base:
+            told = abs(frame.duration * source.rate - 1) > JITTER if source.constant else False
+            return 1 / frame.duration if told else None
+        return 1 / frame.duration
+
     def _coding_of(self, frame: Frame) -> Coding:
         """The coding that a frame is best kept in: the source's, where it can show what the frame shows."""
         own = self._source.info.coding if self._source else Coding("gbrp")
@@ -212,7 +231,8 @@ class Writer:
             raise
         except (OSError, av.error.FFmpegError) as error:
             reason = error.strerror or str(error)
-            raise StreamfxError(f"cannot write '{self.name}': {reason}; nothing was kept of it") from error
+            kept = "; nothing was kept of it" if self._temporary else ""
+            raise StreamfxError(f"cannot write '{self.name}': {reason}{kept}") from error
 
 
 def create(target: str | Path, source: Reader | None = None, output: Output | None = None) -> Writer:
@@ -241,12 +261,13 @@ def _check_target(name: str, source: Reader | None, overwrite: bool) -> Path | N
     read = Path(source.name) if source is not None else None
     if read is not None and path.exists() and read.exists() and path.samefile(read):
         raise StreamfxError(f"'{name}' is the input itself; give another name for the output")
-    first = Path(name % 1) if "%" in name else path
+    numbered = is_numbered(name)
+    first = Path(NUMBER.sub(lambda digits: f"{1:0{digits[1] or 1}d}", name)) if numbered else path
     if first.exists() and not overwrite:
         raise StreamfxError(f"'{first}' exists; give -y to overwrite it, or another name")
     if not os.access(path.parent, os.W_OK):
         raise StreamfxError(f"the folder '{path.parent}' may not be written; choose another or change its permissions")
-    return None if "%" in name else path
+    return None if numbered else path
 
 
 def _rate_of(picture: VideoFrame) -> Fraction | None:

@@ -1,0 +1,79 @@
+"""Opening a source, finding its picture stream, and saying why where that fails."""
+
+from __future__ import annotations
+
+import logging
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from streamfx.errors import StreamfxError
+from streamfx.media.filtergraph import ffmpeg_messages
+
+log = logging.getLogger("streamfx")
+
+NOT_VIDEO = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text files as pictures
+
+
+def open_input(name: str, input_format: str | None, rate: Fraction | None) -> InputContainer:
+    """FFmpeg's container of a source; a StreamfxError says why there is none. `rate` is for raw data and cameras."""
+    source = "pipe:0" if name == "-" else name
+    options = {"framerate": str(rate)} if rate else {}
+    if "://" not in source and source != "pipe:0" and not input_format:
+        _check_file(Path(source))
+    with ffmpeg_messages() as messages:
+        try:
+            container = av.open(source, format=input_format, options=options)
+        except av.error.FFmpegError as error:
+            raise StreamfxError(
+                _why_unreadable(name, input_format, [text for _, _, text in messages], error)
+            ) from error
+        except ValueError as error:
+            raise StreamfxError(f"unknown input format '{input_format}'; ffmpeg -demuxers lists them") from error
+    if container.format.name in NOT_VIDEO:
+        container.close()
+        raise StreamfxError(f"'{name}' is a text file, not a video or a picture")
+    return container
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise StreamfxError(f"no such file: '{path}'")
+    if path.is_dir():
+        raise StreamfxError(f"'{path}' is a folder; give a file, or its pictures as '{path}/*.jpg'")
+    if path.is_file() and path.stat().st_size == 0:
+        raise StreamfxError(f"'{path}' is empty")
+    if not os.access(path, os.R_OK):
+        raise StreamfxError(f"'{path}' may not be read; check its permissions")
+
+
+def _why_unreadable(name: str, input_format: str | None, messages: list[str], error: Exception) -> str:
+    said = " ".join(messages).lower()
+    where = "stdin" if name == "-" else f"'{name}'"
+    if "moov atom not found" in said or (name == "-" and "moov" in said):
+        return f"{where}: this mp4 has no index (moov) that can be read; it is incomplete or broken"
+    reason = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, av.error.InvalidDataError):
+        return f"{where} is not a video or picture that FFmpeg can read"
+    return f"cannot open {where}: {reason}" + (f" (as {input_format})" if input_format else "")
+
+
+def picture_stream(name: str, container: InputContainer) -> VideoStream:
+    """The stream to work on: the default one or else the largest; cover art is none."""
+    hidden = Disposition.attached_pic | Disposition.timed_thumbnails
+    streams = [stream for stream in container.streams.video if not stream.disposition & hidden]
+    if not streams:
+        found = "sound only" if container.streams.audio else "no pictures"
+        art = ", its cover art aside" if container.streams.video else ""
+        container.close()
+        raise StreamfxError(f"'{name}' has {found}{art}; give a video or a picture")
+    chosen = max(streams, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height))
+    if len(streams) > 1:
+        log.warning("%d picture streams in '%s': working on number %d", len(streams), name, chosen.index)
+    return chosen
