@@ -13,6 +13,7 @@ from streamfx.nets.weights import load_state, load_weights, save_weights
 
 FRAME, PRIOR = 3, 4  # channels: RGB; RGB of the warped previous painting and the trust in it
 _STRIDE = 4  # the stem's; the deep part works at half of that again
+_MARGIN = 8  # pixels painted beyond each border and cut off: there the strokes know that the picture ends
 _CANVAS = 256  # positions; the canvas repeats after 1024 pixels of the frame
 _CANVAS_PLANES = 2
 
@@ -82,18 +83,17 @@ class Painter(nn.Module):
 
     def forward(self, frame: Tensor, prior: Tensor | None = None) -> Tensor:
         height, width = frame.shape[-2:]
-        edges = self.before(F.relu(self._stem(frame - 0.5, prior)))  # [N, channels, H/4, W/4]
+        margin = 0 if self.training else _MARGIN
+        seen = frame - 0.5 if prior is None else torch.cat([frame - 0.5, prior], dim=-3)
+        edges = self.before(F.relu(self._stem(_extend(seen, margin))))  # [N, channels, H/4, W/4]
         x = self.blocks(F.relu(self.down(edges)))  # [N, wide, H/8, W/8]
         x = self.after(edges + self.back(_double(x)))  # [N, channels, H/4, W/4]
         x = F.relu(self.up(_double(x)))  # [N, fine, H/2, W/2]
         x = F.pixel_shuffle(self.out(x), 2)  # [N, 3, H, W]
-        return torch.sigmoid(self.smooth(x))[..., :height, :width]
+        return torch.sigmoid(self.smooth(x))[..., margin : margin + height, margin : margin + width]
 
-    def _stem(self, frame: Tensor, prior: Tensor | None) -> Tensor:
+    def _stem(self, x: Tensor) -> Tensor:
         """The first convolution; without a prior only that part of it which looks at the frame."""
-        height, width = frame.shape[-2:]
-        x = frame if prior is None else torch.cat([frame, prior], dim=-3)
-        x = F.pad(x, (0, _padding(width), 0, _padding(height)), mode="replicate")
         x = F.pad(F.pixel_unshuffle(x, _STRIDE), (1, 1, 1, 1), mode="reflect")
         seen = F.conv2d(x, self.stem.weight[:, : x.shape[-3]], self.stem.bias)
         grain: Tensor = self.grain(self._canvas_for(*seen.shape[-2:]))
@@ -116,10 +116,17 @@ def _canvas() -> Tensor:
     return (x.double() / 2**31 - 1).float().view(1, _CANVAS_PLANES, _CANVAS, _CANVAS)
 
 
-def _padding(length: int) -> int:
-    """Pixels to add for whole positions of the deep part, two at least: reflection and instance norm need them."""
+def _extend(x: Tensor, margin: int) -> Tensor:
+    """`x` with a margin all round, and more at the right and the bottom for whole positions of the deep part.
+
+    Two of these at least: reflection and instance norm need them.
+    """
+    height, width = x.shape[-2:]
+    mode = "reflect" if min(height, width) > margin else "replicate"
+    x = F.pad(x, (margin, margin, margin, margin), mode=mode)
     whole = 2 * _STRIDE
-    return max(-length % whole, 2 * whole - length)
+    right, bottom = (max(-side % whole, 2 * whole - side) for side in (width + 2 * margin, height + 2 * margin))
+    return F.pad(x, (0, right, 0, bottom), mode="replicate")
 
 
 def _init_icnr(conv: nn.Conv2d) -> None:
