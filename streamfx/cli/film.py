@@ -167,7 +167,7 @@ def _opened(source: str, **how: Any) -> Reader:
 
 def parse_time(text: str) -> Fraction:
     """Seconds of "90", "90.5", "1:30" or "0:01:30.25", exactly."""
-    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text.strip()):
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text.strip(), re.ASCII):
         raise Misuse(f"'{text}' is no time; give seconds (90.5) or h:mm:ss (0:01:30.5)")
     seconds = Fraction(0)
     for part in text.strip().split(":"):
@@ -185,7 +185,7 @@ def parse_rate(text: str) -> Fraction:
 
 def parse_size(text: str) -> tuple[int, int]:
     """Width and height of "1280x720"; one of them may be -1 or -2 in "1280:-2": what keeps the shape, even with -2."""
-    found = re.fullmatch(r"(\d+|-[12])[x:](\d+|-[12])", text.strip().lower())
+    found = re.fullmatch(r"(\d+|-[12])[x:](\d+|-[12])", text.strip().lower(), re.ASCII)
     width, height = (int(found[1]), int(found[2])) if found else (0, 0)
     if 0 in (width, height) or (width < 0 and height < 0):
         raise Misuse(f"'{text}' is no size; give WIDTHxHEIGHT (1280x720), or 1280:-2 to keep the shape")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 
 import av.error
 from av import Packet, VideoFrame
+from av.codec.context import CodecContext
 from av.stream import Disposition, Stream
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
 from streamfx.media.opening import open_input, picture_stream
+from streamfx.media.probe import decoders
 
 log = logging.getLogger("streamfx")
 
@@ -35,6 +39,7 @@ class Container:
         self.input = open_input(name, input_format, rate)
         self.stream = picture_stream(name, self.input)
         self.stream.thread_type = "AUTO"
+        self._decode = _alpha_decoder(self.stream) or self.stream.decode
         self.packets: deque[Packet[Stream]] = deque()  # of the other streams, times shifted; in file order
         self.gathers = True  # else packets of the other streams are dropped
         self.covers: dict[int, bytes] = {}  # index of a stream of cover art -> its picture as a file
@@ -98,6 +103,16 @@ class Container:
             yield picture
         self._finish()
 
+    def drain(self) -> None:
+        """Read on to the end, or to where the user cuts, without decoding: for the packets of other streams."""
+        if not self.gathers:
+            return
+        if self._end is not None:
+            self._finish()
+            return
+        for _ in self._demuxed():
+            pass
+
     def close(self) -> None:
         self.input.close()
 
@@ -133,7 +148,7 @@ class Container:
             if packet.stream is not self.stream:
                 continue
             try:
-                yield from self.stream.decode(packet)
+                yield from self._decode(packet)
             except av.error.InvalidDataError:
                 if self._last is not None:
                     self._break(self._last * self._tick)
@@ -229,3 +244,13 @@ class Container:
                 return
             if first is not None and first.pts is not None and first.pts * self._tick <= self.offset:
                 return
+
+
+def _alpha_decoder(stream: VideoStream) -> Callable[[Packet[Stream]], list[VideoFrame]] | None:
+    """Decoding that keeps the alpha of WebM, a second coded picture beside each, which FFmpeg's own decoder drops."""
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name, "")
+    if stream.metadata.get("alpha_mode") != "1" or name not in decoders():
+        return None
+    context = CodecContext.create(name, "r")
+    assert isinstance(context, VideoCodecContext)
+    return context.decode

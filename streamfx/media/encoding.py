@@ -19,7 +19,7 @@ from streamfx.errors import StreamfxError, unknown
 from streamfx.media.filtergraph import Filter, ffmpeg_messages
 from streamfx.media.formats import STILL_ENCODERS, Format
 from streamfx.media.pixels import family
-from streamfx.media.probe import FULL, LIMITED, Coding, VideoInfo, encoders
+from streamfx.media.probe import FULL, LIMITED, Coding, VideoInfo, depth, encoders, has_alpha
 
 log = logging.getLogger("streamfx")
 
@@ -34,6 +34,7 @@ SETTINGS = {  # encoder -> options, where the user gives no other
     "mjpeg": {"qmin": "2", "qmax": "2"},
     "libwebp": {"quality": "92"},
 }
+X265_NARROWEST = 64  # pixels; from 33 to 55 it writes beyond its memory, measured with 4.1 at preset veryfast
 RATE_CONTROLS = frozenset(("qp", "b", "q", "qscale", "cq", "global_quality"))  # that our crf would win against
 LOSSLESS_X264 = {"qp": "0", "preset": "ultrafast", "tune": "zerolatency"}
 Y4M_FORMATS = ["gray", *(f"yuv{chroma}p{bits}" for bits in ("", "10le", "12le") for chroma in ("420", "422", "444"))]
@@ -93,11 +94,13 @@ def _candidates(target: str, form: Format, output: Output, source: Coding) -> It
         allowed = [fmt.name for fmt in listed] if listed else [source.pix_fmt]
         if encoder == "rawvideo" and form.muxer == "yuv4mpegpipe":
             allowed = Y4M_FORMATS
+        if encoder == "apng":
+            allowed = [name for name in allowed if depth(name) <= 8]  # FFmpeg itself reads no other
         if output.pix_fmt is not None:
             _check_pix_fmt(output.pix_fmt, encoder, allowed)
             yield encoder, output.pix_fmt, options
             continue
-        best = _nearest(source, allowed, form)
+        best = _nearest(source, allowed, form, lossy=Codec(encoder, "w").lossy)
         yield encoder, best, options
         fuller = f"yuv444p{'10le' if VideoFormat(best).components[0].bits == 10 else ''}"
         if fuller in allowed and fuller != best:
@@ -114,10 +117,11 @@ def _encoders_for(target: str, form: Format, output: Output, source: Coding) -> 
     elif form.muxer == "yuv4mpegpipe":
         names = ["rawvideo"]
     elif form.lossless:
-        plain = not source.has_alpha and source.depth <= 10
+        plain = not source.has_alpha and source.depth <= 10 and family(source.pix_fmt) != "gbr"
         return [*([("libx264", LOSSLESS_X264)] if plain else []), ("ffv1", SETTINGS["ffv1"])]
     elif form.muxer == "webm":
-        names = ["libvpx-vp9"]
+        deep = source.depth > 8 and not source.has_alpha  # more than this build of libvpx can
+        names = ["libsvtav1", "libvpx-vp9"] if deep else ["libvpx-vp9"]
     elif source.has_alpha and form.muxer in ("mov", "matroska"):
         names = ["prores_ks" if form.muxer == "mov" else "ffv1"]
     elif form.muxer in ("avi", "flv"):
@@ -127,12 +131,14 @@ def _encoders_for(target: str, form: Format, output: Output, source: Coding) -> 
     return [(name, SETTINGS.get(name, {})) for name in names]
 
 
-def _nearest(source: Coding, allowed: list[str], form: Format) -> str:
+def _nearest(source: Coding, allowed: list[str], form: Format, *, lossy: bool) -> str:
     """The pixel format among `allowed` that loses least; RGB and grey become 4:2:0 in films, as players want it."""
     wanted = source.pix_fmt
-    if family(wanted) != "yuv" and not form.lossless and not any(VideoFormat(name).is_rgb for name in allowed):
+    if family(wanted) != "yuv" and lossy and not form.lossless:
         chroma = "444" if form.muxer == "image2" else "420"
         wanted = f"yuv{'a' if source.has_alpha else ''}{chroma}p{'10le' if source.depth > 8 else ''}"
+    if source.has_alpha:
+        allowed = [name for name in allowed if has_alpha(name)] or allowed
     if wanted in allowed:
         return wanted
     best, _ = find_best_pix_fmt_of_list(allowed, wanted, has_alpha=source.has_alpha)
@@ -185,6 +191,8 @@ def _hdr(info: VideoInfo | None) -> list[str]:
 
 def _refusal(encoding: Encoding, size: tuple[int, int]) -> str:
     """Why an encoder refuses pictures of this coding and size; empty where it does not. Unknown options are errors."""
+    if encoding.encoder == "libx265" and (reason := _too_odd_for_x265(encoding.pix_fmt, *size)):
+        return reason
     os.environ.setdefault("SVT_LOG", "1")  # else that library writes to stderr by itself
     context = CodecContext.create(encoding.encoder, "w")
     assert isinstance(context, VideoCodecContext)
@@ -204,6 +212,14 @@ def _refusal(encoding: Encoding, size: tuple[int, int]) -> str:
             f"see ffmpeg -h encoder={encoding.encoder}"
         )
     return ""
+
+
+def _too_odd_for_x265(pix_fmt: str, height: int, width: int) -> str:
+    """Why libx265 is not to be asked at all: it would write to stderr by itself, or beyond its memory."""
+    fmt = VideoFormat(pix_fmt, width, height)
+    if (fmt.chroma_width(2) == 1 and width % 2) or (fmt.chroma_height(2) == 1 and height % 2):
+        return "its chroma planes would not come out even"
+    return f"it crashes where pictures are narrower than {X265_NARROWEST}" if width < X265_NARROWEST else ""
 
 
 def _with_colour(encoder: str, pix_fmt: str, options: dict[str, str], source: Coding) -> Encoding:

@@ -138,6 +138,8 @@ class Reader:
                 self.rate, self.sample_aspect_ratio = work.rate or self.rate, work.sar or self.sample_aspect_ratio
                 yield done
             if work.finished:
+                if self._container:
+                    self._container.drain()
                 return
 
     def frames(self, filters: Sequence[Filter] = (), device: torch.device | None = None) -> Iterator[Frame]:

@@ -56,6 +56,7 @@ class Writer:
         self._encoding: Encoding | None = None
         self._graph: FilterGraph | None = None
         self._base = Fraction(0)  # seconds a tick, of frames that come as tensors
+        self._size = (0, 0)  # height and width of the film
         self._flattened = False
         if source is not None:
             source.keep_packets()
@@ -192,6 +193,10 @@ class Writer:
                 target = str(self._temporary or self.name)
                 settings, audio = self.output.settings, self.output.audio
                 self._muxer = Muxer(target, self._form, self._encoding, shape, source, audio=audio, settings=settings)
+            self._size = size
+        elif size != self._size:
+            shapes = [f"{width}x{height}" for height, width in (self._size, size)]
+            raise StreamfxError(f"the frames of a film have one size; these change from {shapes[0]} to {shapes[1]}")
         elif self._form.one_picture and self.written:
             raise StreamfxError(
                 f"'{self.name}' holds one picture, the chain makes more: name a film, or a pattern like 'out_%05d.png'"
@@ -258,8 +263,7 @@ def _check_target(name: str, source: Reader | None, overwrite: bool) -> Path | N
         raise StreamfxError(f"there is no folder '{path.parent}' to write '{path.name}' into; make it first")
     if path.exists() and not path.is_file():
         return None
-    read = Path(source.name) if source is not None else None
-    if read is not None and path.exists() and read.exists() and path.samefile(read):
+    if source is not None and (name == source.name or _same_file(path, Path(source.name))):
         raise StreamfxError(f"'{name}' is the input itself; give another name for the output")
     numbered = is_numbered(name)
     first = Path(NUMBER.sub(lambda digits: f"{1:0{digits[1] or 1}d}", name)) if numbered else path
@@ -268,6 +272,10 @@ def _check_target(name: str, source: Reader | None, overwrite: bool) -> Path | N
     if not os.access(path.parent, os.W_OK):
         raise StreamfxError(f"the folder '{path.parent}' may not be written; choose another or change its permissions")
     return None if numbered else path
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _rate_of(picture: VideoFrame) -> Fraction | None:

@@ -1,0 +1,147 @@
+"""The real command between the real ffmpeg on both sides."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FORMATS = {
+    "nut": ["-f", "nut"],
+    "matroska": ["-f", "matroska"],
+    "mpegts": ["-f", "mpegts"],
+    "yuv4mpegpipe": ["-f", "yuv4mpegpipe", "-an"],
+    "fmp4": ["-f", "mp4", "-movflags", "frag_keyframe+empty_moov"],
+}
+
+
+def piped(*commands):
+    """Run commands, each reading what the one before it writes; return codes and what each said on stderr."""
+    running, source = [], None
+    for command in commands:
+        last = command is commands[-1]
+        process = subprocess.Popen(
+            list(map(str, command)),
+            stdin=source or subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if last else subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        if source:
+            source.close()  # else the writer does not learn that its reader went away
+        source = process.stdout
+        running.append(process)
+    said = [process.communicate(timeout=60)[1].decode() for process in reversed(running)][::-1]
+    return [process.returncode for process in running], said
+
+
+def ours(*arguments):
+    return [Path(sys.executable).with_name("streamfx"), "run", *arguments]
+
+
+def sender(film, name):
+    return ["ffmpeg", "-v", "error", "-nostdin", "-i", film, *FORMATS[name], "-"]
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+@pytest.mark.parametrize("chain", ["null", "negate,mirror"])
+def test_ffmpeg_on_both_ends(name, chain, film, tmp_path, times, probe):
+    out = tmp_path / "out.mp4"
+    receiver = ["ffmpeg", "-v", "error", "-i", "-", out]
+    codes, said = piped(sender(film, name), ours("-", "-", "--chain", chain, "--format", name), receiver)
+    assert codes == [0, 0, 0], said
+    assert said[1] == ""
+    assert len(times(out)) == 25
+    assert len(probe(out)["streams"]) == (1 if name == "yuv4mpegpipe" else 2)
+
+
+def test_stdout_is_lossless_nut_unless_asked(film, tmp_path, probe, ffmpeg):
+    out = tmp_path / "out.nut"
+    with out.open("wb") as stream:
+        subprocess.run(list(map(str, ours(film, "-", "--chain", "null"))), stdout=stream, check=True)
+    assert probe(out)["format"]["format_name"] == "nut"
+    sums = [
+        ffmpeg("-i", path, "-map", "0:v", "-f", "rawvideo", "-c:v", "rawvideo", "-f", "md5", "-")
+        for path in (film, out)
+    ]
+    assert sums[0] == sums[1]
+
+
+def test_raw_pictures_to_ffmpeg(film, tmp_path, times):
+    out = tmp_path / "out.mp4"
+    receiver = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "yuv420p",
+        "-s",
+        "64x48",
+        "-r",
+        "25",
+        "-i",
+        "-",
+        out,
+    ]
+    codes, said = piped(ours(film, "-", "--chain", "null", "--format", "rawvideo", "--no-audio"), receiver)
+    assert (codes, said) == ([0, 0], ["", ""])
+    assert len(times(out)) == 25
+
+
+def test_pictures_through_a_pipe(tmp_path, film, times):
+    still = ["ffmpeg", "-v", "error", "-nostdin", "-i", film, "-frames:v", "3", "-f", "image2pipe", "-c:v", "png", "-"]
+    codes, said = piped(still, ours("-", tmp_path / "out.mp4", "--chain", "null"))
+    assert codes == [0, 0], said
+    assert len(times(tmp_path / "out.mp4")) == 3
+
+
+@pytest.mark.parametrize("name", ["nut", "yuv4mpegpipe", "rawvideo"])
+@pytest.mark.parametrize("chain", ["null", "mirror"])
+def test_a_reader_that_goes_away_is_a_quiet_end(name, chain, clip, moving):
+    source = clip(
+        "big.mkv", *moving("640x480", seconds="2"), "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"
+    )
+    codes, said = piped(ours(source, "-", "--chain", chain, "--format", name), ["head", "-c", "1000"])
+    assert said == ["", ""]
+    assert codes[0] in (0, 1)
+
+
+def test_an_mp4_with_its_index_at_its_end(clip, moving, tmp_path):
+    source = clip("slow.mp4", *moving("640x480", seconds="2"), "-c:v", "libx264", "-preset", "ultrafast", "-qp", "0")
+    codes, said = piped(["cat", source], ours("-", tmp_path / "out.mp4", "--chain", "null"))
+    assert codes[1] == 1
+    assert said[1].count("\n") == 1
+    assert "file's name" in said[1]
+    assert "-movflags +faststart" in said[1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_mp4_with_its_index_in_front(film, clip, tmp_path, times):
+    source = clip("fast.mp4", "-i", film, "-c", "copy", "-movflags", "faststart")
+    codes, said = piped(["cat", source], ours("-", tmp_path / "out.mp4", "--chain", "null"))
+    assert codes == [0, 0], said
+    assert len(times(tmp_path / "out.mp4")) == 25
+
+
+def test_nothing_on_stdin(tmp_path):
+    codes, said = piped(["true"], ours("-", tmp_path / "out.mp4", "--chain", "null"))
+    assert codes[1] == 1
+    assert said[1].startswith("streamfx: stdin is not a video")
+    assert said[1].count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["mp4", "mov", "avi", "apng"])
+def test_what_cannot_go_into_a_pipe(name, film):
+    done = subprocess.run(list(map(str, ours(film, "-", "--chain", "null", "--format", name))), capture_output=True)
+    assert done.returncode == 1
+    assert done.stdout == b""
+    said = done.stderr.decode()
+    assert said.count("\n") == 1
+    assert all(word in said for word in ["fmp4", "nut", "matroska", "mpegts", "yuv4mpegpipe", "rawvideo"])
+
+
+def test_json_goes_to_stderr_where_stdout_carries_the_film(film):
+    done = subprocess.run(list(map(str, ours(film, "-", "--chain", "null", "--json"))), capture_output=True, check=True)
+    assert done.stdout.startswith(b"nut/multimedia container")
+    assert b'"frames": 25' in done.stderr
