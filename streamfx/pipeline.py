@@ -43,6 +43,7 @@ def run(
     moment, in seconds, that the film has reached.
     Raises StreamfxError; an interrupt passes through, with the sink left as it is.
     """
+    _check_device(device)
     _warn_of_time(chain, source)
     before, effects, behind = _split(chain, isinstance(source, Reader), isinstance(sink, Writer))
     if isinstance(sink, Writer):
@@ -87,15 +88,20 @@ def find_device(name: str | torch.device) -> torch.device:
     """The device of a name: "auto" takes CUDA where it works; asking for CUDA without one is an error."""
     import torch
 
+    _check_device(name)
     if isinstance(name, torch.device):
         return name
-    if name not in ("auto", "cpu", "cuda"):
-        raise StreamfxError(f"unknown device '{name}'; give auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
         raise StreamfxError("device cuda was asked for, but none works here; 'streamfx doctor' says why")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def _check_device(name: str | torch.device) -> None:
+    """The name alone, which needs no torch."""
+    if isinstance(name, str) and name not in ("auto", "cpu", "cuda"):
+        raise StreamfxError(f"unknown device '{name}'; give auto, cpu or cuda")
 
 
 def prefetch(items: Iterator[Item], ahead: int = AHEAD) -> Generator[Item, None, None]:

@@ -235,8 +235,7 @@ def test_errors_arrive_in_their_place():
 
     got = []
     with pytest.raises(ValueError, match="three"):
-        for item in prefetch(items()):
-            got.append(item)
+        got.extend(prefetch(items()))
     assert got == [1, 2]
 
 

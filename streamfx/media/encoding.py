@@ -74,17 +74,18 @@ def choose_encoding(
     """
     if output.encoder is not None and output.encoder not in encoders():
         raise unknown("encoder", output.encoder, encoders())
-    reason = ""
+    reason = ""  # why the first one refuses
     for number, (encoder, pix_fmt, options) in enumerate(_candidates(target, form, output, source)):
         encoding = _with_colour(encoder, pix_fmt, _with_asked(encoder, options, output, info), source)
-        reason = _refusal(encoding, size)
-        if not reason:
+        refusal = _refusal(encoding, size)
+        if not refusal:
             if number and pix_fmt.startswith("yuv444") and "420" in source.pix_fmt:
                 log.warning(
                     "%s takes no 4:2:0 of %dx%d: written as 4:4:4, which some players refuse", encoder, *size[::-1]
                 )
             return encoding
-    raise StreamfxError(f"encoder {encoder} takes no {pix_fmt} of {size[1]}x{size[0]}: {reason}")
+        reason = reason or f"encoder {encoder} takes no {pix_fmt} of {size[1]}x{size[0]}: {refusal}"
+    raise StreamfxError(reason)
 
 
 def _candidates(target: str, form: Format, output: Output, source: Coding) -> Iterator[tuple[str, str, dict[str, str]]]:

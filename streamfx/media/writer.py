@@ -49,8 +49,8 @@ class Writer:
         self.kept: Path | None = None  # where an interrupted film was left
         self.encoder: str | None = None  # FFmpeg's name; known from the first frame on
         self._source = source
-        self._form = format_of(self.name, self.output.format)
         self._path = _check_target(self.name, source, self.output.overwrite)
+        self._form = format_of(self.name, self.output.format)
         self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.part") if self._path else None
         self._muxer: Muxer | None = None
         self._encoding: Encoding | None = None

@@ -97,7 +97,7 @@ def test_numbered_pictures(film, convert, tmp_path, rgb):
     assert names == [f"out_{n:03d}.png" for n in range(1, 26)]
     errors = [np.abs(rgb(tmp_path / names[7])[0, :, ::-1].astype(int) - shown).mean() for shown in rgb(film)]
     assert np.argmin(errors) == 7
-    with pytest.raises(StreamfxError, match="out_001.png' exists"):
+    with pytest.raises(StreamfxError, match=r"out_001\.png' exists"):
         convert(film, "out_%03d.png", "mirror")
 
 

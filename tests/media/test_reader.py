@@ -315,4 +315,4 @@ def test_a_reader_is_iterable_with_no_writer_and_in_range(film):
     with streamfx.open(film) as reader:
         frames = list(reader)
     assert len(frames) == 25
-    assert all(0 <= frame.image.min() and frame.image.max() <= 1 for frame in frames)
+    assert all(frame.image.min() >= 0 and frame.image.max() <= 1 for frame in frames)
