@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,10 +14,13 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+SMALLEST_CANVAS = 960 * 540  # pixels; smaller frames are painted at this area and scaled back
+LARGEST_SCALE = 4.0  # for the sake of frames that are tiny or a line
+
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """Paint each frame like a painting: the preset's painter network at the frame's own size."""
+    """Paint each frame like a painting, with the preset's painter network."""
 
     preset: str = "vangogh"  # name of a preset, or its FILE.toml
     strength: float = 1.0  # share of the painting in the mix with the source, 0..1
@@ -59,9 +63,26 @@ def _build_paint(preset: str, device: torch.device) -> Callable[[Tensor], Tensor
     engines: dict[tuple[int, ...], Engine] = {}
 
     def paint(image: Tensor) -> Tensor:
-        shape = (1, *image.shape)
+        seen = _resized(image, _working_size(*image.shape[1:]))
+        shape = (1, *seen.shape)
         if shape not in engines:
             engines[shape] = build_engine(painter, [shape], device)
-        return engines[shape](image.unsqueeze(0)).squeeze(0)
+        return _resized(engines[shape](seen.unsqueeze(0)).squeeze(0), tuple(image.shape[1:]))
 
     return paint
+
+
+def _working_size(height: int, width: int) -> tuple[int, int]:
+    """The size to paint at: strokes as large as those of a small frame would cover what it shows."""
+    larger = min(LARGEST_SCALE, math.sqrt(SMALLEST_CANVAS / (height * width)))
+    return (height, width) if larger <= 1 else (round(height * larger), round(width * larger))
+
+
+def _resized(image: Tensor, size: tuple[int, ...]) -> Tensor:
+    """The image [3, H, W] at another size, 0..1."""
+    from torch.nn.functional import interpolate
+
+    if tuple(image.shape[1:]) == size:
+        return image
+    smaller = size[0] < image.shape[1]
+    return interpolate(image[None], size, mode="bicubic", antialias=smaller)[0].clamp_(0, 1)

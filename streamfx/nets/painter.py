@@ -18,15 +18,20 @@ _CANVAS = 256  # positions; the canvas repeats after 1024 pixels of the frame
 _CANVAS_PLANES = 2
 
 
+def _bordered(x: Tensor, width: tuple[int, int, int, int], training: bool) -> Tensor:
+    """`x` with a border by reflection; in training of what is at the other side: no place may be special then."""
+    return F.pad(x, width, mode="circular" if training else "reflect")
+
+
 class _Conv(nn.Conv2d):
-    """A convolution that pads by reflection at the borders."""
+    """A convolution that keeps the size."""
 
     def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1) -> None:
         super().__init__(inputs, outputs, kernel_size=size, stride=stride)
         self.border = (size // 2,) * 4
 
     def forward(self, x: Tensor) -> Tensor:  # [N, inputs, H, W] -> [N, outputs, H/stride, W/stride]
-        return F.conv2d(F.pad(x, self.border, mode="reflect"), self.weight, self.bias, self.stride)
+        return F.conv2d(_bordered(x, self.border, self.training), self.weight, self.bias, self.stride)
 
 
 def _double(x: Tensor) -> Tensor:
@@ -94,7 +99,7 @@ class Painter(nn.Module):
 
     def _stem(self, x: Tensor) -> Tensor:
         """The first convolution; without a prior only that part of it which looks at the frame."""
-        x = F.pad(F.pixel_unshuffle(x, _STRIDE), (1, 1, 1, 1), mode="reflect")
+        x = _bordered(F.pixel_unshuffle(x, _STRIDE), (1, 1, 1, 1), self.training)
         seen = F.conv2d(x, self.stem.weight[:, : x.shape[-3]], self.stem.bias)
         grain: Tensor = self.grain(self._canvas_for(*seen.shape[-2:]))
         return seen + grain

@@ -23,7 +23,7 @@ from streamfx.errors import StreamfxError
 from streamfx.nets.painter import Painter, save_painter
 from streamfx.preset import StylePreset, TrainingSettings, load_preset
 from streamfx.train.content import build_batch, load_image, load_photos
-from streamfx.train.losses import PaintingLoss, border_loss
+from streamfx.train.losses import PaintingLoss
 
 _SAVE_EVERY = 60.0  # seconds between checkpoints and preview sheets
 _LONGEST_STEP = 20.0  # seconds; what is longer, the machine slept
@@ -80,13 +80,9 @@ class _Training:
         given, wanted = build_batch(photos, settings.crop, settings.batch, chance)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * self._rate()
-        quarter = settings.crop // 4
-        inside = (..., slice(quarter, -quarter), slice(quarter, -quarter))
         with torch.autocast("cpu", torch.bfloat16):
             painted = self.painter(given.contiguous(memory_format=torch.channels_last)).float()
-            alone = self.painter(given[inside].contiguous(memory_format=torch.channels_last)).float()
         losses = loss(painted, wanted)
-        losses["border"] = border_loss(alone, painted[inside].detach())
         self.optimizer.zero_grad()
         loss.total(losses).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.painter.parameters(), 5.0)
