@@ -28,7 +28,23 @@ def _ffmpeg(*arguments, stdin=None):
     return done.stdout
 
 
+_said = {}  # what ffprobe and ffmpeg said, by the file as it was
+
+
+def _once(path, question, ask):
+    """The answer about a file, asked for only once while the file stays as it is."""
+    state = Path(path).stat()
+    key = (str(path), state.st_mtime_ns, state.st_size, question)
+    if key not in _said:
+        _said[key] = ask()
+    return _said[key]
+
+
 def _probe(path, *arguments):
+    return _once(path, arguments, lambda: _ask_ffprobe(path, *arguments))
+
+
+def _ask_ffprobe(path, *arguments):
     shown = ["-show_streams", "-show_format", "-show_chapters"]
     command = ["ffprobe", "-v", "error", *(arguments or shown), "-of", "json", str(path)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
@@ -141,6 +157,9 @@ def rgb():
     """Pictures [N, H, W, 3 or 4] 0..255 of a file, as the real ffmpeg shows them by the file's own tags."""
 
     def rgb(path, pix_fmt="rgb24", *before):
+        return _once(path, (pix_fmt, *before), lambda: decoded(path, pix_fmt, *before))
+
+    def decoded(path, pix_fmt, *before):
         size = next(stream for stream in _probe(path)["streams"] if stream["codec_type"] == "video")
         show = ["-vf", "scale=flags=accurate_rnd+full_chroma_int+full_chroma_inp+bicubic", "-pix_fmt", pix_fmt]
         raw = _ffmpeg(*before, "-noautorotate", "-i", path, *show, "-fps_mode", "passthrough", "-f", "rawvideo", "-")
@@ -177,7 +196,7 @@ def convert(tmp_path):
     """convert(source, name, chain, ...): the film that our own run makes, in this process, and the lines it said."""
 
     def convert(source, name, chain="", *, effects=None, reading=None, **output):
-        target = Path(name) if Path(name).is_absolute() else tmp_path / name
+        target = name if "://" in str(name) else tmp_path / name
         lines = []
         handler = _Lines(lines)
         logging.getLogger("streamfx").addHandler(handler)

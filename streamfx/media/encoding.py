@@ -36,6 +36,7 @@ SETTINGS = {  # encoder -> options, where the user gives no other
 }
 X265_NARROWEST = 64  # pixels; from 33 to 55 it writes beyond its memory, measured with 4.1 at preset veryfast
 RATE_CONTROLS = frozenset(("qp", "b", "q", "qscale", "cq", "global_quality"))  # that our crf would win against
+HDR_WORDS = {"libx265": "x265-params", "libsvtav1": "svtav1-params"}  # encoder -> option that holds them
 LOSSLESS_X264 = {"qp": "0", "preset": "ultrafast", "tune": "zerolatency"}
 Y4M_FORMATS = ["gray", *(f"yuv{chroma}p{bits}" for bits in ("", "10le", "12le") for chroma in ("420", "422", "444"))]
 
@@ -164,29 +165,32 @@ def _with_asked(encoder: str, options: dict[str, str], output: Output, info: Vid
     own = dict(output.options)
     if not RATE_CONTROLS.isdisjoint(own):
         merged.pop("crf", None)
-    if encoder == "libx265":
-        extra = [merged["x265-params"], *_hdr(info)] if "x265-params" in merged else _hdr(info)
-        merged["x265-params"] = ":".join([*extra, *([own.pop("x265-params")] if "x265-params" in own else [])])
+    if encoder in HDR_WORDS:
+        key = HDR_WORDS[encoder]
+        words = [merged.pop(key, ""), *_hdr(encoder, info), own.pop(key, "")]
+        if any(words):
+            merged[key] = ":".join(filter(None, words))
     return merged | own
 
 
-def _hdr(info: VideoInfo | None) -> list[str]:
-    """x265's words for the HDR10 metadata of the source (SMPTE ST 2086 and CTA-861.3)."""
+def _hdr(encoder: str, info: VideoInfo | None) -> list[str]:
+    """The encoder's words for the HDR10 metadata of the source (SMPTE ST 2086 and CTA-861.3)."""
     words = []
+    x265 = encoder == "libx265"
     if info is not None and info.mastering is not None and len(info.mastering) >= 88:
         values = memoryview(info.mastering[:80]).cast("i").tolist()
-        red, green, blue, white = (
-            [Fraction(*values[i : i + 2]), Fraction(*values[i + 2 : i + 4])] for i in (0, 4, 8, 12)
-        )
-        points = [
-            f"{tag}({round(x * 50000)},{round(y * 50000)})"
-            for tag, (x, y) in zip(("G", "B", "R", "WP"), (green, blue, red, white))
-        ]
-        low, high = (round(Fraction(*values[i : i + 2]) * 10000) for i in (16, 18))
-        words.append(f"hdr10=1:master-display={''.join(points)}L({high},{low})")
+        numbers = [Fraction(*values[i : i + 2]) for i in range(0, 20, 2)]  # red, green, blue, white: x, y; low, high
+
+        def pair(tag: str, one: Fraction, two: Fraction, scale: int) -> str:
+            return f"{tag}({round(one * scale)},{round(two * scale)})" if x265 else f"{tag}({float(one)},{float(two)})"
+
+        places = (("G", 2), ("B", 4), ("R", 0), ("WP", 6))
+        points = [pair(tag, numbers[i], numbers[i + 1], 50000) for tag, i in places]
+        light = pair("L", numbers[9], numbers[8], 10000)
+        words.append(f"{'hdr10=1:master-display' if x265 else 'mastering-display'}={''.join(points)}{light}")
     if info is not None and info.light_level is not None and len(info.light_level) >= 8:
         brightest, average = memoryview(info.light_level[:8]).cast("I").tolist()
-        words.append(f"max-cll={brightest},{average}")
+        words.append(f"{'max-cll' if x265 else 'content-light'}={brightest},{average}")
     return words
 
 

@@ -226,25 +226,12 @@ def test_an_mp4_without_its_index(streamfx, film):
 
 @pytest.fixture
 def endless(tmp_path):
-    """A film that comes through a FIFO as fast as it would be shown, and does not end by itself."""
+    """A film that comes through a FIFO, an hour long: it does not end before it is stopped."""
     fifo = tmp_path / "endless"
     os.mkfifo(fifo)
-    source = ["-re", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=50:d=60", "-re", "-f", "lavfi", "-i", "sine=d=60"]
-    code = [
-        "-c:v",
-        "libx264",
-        "-tune",
-        "zerolatency",
-        "-g",
-        "10",
-        "-pix_fmt",
-        "yuv420p",
-        "-c:a",
-        "aac",
-        "-flush_packets",
-        "1",
-    ]
-    sender = subprocess.Popen(["ffmpeg", "-v", "quiet", "-nostdin", "-y", *source, *code, "-f", "mpegts", fifo])
+    source = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=50:d=3600", "-f", "lavfi", "-i", "sine=d=3600"]
+    code = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-pix_fmt", "yuv420p", "-c:a", "aac"]
+    sender = subprocess.Popen(["ffmpeg", "-v", "quiet", "-nostdin", "-y", *source, *code, "-f", "matroska", fifo])
     yield fifo
     sender.kill()
     sender.wait()
