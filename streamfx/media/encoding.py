@@ -104,6 +104,9 @@ def _candidates(target: str, form: Format, output: Output, source: Coding) -> It
             continue
         best = _nearest(source, allowed, form, lossy=Codec(encoder, "w").lossy)
         yield encoder, best, options
+        for simpler in ("yuva420p", "yuva422p"):  # encoders list more than they take
+            if source.has_alpha and simpler in allowed and simpler != best:
+                yield encoder, simpler, options
         fuller = f"yuv444p{'10le' if VideoFormat(best).components[0].bits == 10 else ''}"
         if fuller in allowed and fuller != best:
             yield encoder, fuller, options

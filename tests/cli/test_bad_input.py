@@ -229,7 +229,7 @@ def endless(tmp_path):
     """A film that comes through a FIFO, an hour long: it does not end before it is stopped."""
     fifo = tmp_path / "endless"
     os.mkfifo(fifo)
-    source = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=50:d=3600", "-f", "lavfi", "-i", "sine=d=3600"]
+    source = ["-f", "lavfi", "-i", "testsrc2=s=320x240:r=50:d=3600", "-f", "lavfi", "-i", "sine=d=3600"]
     code = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-pix_fmt", "yuv420p", "-c:a", "aac"]
     sender = subprocess.Popen(["ffmpeg", "-v", "quiet", "-nostdin", "-y", *source, *code, "-f", "matroska", fifo])
     yield fifo
