@@ -38,6 +38,7 @@ class TrainingSettings(BaseModel):
     light_weight: float = Field(default=1.5, ge=0)  # the large shapes of light and dark stay where they are
     grid_weight: float = Field(default=20.0, ge=0)  # no pixel position within 8x8 differs from the others
     smooth_weight: float = Field(default=0.3, ge=0)  # total variation
+    border_weight: float = Field(default=40.0, ge=0)  # at the borders the picture goes on as within
     learning_rate: float = Field(default=3e-3, gt=0)
     minutes: float = Field(default=30.0, gt=0)
     steps: int | None = Field(default=None, ge=1)  # ends the training instead of the minutes: the same on any machine

@@ -50,6 +50,7 @@ class _Lines(logging.Handler):
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 bad input, 2 misuse, 130 interrupted."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads must not hold a core while they wait
     logging.getLogger("streamfx").addHandler(_Lines())
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

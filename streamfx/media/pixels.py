@@ -157,9 +157,8 @@ def _write_planes(picture: VideoFrame, values: Tensor, bits: int) -> None:
     """Cut code values [C, H, W] to whole numbers and store them."""
     import torch
 
-    whole = values.to(torch.uint8 if bits == 8 else torch.int32)
-    for source, plane in zip(whole, picture.planes):
-        _samples(plane, bits)[:] = source.numpy()
+    for source, plane in zip(values, picture.planes):
+        torch.from_numpy(_samples(plane, bits)).copy_(source)
 
 
 def _samples(plane: VideoPlane, bits: int) -> NDArray[Any]:

@@ -26,35 +26,33 @@ def yuv_to_rgb(planes: Tensor, kr: float, kb: float, *, bits: int, full: bool) -
 
     kr and kb are the shares of red and blue in luma; `full` tells the code range (0..255 or 16..235/240 at 8 bits).
     """
-    y, cb, cr = planes
-    black, y_span, neutral, c_span = _code_range(bits, full)
-    kg = 1.0 - kr - kb
-    red, blue = 2 * (1 - kr) / c_span, 2 * (1 - kb) / c_span
-    rgb = torch.empty_like(planes)
-    luma_ = y.mul(1 / y_span).sub_(black / y_span)
-    torch.add(luma_, cr, alpha=red, out=rgb[0]).sub_(neutral * red)
-    torch.add(luma_, cb, alpha=blue, out=rgb[2]).sub_(neutral * blue)
-    torch.add(luma_, cb, alpha=-blue * kb / kg, out=rgb[1]).sub_(cr - neutral, alpha=red * kr / kg)
-    rgb[1] += neutral * blue * kb / kg
-    return rgb.clamp_(0, 1)
+    matrix, offset = _yuv_matrix(kr, kb, bits, full)
+    inverse = matrix.inverse()
+    return _affine(planes, inverse, -inverse @ offset).clamp_(0, 1)
 
 
 def rgb_to_yuv(image: Tensor, kr: float, kb: float, *, bits: int, full: bool) -> Tensor:
     """Y'CbCr code values [3, H, W], not yet rounded, from RGB [3, H, W] in 0..1: the inverse of `yuv_to_rgb`."""
+    return _affine(image, *_yuv_matrix(kr, kb, bits, full))
+
+
+def _affine(planes: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
+    """`matrix` [3, 3] and `offset` [3] applied to each pixel of [3, H, W]."""
+    matrix, offset = matrix.to(planes), offset.to(planes)
+    return torch.addmm(offset[:, None], matrix, planes.reshape(3, -1)).view(planes.shape)
+
+
+def _yuv_matrix(kr: float, kb: float, bits: int, full: bool) -> tuple[Tensor, Tensor]:
+    """The matrix [3, 3] and offset [3], float64, that make code values of RGB."""
     black, y_span, neutral, c_span = _code_range(bits, full)
     kg = 1.0 - kr - kb
-    cb, cr = 0.5 / (1 - kb), 0.5 / (1 - kr)
-    matrix = torch.tensor(
-        [
-            [kr * y_span, kg * y_span, kb * y_span],
-            [-kr * cb * c_span, -kg * cb * c_span, 0.5 * c_span],
-            [0.5 * c_span, -kg * cr * c_span, -kb * cr * c_span],
-        ],
-        device=image.device,
-        dtype=image.dtype,
-    )
-    offset = torch.tensor([[black], [neutral], [neutral]], device=image.device, dtype=image.dtype)
-    return torch.addmm(offset, matrix, image.reshape(3, -1)).view(image.shape)
+    cb, cr = 0.5 * c_span / (1 - kb), 0.5 * c_span / (1 - kr)
+    rows = [
+        [kr * y_span, kg * y_span, kb * y_span],
+        [-kr * cb, -kg * cb, (1 - kb) * cb],
+        [(1 - kr) * cr, -kg * cr, -kb * cr],
+    ]
+    return torch.tensor(rows, dtype=torch.float64), torch.tensor([black, neutral, neutral], dtype=torch.float64)
 
 
 def gray_to_rgb(plane: Tensor, *, bits: int, full: bool) -> Tensor:

@@ -69,6 +69,7 @@ class PaintingLoss:
         }
 
     def total(self, losses: Losses) -> Tensor:
+        """The weighted sum of these losses and of border_loss under the name "border"."""
         weights = self.settings
         return (
             losses["content"]
@@ -77,6 +78,7 @@ class PaintingLoss:
             + weights.light_weight * losses["light"]
             + weights.grid_weight * losses["grid"]
             + weights.smooth_weight * losses["smooth"]
+            + weights.border_weight * losses["border"]
         )
 
 
@@ -116,6 +118,17 @@ def light_loss(painted: Tensor, photos: Tensor) -> Tensor:
     own, wanted = (F.avg_pool2d(images.mean(1, keepdim=True), 16) for images in (painted, photos))
     own, wanted = (light - light.mean((-2, -1), keepdim=True) for light in (own, wanted))
     return F.mse_loss(own, wanted) / wanted.square().mean().clamp(min=1e-3)
+
+
+def border_loss(bordered: Tensor, endless: Tensor) -> Tensor:
+    """How far the colours of a painting with borders are from those of one that goes on around its edges.
+
+    Without it a painter puts what it has nowhere else to put along the borders, where it can tell the place.
+    """
+    loss = F.mse_loss(F.avg_pool2d(bordered, 16), F.avg_pool2d(endless, 16))
+    for along in ((0, 2), (0, 3)):  # each column and each row in the mean, for lines thinner than that
+        loss = loss + 10 * F.mse_loss(bordered.mean(along), endless.mean(along))
+    return loss
 
 
 def grid_loss(images: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from streamfx.errors import StreamfxError
 from streamfx.nets.painter import Painter, save_painter
 from streamfx.preset import StylePreset, TrainingSettings, load_preset
 from streamfx.train.content import build_batch, load_image, load_photos
-from streamfx.train.losses import PaintingLoss
+from streamfx.train.losses import PaintingLoss, border_loss
 
 _SAVE_EVERY = 60.0  # seconds between checkpoints and preview sheets
 _LONGEST_STEP = 20.0  # seconds; what is longer, the machine slept
@@ -80,9 +80,14 @@ class _Training:
         given, wanted = build_batch(photos, settings.crop, settings.batch, chance)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * self._rate()
+        given = given.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
-            painted = self.painter(given.contiguous(memory_format=torch.channels_last)).float()
+            painted = self.painter(given).float()  # without borders, as training mode is
+            self.painter.eval()
+            bordered = self.painter(given).float()
+            self.painter.train()
         losses = loss(painted, wanted)
+        losses["border"] = border_loss(bordered, painted.detach())
         self.optimizer.zero_grad()
         loss.total(losses).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.painter.parameters(), 5.0)
