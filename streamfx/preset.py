@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
+import re
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from platformdirs import user_data_dir
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,48 +17,59 @@ from streamfx.shipped import shipped
 
 _log = logging.getLogger("streamfx")
 
+_NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
+
+
+Quality: TypeAlias = Literal["fine", "fast"]
+QUALITIES: tuple[Quality, ...] = get_args(Quality)
+
 
 class TrainingSettings(BaseModel):
-    """How a painter is trained; what a preset states here can be trained again. Weights are those of the losses."""
+    """How a style is trained; what a preset states here can be trained again. Weights are those of the losses."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    painting_height: int = Field(
-        default=960, ge=32, le=4096
-    )  # pixels; a frame's strokes are as large as the painting's at this height
-    painting_margin: float = Field(default=0.025, ge=0, le=0.4)  # share cut off each side: frames, bare canvas
-    channels: int = Field(default=48, ge=4, le=512)  # of the network, at a quarter of the frame's size
-    wide: int = Field(default=88, ge=4, le=512)  # channels at an eighth
-    blocks: int = Field(default=5, ge=1, le=32)
-    fine: int = Field(default=32, ge=4, le=512)  # channels at half
     crop: int = Field(default=256, ge=32, le=2048, multiple_of=8)  # pixels
     batch: int = Field(default=4, ge=1, le=256)
     style_layers: tuple[str, ...] = ("stem", "block1", "block3", "block5", "block8")
-    content_layers: tuple[str, ...] = ("block3", "block5")
-    style_weight: float = Field(default=2.0, ge=0)
-    palette_weight: float = Field(default=4.0, ge=0)
+    content_layers: tuple[str, ...] = ("block3", "block5", "block8")
+    style_weight: float = Field(default=1.5, ge=0)
+    palette_weight: float = Field(default=3.0, ge=0)
     light_weight: float = Field(default=1.5, ge=0)  # the large shapes of light and dark stay where they are
     grid_weight: float = Field(default=20.0, ge=0)  # no pixel position within 8x8 differs from the others
     smooth_weight: float = Field(default=0.3, ge=0)  # total variation
     border_weight: float = Field(default=40.0, ge=0)  # at the borders the picture goes on as within
     learning_rate: float = Field(default=3e-3, gt=0)
-    minutes: float = Field(default=30.0, gt=0)
+    minutes: float = Field(default=10.0, gt=0)
     steps: int | None = Field(default=None, ge=1)  # ends the training instead of the minutes: the same on any machine
     seed: int = Field(default=0, ge=0)
 
 
+class Painting(BaseModel):
+    """One of the pictures that a style is learned from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str
+    title: str = ""
+    year: str = ""
+    height: int = Field(default=800, ge=32, le=4096)  # pixels; strokes are as large as in the painting at this height
+    margin: float = Field(default=0.025, ge=0, le=0.4)  # share cut off each side: frames, bare canvas
+    share: float = Field(default=1.0, gt=0)  # in the style, relative to the other paintings' shares
+
+
 class StylePreset(BaseModel):
-    """A painter: what it was trained on and where its weights lie."""
+    """A style: what it was trained on and where its weights lie."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["style"]
     title: str
-    painting: str
     painter: str = ""
     year: str = ""
     licence: str
-    weights: str = Field(pattern=r"^[^/\\]+$")  # name of the file beside the preset
+    weights: dict[Quality, Annotated[str, Field(pattern=r"^[^/\\]+$")]] = Field(min_length=1)  # beside the preset
+    painting: tuple[Painting, ...] = Field(min_length=1)
     training: TrainingSettings = TrainingSettings()
 
 
@@ -72,10 +85,15 @@ class Preset(BaseModel):
     def name(self) -> str:
         return self.path.stem
 
-    @property
-    def weights(self) -> Path:
-        """The file of the painter's weights."""
-        return self.path.parent / self.style.weights
+    def weights(self, quality: Quality) -> Path:
+        """The file of the painter of this quality that knows the style, under the preset's name."""
+        file = self.style.weights.get(quality)
+        if file is None:
+            raise StreamfxError(
+                f"the preset {self.name} has no {quality} painter; use --quality {next(iter(self.style.weights))}, "
+                f"or train one with streamfx train --quality {quality}"
+            )
+        return self.path.parent / file
 
 
 def user_presets() -> Path:
@@ -111,6 +129,25 @@ def load_preset(name: str) -> Preset:
     return _read(files[name])
 
 
+def parse_blend(text: str) -> list[tuple[str, float]]:
+    """Names and shares of "vangogh" or "vangogh:0.6,munch:0.4"; the shares, 1 where none is given, come out summing to 1.
+
+    A name is a preset's or its FILE.toml.
+    """
+    parts: dict[str, float] = {}
+    for part in text.split(","):
+        name, colon, share = part.strip().rpartition(":")
+        if not colon or not _NUMBER.fullmatch(share.strip()):
+            name, share = part.strip(), "1"
+        if not name.strip():
+            raise StreamfxError(f"'{text}' is no preset; give a name, or a blend like vangogh:0.6,munch:0.4")
+        parts[name.strip()] = parts.get(name.strip(), 0.0) + float(share)
+    whole = sum(parts.values())
+    if not 0 < whole < math.inf:
+        raise StreamfxError(f"the shares of '{text}' come to {whole:g}; at least one must be above 0")
+    return [(name, share / whole) for name, share in parts.items() if share > 0]
+
+
 def _read(file: Path) -> Preset:
     try:
         with file.open("rb") as stream:
@@ -130,8 +167,9 @@ def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        model: type[BaseModel] = TrainingSettings if problem["loc"][0] == "training" else StylePreset
-        return f"unknown key '{key}'; known: {', '.join(model.model_fields)}"
+        tables: dict[str | int, type[BaseModel]] = {"training": TrainingSettings, "painting": Painting}
+        known = tables.get(problem["loc"][0], StylePreset).model_fields
+        return f"unknown key '{key}'; known: {', '.join(known)}"
     if problem["type"] == "missing":
         return f"the key '{key}' is missing"
     return f"'{key}': {problem['msg'][0].lower()}{problem['msg'][1:]}"

@@ -25,7 +25,7 @@ def presets(
     table = Table("preset", "after", "licence", "whose", box=None, padding=(0, 2, 0, 0), header_style="bold")
     for each in found:
         style = each.style
-        after = ", ".join(part for part in (style.painter, style.painting, style.year) if part)
+        after = ", ".join(part for part in (style.painter, style.title, style.year) if part)
         own = "yours" if each.path.parent == user_presets() else "shipped"
         table.add_row(f"[bold]{each.name}[/bold]", after, style.licence, own)
     console = Console(highlight=False)

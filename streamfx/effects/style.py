@@ -1,4 +1,4 @@
-"""Paint every frame in the manner of a preset's painting."""
+"""Paint every frame in the manner of a preset's painter."""
 
 from __future__ import annotations
 
@@ -7,41 +7,67 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streamfx.errors import StreamfxError
+from streamfx.errors import StreamfxError, unknown
 from streamfx.frame import Frame, Memory, Step
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-SMALLEST_CANVAS = 960 * 540  # pixels; smaller frames are painted at this area and scaled back
-LARGEST_SCALE = 4.0  # for the sake of frames that are tiny or a line
+CANVAS = 1280 * 720  # pixels; frames of every size are painted at this area, and so with strokes of one size
+NEAR = 1.12  # of a frame's side to the canvas's; what is nearer is painted as it is
+LARGEST_SCALE = 6.0  # for the sake of frames that are tiny or a line
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
     """Paint each frame like a painting, with the preset's painter network."""
 
-    preset: str = "vangogh"  # name of a preset, or its FILE.toml
+    preset: str = "vangogh"  # name of a preset, its FILE.toml, or a blend: vangogh:0.6,munch:0.4
     strength: float = 1.0  # share of the painting in the mix with the source, 0..1
     preserve_color: bool = False  # take only the light from the painting, the colours from the source
+    stroke: float = 1.0  # size of the strokes, relative to the frame's, 0.5..2
+    quality: str = "fine"  # fine, or fast: a smaller network
+    mask: str = ""  # picture or video: paint where it is white
+    mask_preset: str = ""  # the preset for where it is black; else the source stays
 
     def __post_init__(self) -> None:
+        for name, value in (("mask", self.mask), ("mask_preset", self.mask_preset)):
+            if not isinstance(value, str):
+                raise StreamfxError(f"style: {name} is {value!r}, but must be a text")
         if not isinstance(self.preset, str) or not self.preset:
             raise StreamfxError(f"style: preset is {self.preset!r}, but must be a preset's name or FILE.toml")
-        if isinstance(self.strength, bool) or not isinstance(self.strength, int | float) or not 0 <= self.strength <= 1:
-            raise StreamfxError(f"style: strength is {self.strength!r}, but must be a number from 0 to 1")
+        for name, number, low, high in (("strength", self.strength, 0, 1), ("stroke", self.stroke, 0.5, 2)):
+            if isinstance(number, bool) or not isinstance(number, int | float) or not low <= number <= high:
+                raise StreamfxError(f"style: {name} is {number!r}, but must be a number from {low} to {high}")
         if not isinstance(self.preserve_color, bool):
             raise StreamfxError(f"style: preserve_color is {self.preserve_color!r}, but must be true or false")
+        if self.quality not in ("fine", "fast"):
+            raise unknown("quality of style", str(self.quality), ("fine", "fast"))
+        if self.mask_preset and not self.mask:
+            raise StreamfxError("style: mask_preset is for the black of a mask; give the mask as well")
 
     def build(self, device: torch.device) -> Step:
-        """The step that paints; reads the preset now, and readies the network when the first frame of a size comes."""
-        paint = _build_paint(self.preset, device)
+        """The step that paints; reads the presets now, and readies the network when the first frame of a size comes."""
+        paint = self._build_paint(self.preset, device)
+        paint_black = self._build_paint(self.mask_preset, device) if self.mask_preset else None
+        mask = None
+        if self.mask:
+            from streamfx.media.mask import Mask
+
+            mask = Mask(self.mask)
 
         def step(frame: Frame | None, memory: Memory) -> Iterable[Frame]:
             if frame is None:
                 return
-            yield frame if self.strength == 0 else frame.with_image(self._mix(frame.image, paint(frame.image)))
+            if self.strength == 0:
+                yield frame
+                return
+            painted = self._mix(frame.image, paint(frame.image))
+            if mask is not None:
+                black = frame.image if paint_black is None else self._mix(frame.image, paint_black(frame.image))
+                painted = black.lerp(painted, mask.at(frame.pts, frame.image))
+            yield frame.with_image(painted)
 
         return step
 
@@ -52,30 +78,33 @@ class Style:
             painted = keep_color(source, painted)
         return painted if self.strength == 1 else source.lerp(painted, self.strength)
 
+    def _build_paint(self, preset: str, device: torch.device) -> Callable[[Tensor], Tensor]:
+        """Image [3, H, W] -> painting [3, H, W], with one engine for each size met."""
+        from streamfx.nets.engine import Engine, build_engine
+        from streamfx.nets.painter import mix_painters
+        from streamfx.preset import load_preset, parse_blend
 
-def _build_paint(preset: str, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Image [3, H, W] -> painting [3, H, W], with one engine for each size met."""
-    from streamfx.nets.engine import Engine, build_engine
-    from streamfx.nets.painter import load_painter
-    from streamfx.preset import load_preset
+        blend = [(load_preset(name), share) for name, share in parse_blend(preset)]
+        painter, numbers = mix_painters([(p.weights(self.quality), p.name, share) for p, share in blend])
+        numbers = numbers.to(device)
+        engines: dict[tuple[int, ...], Engine] = {}
 
-    painter = load_painter(load_preset(preset).weights)
-    engines: dict[tuple[int, ...], Engine] = {}
+        def paint(image: Tensor) -> Tensor:
+            seen = _resized(image, canvas_size(*image.shape[1:], self.stroke))
+            shape = (1, *seen.shape)
+            if shape not in engines:
+                engines[shape] = build_engine(painter, [shape, tuple(numbers.shape)], device)
+            return _resized(engines[shape](seen.unsqueeze(0), numbers).squeeze(0), tuple(image.shape[1:]))
 
-    def paint(image: Tensor) -> Tensor:
-        seen = _resized(image, _working_size(*image.shape[1:]))
-        shape = (1, *seen.shape)
-        if shape not in engines:
-            engines[shape] = build_engine(painter, [shape], device)
-        return _resized(engines[shape](seen.unsqueeze(0)).squeeze(0), tuple(image.shape[1:]))
-
-    return paint
+        return paint
 
 
-def _working_size(height: int, width: int) -> tuple[int, int]:
-    """The size to paint at: strokes as large as those of a small frame would cover what it shows."""
-    larger = min(LARGEST_SCALE, math.sqrt(SMALLEST_CANVAS / (height * width)))
-    return (height, width) if larger <= 1 else (round(height * larger), round(width * larger))
+def canvas_size(height: int, width: int, stroke: float) -> tuple[int, int]:
+    """The size to paint a frame at: strokes of `stroke` cover as much of what it shows at every size."""
+    scale = min(LARGEST_SCALE, math.sqrt(CANVAS / (height * width)) / stroke)
+    if 1 / NEAR < scale < NEAR:
+        return height, width
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _resized(image: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -15,14 +15,12 @@ from torch import Tensor, nn
 from streamfx.errors import StreamfxError
 
 
-def save_weights(path: Path, module: nn.Module, network: str, sizes: Mapping[str, int]) -> None:
-    """Write the weights of `module` in half precision, with the network's name and sizes; whole or not at all."""
-    state = {
-        name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in module.state_dict().items()
-    }
+def save_weights(path: Path, state: Mapping[str, Tensor], network: str, sizes: Mapping[str, int]) -> None:
+    """Write the tensors of `state` in half precision, with the network's name and sizes; whole or not at all."""
+    state = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in state.items()}
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        beside.write_bytes(save(state, metadata={"network": network, "sizes": json.dumps(dict(sizes))}))
+        beside.write_bytes(save(dict(state), metadata={"network": network, "sizes": json.dumps(dict(sizes))}))
         beside.replace(path)
     except OSError as error:
         raise StreamfxError(f"cannot write the weights to {path}: {error.strerror or error}") from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from streamfx.nets.features import Features
 from streamfx.preset import TrainingSettings
 
 Losses = dict[str, Tensor]
+
+_PALETTE = 16384  # colours kept of all paintings of a style
 
 
 def gram(x: Tensor) -> Tensor:
@@ -28,13 +31,20 @@ class PaintingLoss:
     to the size of its target.
     """
 
-    def __init__(self, painting: Tensor, settings: TrainingSettings) -> None:
+    def __init__(self, paintings: Sequence[tuple[Tensor, float]], settings: TrainingSettings) -> None:
+        """`paintings`: images [3, H, W] and their shares in the style."""
         self.settings = settings
         layers = dict.fromkeys((*settings.style_layers, *settings.content_layers))
-        self.features = Features(tuple(layers)).to(memory_format=torch.channels_last)
+        self.features = _load_features(tuple(layers))
+        whole = sum(share for _, share in paintings)
         with torch.no_grad():
-            self.targets = [self._grams(self._see(image)) for image in _sizes(painting.unsqueeze(0))]
-        self.palette = _colors(painting.unsqueeze(0))
+            found = [[self._grams(self._see(image)) for image in _sizes(p.unsqueeze(0))] for p, _ in paintings]
+        shares = [share / whole for _, share in paintings]
+        self.targets = [
+            {layer: sum(f[size][layer] * share for f, share in zip(found, shares)) for layer in found[0][size]}
+            for size in range(len(found[0]))
+        ]
+        self.palette = torch.cat([_palette(p, share) for (p, _), share in zip(paintings, shares)])
 
     def _see(self, images: Tensor) -> dict[str, Tensor]:
         with torch.autocast("cpu", torch.bfloat16):
@@ -82,6 +92,11 @@ class PaintingLoss:
         )
 
 
+@cache
+def _load_features(layers: tuple[str, ...]) -> Features:
+    return Features(layers).to(memory_format=torch.channels_last)
+
+
 def _sizes(images: Tensor) -> list[Tensor]:
     return [images, F.avg_pool2d(images, 2)]
 
@@ -106,6 +121,12 @@ def palette_loss(painted: Tensor, palette: Tensor) -> Tensor:
     places = torch.linspace(0, len(palette) - 1, len(own)).round().long()
     wanted = (palette @ directions).sort(dim=0).values[places]
     return F.mse_loss(own, wanted) / palette.var(dim=0).mean()
+
+
+def _palette(painting: Tensor, share: float) -> Tensor:
+    """Colours [K, 3] of a painting, evenly picked, in a number that goes with its share."""
+    colors = _colors(painting.unsqueeze(0))
+    return colors[torch.linspace(0, len(colors) - 1, max(1, round(_PALETTE * share))).round().long()]
 
 
 def _colors(images: Tensor) -> Tensor:
