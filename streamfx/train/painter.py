@@ -89,9 +89,9 @@ class Training:
 
     def compile(self) -> None:
         """Spend some minutes on making steps quicker; for trainings of an hour."""
-        self.paint = torch.compile(self.painter)
+        self.paint = torch.compile(self.painter, dynamic=False)
         for loss in self.losses.values():
-            loss.features.compile()
+            loss.features.compile(dynamic=False)
 
     def step(self, photos: list[Tensor]) -> tuple[str, dict[str, float]]:
         """Learn from one batch, chosen by seed and step alone: a resumed training sees what it would have seen."""
