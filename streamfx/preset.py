@@ -85,6 +85,12 @@ class Preset(BaseModel):
     def name(self) -> str:
         return self.path.stem
 
+    @property
+    def thumbnail(self) -> Path | None:
+        """A small picture of the painting beside the preset, NAME.jpg; None where there is none."""
+        file = self.path.with_suffix(".jpg")
+        return file if file.is_file() else None
+
     def weights(self, quality: Quality) -> Path:
         """The file of the painter of this quality that knows the style, under the preset's name."""
         file = self.style.weights.get(quality)

@@ -18,6 +18,7 @@ from streamfx.cli.effects import effects
 from streamfx.cli.film import Misuse
 from streamfx.cli.presets import presets
 from streamfx.cli.run import run
+from streamfx.cli.sheet import sheet
 from streamfx.cli.style import style
 from streamfx.cli.terminal import STDERR
 from streamfx.cli.train import train
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (style, run, demo, presets, effects, train, doctor):
+for command in (style, run, demo, sheet, presets, effects, train, doctor):
     app.command()(command)
 
 

@@ -60,6 +60,6 @@ def _sizes(path: Path, text: str) -> dict[str, int]:
         sizes = json.loads(text)
     except ValueError:
         sizes = None
-    if not isinstance(sizes, dict) or not all(isinstance(value, int) and value > 0 for value in sizes.values()):
+    if not isinstance(sizes, dict) or not all(isinstance(value, int) and value >= 0 for value in sizes.values()):
         raise StreamfxError(f"{path} does not say how large its network is; train it again")
     return sizes
