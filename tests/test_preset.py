@@ -1,19 +1,29 @@
-"""Presets: shipped, the user's own, files; and what is said about wrong ones."""
+"""Presets: shipped, the user's own, files; blends of them; and what is said about wrong ones."""
 
 import logging
+import math
+from itertools import pairwise
 
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 from streamfx.errors import StreamfxError
-from streamfx.preset import load_preset, presets, user_presets
+from streamfx.nets.painter import SIZES, mix_painters
+from streamfx.preset import QUALITIES, load_preset, parse_blend, presets, user_presets
 from streamfx.shipped import shipped
 
+MASTERS = ["cezanne", "hokusai", "monet", "munch", "renoir", "seurat", "turner", "vangogh"]
 GOOD = """
 kind = "style"
 title = "Mine"
-painting = "A picture"
 licence = "CC0"
-weights = "mine.safetensors"
+weights = { fine = "mine.safetensors" }
+
+[[painting]]
+file = "mine.jpg"
 """
 
 
@@ -27,36 +37,86 @@ def own(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.mark.parametrize("file", sorted(shipped("presets").glob("*.toml")), ids=lambda file: file.stem)
-def test_every_shipped_preset_is_whole(file):
-    preset = load_preset(str(file))
-    assert preset.weights.is_file()
-    assert preset.weights.stat().st_size < 2e6
-    assert preset.style.title
-    assert preset.style.licence
+# --- those that are shipped
 
 
-@pytest.mark.usefixtures("own")
-def test_vangogh_is_shipped():
-    preset = load_preset("vangogh")
-    assert (preset.name, preset.style.painter) == ("vangogh", "Vincent van Gogh")
-    assert "vangogh" in [p.name for p in presets()]
+def test_eight_masters_are_shipped():
+    assert sorted(file.stem for file in shipped("presets").glob("*.toml")) == MASTERS
+
+
+@pytest.mark.parametrize("name", MASTERS)
+def test_every_shipped_preset_is_whole(name):
+    preset = load_preset(str(shipped("presets") / f"{name}.toml"))
+    style = preset.style
+    assert all((style.title, style.painter, style.year, style.licence))
+    assert all(painting.title for painting in style.painting)
+    assert set(style.weights) == set(QUALITIES)
+    assert preset.thumbnail == preset.path.with_name(f"{name}.jpg")
+    with Image.open(preset.thumbnail) as thumbnail:
+        assert (thumbnail.format, thumbnail.width) == ("JPEG", 320)
+    assert preset.thumbnail.stat().st_size < 30_000
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_every_shipped_preset_paints(quality):
+    parts = {name: load_preset(str(shipped("presets") / f"{name}.toml")).weights(quality) for name in MASTERS}
+    assert len(set(parts.values())) == 1  # one network for all: blends of them cost one run
+    torch.manual_seed(0)
+    photo = torch.rand(1, 3, 48, 64)
+    painted = {}
+    for name, file in parts.items():
+        painter, numbers = mix_painters([(file, name, 1.0)])
+        assert painter.sizes == SIZES[quality]
+        painted[name] = painter(photo, numbers)
+        assert painted[name].shape == photo.shape
+        assert painted[name].isfinite().all()
+        assert painted[name].std() > 0.01
+    for name, other in pairwise(MASTERS):
+        assert (painted[name] - painted[other]).abs().mean() > 1e-3
+
+
+def test_the_shipped_presets_are_small():
+    assert sum(file.stat().st_size for file in shipped("presets").iterdir()) < 12 * 2**20
+
+
+def test_nothing_lies_beside_the_presets_that_none_of_them_names():
+    named = set()
+    for name in MASTERS:
+        preset = load_preset(str(shipped("presets") / f"{name}.toml"))
+        named |= {preset.path, preset.thumbnail, *map(preset.weights, preset.style.weights)}
+    assert set(shipped("presets").iterdir()) == named
+
+
+# --- where presets come from
 
 
 def test_own_presets_stand_beside_the_shipped_ones_and_win(own):
     (own / "mine.toml").write_text(GOOD)
-    assert load_preset("mine").weights == own / "mine.safetensors"
-    assert [p.name for p in presets()] == sorted(p.name for p in presets())
-    assert {"mine", "vangogh"} <= {p.name for p in presets()}
+    assert load_preset("mine").weights("fine") == own / "mine.safetensors"
+    assert [p.name for p in presets()] == sorted([*MASTERS, "mine"])
     (own / "vangogh.toml").write_text(GOOD)
     assert load_preset("vangogh").style.title == "Mine"
+
+
+def test_a_thumbnail_lies_beside_its_preset_or_there_is_none(own):
+    (own / "mine.toml").write_text(GOOD)
+    assert load_preset("mine").thumbnail is None
+    (own / "mine.jpg").write_bytes(b"")
+    assert load_preset("mine").thumbnail == own / "mine.jpg"
 
 
 @pytest.mark.usefixtures("own")
 def test_a_file_is_a_preset_too(tmp_path):
     file = tmp_path / "else.toml"
     file.write_text(GOOD + "[training]\nminutes = 3\n")
-    assert load_preset(str(file)).style.training.minutes == 3
+    preset = load_preset(str(file))
+    assert (preset.name, preset.style.training.minutes) == ("else", 3)
+
+
+def test_a_quality_that_is_not_there_names_those_that_are(own):
+    (own / "mine.toml").write_text(GOOD)
+    with pytest.raises(StreamfxError, match="preset mine has no fast painter; use --quality fine"):
+        load_preset("mine").weights("fast")
 
 
 @pytest.mark.usefixtures("own")
@@ -72,17 +132,27 @@ def test_a_broken_own_preset_is_skipped_with_a_warning(own, caplog):
     assert "broken.toml is not TOML" in caplog.text
 
 
+# --- mistakes
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("kind = ", "is not TOML"),
-        (GOOD + "wieghts = 1", "unknown key 'wieghts'; known: kind, title, painting"),
-        (GOOD + "[training]\nminuts = 1", "unknown key 'training.minuts'; known: painting_height"),
+        ("wieghts = 1\n" + GOOD, "unknown key 'wieghts'; known: kind, title, painter"),
+        (GOOD + "[training]\nminuts = 1", "unknown key 'training.minuts'; known: crop, batch"),
         (GOOD + "[training]\nminutes = -1", "'training.minutes': input should be greater than 0"),
+        (GOOD + "hight = 700", "unknown key 'painting.0.hight'; known: file, title, year, height"),
+        (GOOD + "height = 7", "'painting.0.height': input should be greater than or equal to 32"),
+        (GOOD.replace('file = "mine.jpg"', ""), "the key 'painting.0.file' is missing"),
+        (GOOD[: GOOD.index("[[")], "the key 'painting' is missing"),
         (GOOD.replace('"style"', '"film"'), "'kind': input should be 'style'"),
         (GOOD.replace('title = "Mine"', ""), "the key 'title' is missing"),
         (GOOD.replace('"Mine"', "[1]"), "'title': input should be a valid string"),
-        (GOOD.replace('"mine.', '"../mine.'), "'weights': "),
+        (GOOD.replace('"mine.s', '"../mine.s'), "'weights.fine': "),
+        (GOOD.replace("fine =", "finest ="), "'weights.finest"),
+        (GOOD.replace('{ fine = "mine.safetensors" }', '"mine.safetensors"'), "'weights': "),
+        (GOOD.replace('fine = "mine.safetensors"', ""), "'weights': "),
     ],
 )
 def test_mistakes_are_named_in_one_line(tmp_path, text, message):
@@ -100,3 +170,80 @@ def test_a_missing_file_and_bytes_that_are_no_text(tmp_path):
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(StreamfxError, match="is not TOML"):
         load_preset(str(tmp_path / "bytes.toml"))
+
+
+# --- blends
+
+names = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,12}(\.toml)?", fullmatch=True)
+shares = st.floats(0.001, 1000).map(lambda number: f"{number:.4f}")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("vangogh", [("vangogh", 1)]),
+        ("vangogh:0.6,munch:0.4", [("vangogh", 0.6), ("munch", 0.4)]),
+        ("vangogh:3,munch:1", [("vangogh", 0.75), ("munch", 0.25)]),
+        ("vangogh,munch", [("vangogh", 0.5), ("munch", 0.5)]),
+        (" vangogh : .5 , munch : 1. ", [("vangogh", 1 / 3), ("munch", 2 / 3)]),
+        ("vangogh:1,munch:0", [("vangogh", 1)]),
+        ("munch:0.3,munch:0.7", [("munch", 1)]),
+        ("own/mine.toml:3,munch", [("own/mine.toml", 0.75), ("munch", 0.25)]),
+        (r"C:\own\mine.toml", [(r"C:\own\mine.toml", 1)]),
+    ],
+)
+def test_blends_that_people_write(text, parts):
+    assert [name for name, _ in parse_blend(text)] == [name for name, _ in parts]
+    assert [share for _, share in parse_blend(text)] == pytest.approx([share for _, share in parts])
+
+
+@given(st.lists(st.tuples(names, shares), min_size=1, max_size=6, unique_by=lambda part: part[0]))
+def test_shares_sum_to_one_in_the_order_and_proportions_given(parts):
+    blend = parse_blend(",".join(f"{name}:{share}" for name, share in parts))
+    assert [name for name, _ in blend] == [name for name, _ in parts]
+    assert sum(share for _, share in blend) == pytest.approx(1)
+    whole = sum(float(share) for _, share in parts)
+    assert [share for _, share in blend] == pytest.approx([float(share) / whole for _, share in parts])
+
+
+@given(st.lists(names, min_size=1, max_size=6, unique=True))
+def test_without_shares_all_are_equal(given_names):
+    assert parse_blend(",".join(given_names)) == [(name, pytest.approx(1 / len(given_names))) for name in given_names]
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_blend_or_one_clear_line(text):
+    try:
+        blend = parse_blend(text)
+    except StreamfxError as error:
+        assert text in str(error)  # noqa: PT017  (either outcome will do)
+        return
+    assert all(name == name.strip() != "" for name, _ in blend)
+    assert all(0 < share <= 1 for _, share in blend)
+    assert math.isclose(sum(share for _, share in blend), 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "'' is no preset; give a name, or a blend like vangogh:0.6,munch:0.4"),
+        (",", "',' is no preset"),
+        ("vangogh,", "'vangogh,' is no preset"),
+        (":0.5", "':0.5' is no preset"),
+        ("vangogh:0", "the shares of 'vangogh:0' come to 0; at least one must be above 0"),
+        ("vangogh:0,munch:0.0", "come to 0"),
+        ("vangogh:" + "9" * 400, "come to inf"),
+    ],
+)
+def test_texts_that_are_no_blend(text, message):
+    with pytest.raises(StreamfxError) as error:
+        parse_blend(text)
+    assert message in str(error.value)
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize("name", ["vangogh:-1", "vangogh:nan", "vangogh:half", "vangogh:1e3"])
+def test_what_is_no_share_belongs_to_the_name_and_is_told(name):
+    assert parse_blend(name) == [(name, 1)]
+    with pytest.raises(StreamfxError, match=f"unknown preset '{name}'; did you mean vangogh"):
+        load_preset(name)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from streamfx.errors import StreamfxError
@@ -11,16 +12,16 @@ from streamfx.nets.weights import load_state, load_weights, save_weights
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "net.safetensors"
-    save_weights(path, nn.Linear(3, 2), "painter", {"channels": 3})
+    save_weights(path, nn.Linear(3, 2).state_dict(), "painter", {"channels": 3, "before": 0})
     return path
 
 
 def test_round_trip_keeps_names_sizes_and_values_to_half_precision(tmp_path):
     net = nn.Linear(30, 20)
     path = tmp_path / "net.safetensors"
-    save_weights(path, net, "painter", {"channels": 30})
+    save_weights(path, net.state_dict(), "painter", {"channels": 30, "before": 0})
     state, sizes = load_weights(path, "painter")
-    assert sizes == {"channels": 30}
+    assert sizes == {"channels": 30, "before": 0}
     torch.testing.assert_close(state["weight"], net.weight.detach(), atol=1e-3, rtol=1e-3)
     assert state["weight"].dtype == torch.float32
     assert [p.name for p in tmp_path.iterdir()] == ["net.safetensors"]  # nothing else left behind
@@ -60,4 +61,29 @@ def test_a_state_that_does_not_fit_is_refused(file, net):
 
 def test_an_unwritable_target_is_one_line(tmp_path):
     with pytest.raises(StreamfxError, match="cannot write the weights"):
-        save_weights(tmp_path / "no folder" / "x.safetensors", nn.Linear(1, 1), "painter", {})
+        save_weights(tmp_path / "no folder" / "x.safetensors", nn.Linear(1, 1).state_dict(), "painter", {})
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"network": "painter"},
+        {"network": "painter", "sizes": ""},
+        {"network": "painter", "sizes": "3"},
+        {"network": "painter", "sizes": '{"channels": -1}'},
+        {"network": "painter", "sizes": '{"channels": "many"}'},
+    ],
+)
+def test_a_file_that_does_not_tell_its_sizes_is_refused(tmp_path, about):
+    path = tmp_path / "net.safetensors"
+    save_file({"weight": torch.zeros(2)}, path, metadata=about)
+    with pytest.raises(StreamfxError, match="does not say how large its network is"):
+        load_weights(path, "painter")
+
+
+@pytest.mark.parametrize("about", [None, {"format": "pt"}])
+def test_a_file_of_somebody_else_is_refused(tmp_path, about):
+    path = tmp_path / "net.safetensors"
+    save_file({"weight": torch.zeros(2)}, path, metadata=about)
+    with pytest.raises(StreamfxError, match="holds weights of an unnamed network, not of a streamfx painter"):
+        load_weights(path, "painter")
