@@ -24,7 +24,7 @@ _STYLE = "style."  # before the name of a style's numbers in a file of weights
 
 SIZES = {  # by quality
     "fine": {"channels": 48, "wide": 96, "blocks": 5, "before": 1, "after": 1},
-    "fast": {"channels": 32, "wide": 64, "blocks": 4, "before": 0, "after": 1},
+    "fast": {"channels": 32, "wide": 64, "blocks": 3, "before": 0, "after": 1},
 }
 
 _Numbers: TypeAlias = Iterator[Tensor]  # of a style, one piece for each place that takes some

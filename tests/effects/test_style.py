@@ -1,4 +1,4 @@
-"""The style effect: settings, mixing, sizes; and the shipped painting's freedom from grids and borders."""
+"""The style effect: settings, mixing, sizes; and the shipped presets' freedom from grids and borders."""
 
 import subprocess
 import sys
@@ -6,15 +6,20 @@ from fractions import Fraction
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from skimage import data
 from torch.nn import functional as F
 
-from streamfx.effects.style import Style
+from streamfx.effects.style import CANVAS, NEAR, Style, canvas_size
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
 from streamfx.ops.color import luma
+from streamfx.preset import QUALITIES
 
 CPU = torch.device("cpu")
+MASTERS = ("cezanne", "hokusai", "monet", "munch", "renoir", "seurat", "turner", "vangogh")
+every_painter = pytest.mark.parametrize(("preset", "quality"), [(p, q) for p in MASTERS for q in QUALITIES])
 
 
 def frame_of(image, **more):
@@ -75,38 +80,91 @@ def test_preserve_color_keeps_the_chroma(photo):
     torch.testing.assert_close((kept - luma(kept))[:, inside], (photo - luma(photo))[:, inside], atol=1e-4, rtol=0)
 
 
-def test_the_painting_is_blue_and_yellow_and_has_strokes(photo, painting):
+def test_van_gogh_is_blue_and_yellow(photo, painting):
     grey = luma(photo).expand(3, -1, -1)
     blue = painting[2] - painting[0]  # van Gogh's night, even of a grey photo
     assert paint(grey)[2].mean() > paint(grey)[0].mean() + 0.03
     assert blue.max() > 0.2
     assert blue.min() < -0.05
-    smooth = F.avg_pool2d(painting[None], 9, stride=1, padding=4)[0]
-    assert (painting - smooth).abs().mean() > 0.03
 
 
-def test_what_was_light_stays_light(photo, painting):
+@every_painter
+def test_there_are_strokes_and_what_was_light_stays_light(photo, preset, quality):
     """The photo stays readable: the light over areas of 16 pixels goes with the photo's."""
+    painting = paint(photo, preset=preset, quality=quality)
+    smooth = F.avg_pool2d(painting[None], 9, stride=1, padding=4)[0]
+    assert (painting - smooth).abs().mean() > 0.02
     pooled = torch.stack([F.avg_pool2d(luma(image)[None], 16).flatten() for image in (photo, painting)])
     assert torch.corrcoef(pooled)[0, 1] > 0.7
+    assert luma(paint(photo * 0.15, preset=preset, quality=quality)).mean() < luma(painting).mean() - 0.05
 
 
+@every_painter
 @pytest.mark.parametrize("level", [0.2, 0.5, 0.85])
-def test_a_flat_field_has_no_grid_no_borders_and_no_blotches(level):
-    size = (256, 384)
-    painted = paint(torch.full((3, *size), level) + torch.tensor([-0.05, 0.0, 0.08]).view(3, 1, 1))
-    inner = painted[:, 32:-32, 32:-32]
-    phases = F.pixel_unshuffle(inner[None], 4).view(3, 16, -1).mean(2)
-    assert phases.std(1).max() < 1.5 / 255, "a grid of 4x4"
-    areas = F.avg_pool2d(luma(inner)[None], 32)
+def test_a_flat_field_has_no_grid_no_borders_and_no_blotches(level, preset, quality):
+    size = (720, 1280)
+    painted = paint(
+        torch.full((3, *size), level) + torch.tensor([-0.05, 0.0, 0.08]).view(3, 1, 1), preset=preset, quality=quality
+    )
+    inner = painted[:, 40:-40, 40:-40]
+    phases = F.pixel_unshuffle(inner[None], 8).view(3, 64, -1).mean(2)
+    assert phases.std(1).max() < 1.5 / 255, "a grid of 8x8"
+    areas = F.avg_pool2d(luma(inner)[None], 64)
     assert areas.std() < 0.06, "blotches"
     middle = luma(inner).mean()
-    for border in (painted[:, :6], painted[:, -6:], painted[..., :6], painted[..., -6:]):
+    for border in (painted[:, :8], painted[:, -8:], painted[..., :8], painted[..., -8:]):
         assert abs(luma(border).mean() - middle) < 0.06, "a border"
 
 
-def test_a_dark_frame_stays_darker_than_a_bright_one(photo):
-    assert luma(paint(photo * 0.15)).mean() < luma(paint(photo)).mean() - 0.05
+def test_both_qualities_have_one_look(photo):
+    """They are nearer to each other than any two masters are."""
+    small = {
+        (preset, quality): F.avg_pool2d(paint(photo, preset=preset, quality=quality), 16)
+        for preset in MASTERS
+        for quality in QUALITIES
+    }
+    between = {p: (small[p, "fine"] - small[p, "fast"]).abs().mean() for p in MASTERS}
+    for preset in MASTERS:
+        others = [(small[preset, "fine"] - small[other, "fine"]).abs().mean() for other in MASTERS if other != preset]
+        assert between[preset] < min(others), preset
+
+
+def test_a_blend_lies_between_and_moves_evenly(photo, painting):
+    munch = paint(photo, preset="munch")
+    assert torch.equal(paint(photo, preset="vangogh:2"), painting)
+    shares = [0.0, 0.25, 0.5, 0.75, 1.0]
+    blends = [painting, *(paint(photo, preset=f"vangogh:{1 - s},munch:{s}") for s in shares[1:-1]), munch]
+    apart = (munch - painting).abs().mean()
+    for one, next_one in zip(blends, blends[1:]):
+        assert 0.05 * apart < (one - next_one).abs().mean() < 0.8 * apart
+    nearly = paint(photo, preset="vangogh:0.501,munch:0.499")
+    assert (nearly - blends[2]).abs().mean() < 0.02 * apart
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.floats(0.5, 2))
+def test_the_canvas_has_one_area_and_the_shape_of_the_frame(height, width, stroke):
+    rows, columns = canvas_size(height, width, stroke)
+    assert rows >= 1
+    assert columns >= 1
+    scale = (CANVAS / (height * width)) ** 0.5 / stroke
+    if 1 / NEAR < scale < NEAR:
+        assert (rows, columns) == (height, width)
+    elif scale <= 6:
+        assert rows == pytest.approx(height * scale, abs=1)
+        assert columns == pytest.approx(width * scale, abs=1)
+
+
+def test_strokes_are_as_large_at_every_size(photo):
+    """A frame twice as large gets the same painting, twice as large."""
+    large = F.interpolate(photo[None], (480, 640), mode="bicubic", antialias=True)[0].clamp(0, 1)
+    again = F.interpolate(paint(large)[None], photo.shape[1:], mode="bicubic", antialias=True)[0]
+    small = paint(photo)
+    assert (again - small).abs().mean() < 0.25 * (small - photo).abs().mean()
+
+
+def test_stroke_makes_strokes_larger(photo):
+    changes = [paint(photo, stroke=stroke).diff(dim=-1).abs().mean() for stroke in (0.5, 1.0, 2.0)]
+    assert changes[0] > changes[1] > changes[2]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +175,9 @@ def test_a_dark_frame_stays_darker_than_a_bright_one(photo):
         ({"strength": float("nan")}, "strength is nan"),
         ({"preserve_color": 1}, "preserve_color is 1, but must be true or false"),
         ({"preset": ""}, "preset is ''"),
+        ({"stroke": 3}, "stroke is 3, but must be a number from 0.5 to 2"),
+        ({"quality": "best"}, "unknown quality of style 'best'"),
+        ({"mask_preset": "munch"}, "mask_preset is for the black of a mask"),
     ],
 )
 def test_wrong_settings_say_what_is_allowed(settings, message):
