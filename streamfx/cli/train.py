@@ -1,69 +1,103 @@
-"""`streamfx train`: a painting and some photos make a preset."""
+"""`streamfx train`: paintings and some photos make a preset."""
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from streamfx.errors import StreamfxError
+from streamfx.cli.film import Misuse
+from streamfx.cli.terminal import STDERR
+from streamfx.errors import StreamfxError, unknown
+from streamfx.preset import QUALITIES, Quality, TrainingSettings, user_presets
 
 if TYPE_CHECKING:
     from streamfx.train.painter import Progress as Standing
 
+_NAME = re.compile(r"\w[\w.-]*")
+_NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+
 
 def train(
-    painting: Annotated[Path, typer.Argument(help="Picture of the painting: JPEG, PNG, WebP, BMP or TIFF.")],
-    photos: Annotated[Path | None, typer.Option(help="Folder of photos to practise on; else those installed.")] = None,
+    paintings: Annotated[
+        list[Path], typer.Argument(help="Picture of a painting, or several of one style.", metavar="PAINTING...")
+    ],
+    photos: Annotated[
+        Path | None, typer.Option(help="Folder of photos or videos to practise on; else those installed.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the new preset; else the painting's file name.")] = None,
-    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train.")] = 30.0,
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train.")] = 10.0,
+    quality: Annotated[str, typer.Option(help="fine, or fast: a smaller network.")] = "fine",
     height: Annotated[
-        int, typer.Option(min=32, max=4096, help="Height of the painting: larger, broader strokes.")
-    ] = 960,
+        int | None,
+        typer.Option(min=64, max=4096, help="Height of the painting: larger, broader strokes. Else its own, 460..960."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the preset; else the user's presets.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of this name.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same batches.")] = 0,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Overwrite a preset of this name.")] = False,
+    seed: Annotated[int, typer.Option(min=0, max=2**32, help="Same seed, same batches.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Start a preset of this name anew.")] = False,
 ) -> None:
-    """Train a preset of your own from one painting; about half an hour on two cores.
+    """Train a preset of your own from one painting or more; ten minutes on two cores.
 
-    Writes NAME.toml and NAME.safetensors, and every minute a sheet NAME.preview.png to look at. Ctrl-C ends early and
-    keeps what is learned; --resume with more --minutes goes on.
+    Writes NAME.toml and NAME.safetensors, every minute NAME.preview.png to look at, and NAME.sheet.png at the end.
+    Ctrl-C ends early and keeps what is learned; --resume with more --minutes goes on. A preset that is there in one
+    quality gains the other with --quality.
     """
-    from streamfx.preset import TrainingSettings, user_presets
+    if not math.isfinite(minutes):
+        raise Misuse(f"{minutes} minutes are no budget; give a number")
+    if resume and yes:
+        raise Misuse("give --resume to go on or -y to start anew, not both")
+    chosen = _quality(quality)
+    preset = (user_presets() if out is None else out) / f"{_name(name, paintings[0])}.toml"
+    settings = TrainingSettings(minutes=minutes, seed=seed)
 
-    name = painting.stem if name is None else name
-    if not name or Path(name).name != name or name.startswith("."):
-        raise StreamfxError(f"'{name}' cannot name a preset; use letters, digits, - and _")
-    preset = (user_presets() if out is None else out) / f"{name}.toml"
-    if preset.exists() and not (yes or resume):
-        raise StreamfxError(f"{preset} exists; overwrite it with -y, go on from its checkpoint with --resume")
-    settings = TrainingSettings(minutes=minutes, painting_height=height, seed=seed)
-    if not painting.is_file():
-        raise StreamfxError(f"{painting} is no file; give the picture of a painting")
+    from streamfx.pipeline import find_device
+    from streamfx.train.recipe import prepare_style, train_preset
 
-    from streamfx.train.painter import train_painter  # imports torch: late, behind what may be refused
-
-    console = Console(stderr=True)
+    where = find_device(device)
+    style = prepare_style(preset, paintings, settings, chosen, height, overwrite=yes, resume=resume)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[losses]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"training {name}", total=minutes, losses="")
-        train_painter(painting, photos, preset, settings, resume=resume, report=lambda at: _show(bar, task, at))
-    console.print(f"preset {name}: {preset}", highlight=False, soft_wrap=True)
+    with Progress(*columns, console=STDERR, disable=not STDERR.is_terminal) as bar:
+        task = bar.add_task(f"training {preset.stem}", total=minutes, losses="")
+        train_preset(
+            *(preset, style, chosen, paintings, photos),
+            resume=resume,
+            device=where,
+            report=lambda at: _show(bar, task, at),
+        )
+        if not bar.tasks[0].fields["losses"]:
+            STDERR.print(f"nothing was left to train: {minutes:g} minutes are over; give more --minutes")
+    STDERR.print(f"preset {preset.stem}: {preset}", markup=False)
+
+
+def _quality(text: str) -> Quality:
+    for quality in QUALITIES:
+        if quality == text:
+            return quality
+    raise unknown("quality", text, QUALITIES)
+
+
+def _name(given: str | None, painting: Path) -> str:
+    """The preset's name; one taken from a file gets - for what names cannot hold."""
+    name = _NOT_IN_NAMES.sub("-", painting.stem).strip(".-") if given is None else given
+    if not _NAME.fullmatch(name):
+        raise StreamfxError(f"'{name}' cannot name a preset; give a --name of letters, digits, - and _")
+    return name
 
 
 def _show(bar: Progress, task: TaskID, at: Standing) -> None:
-    losses = "  ".join(f"{name} {value:.3f}" for name, value in at.losses.items())
-    bar.update(task, completed=at.minutes, losses=f"step {at.step}  {losses}")
+    shown = "  ".join(f"{name} {at.losses[name]:.2f}" for name in ("style", "content", "palette"))
+    bar.update(task, completed=at.minutes, losses=f"step {at.step}  {shown}")
     if at.preview is not None:
-        bar.console.print(
-            f"minute {at.minutes:.0f}, step {at.step}: {losses}; {at.preview}", highlight=False, soft_wrap=True
-        )
+        losses = "  ".join(f"{name} {value:.3f}" for name, value in at.losses.items())
+        STDERR.print(f"minute {at.minutes:.0f}, step {at.step}: {losses}; {at.preview}", markup=False)

@@ -1,73 +1,108 @@
-"""What painters learn to paint: photographs, cropped, scaled, noised and given plain skies."""
+"""What painters learn to paint: photographs and frames of videos, cropped, scaled, noised and given plain skies."""
 
 from __future__ import annotations
 
 import logging
 import random
-import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from fractions import Fraction
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
 from streamfx.errors import StreamfxError
+from streamfx.media.reader import Reader
+from streamfx.train.pictures import SUFFIXES, load_image
 
 _log = logging.getLogger("streamfx")
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+_VIDEOS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv", ".ogv"}
 _LARGEST = 1024  # pixels; larger photos are kept at this size, a crop is never as large
-
-
-def load_image(path: Path, height: int | None = None) -> Tensor:
-    """The picture at `path`, upright, [3, H, W] RGB uint8, scaled to `height` where one is given."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata; a picture that cannot be decoded raises
-            with Image.open(path) as opened:
-                image = ImageOps.exif_transpose(opened).convert("RGB")
-    except FileNotFoundError as error:
-        raise StreamfxError(f"{path} does not exist") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise StreamfxError(
-            f"{path} is no picture that can be read; give a JPEG, PNG, WebP, BMP or TIFF file"
-        ) from error
-    if height is not None:
-        image = image.resize((max(1, round(image.width * height / image.height)), height), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+_MOST = 256  # photos and frames kept, 2 MB each
+_OF_A_VIDEO = 16  # frames at most
+_INSTALLED = {  # photographs that the wheels of these packages hold, so that nothing is ever fetched
+    "skimage": (
+        *("data/astronaut.png", "data/chelsea.png", "data/coffee.png", "data/rocket.jpg"),
+        *("data/motorcycle_left.png", "data/hubble_deep_field.jpg"),
+    ),
+    "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
+}
 
 
 def load_photos(folder: Path | None, smallest: int) -> list[Tensor]:
-    """The photos in `folder` and below, or those that scikit-image brings, each [3, H, W] uint8, sides >= `smallest`.
+    """The photos in `folder` and below, and frames of its videos; each [3, H, W] uint8, sides >= `smallest`.
 
-    Files that cannot be read are skipped by name with a warning.
+    Without a folder those photographs that scikit-image and scikit-learn bring. Files that cannot be read are skipped
+    by name with a warning.
     """
     if folder is None:
-        return [_fit(image, smallest) for image in _installed_photos()]
+        return [_fit(load_image(file), smallest) for file in _installed_photos()]
     if not folder.is_dir():
-        raise StreamfxError(f"{folder} is not a folder of photos")
+        raise StreamfxError(f"{folder} is not a folder of photos or videos")
+    files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in SUFFIXES | _VIDEOS and f.is_file()]
+    if len(files) > _MOST:
+        _log.warning("%d photos and videos in %s: %d of them are used", len(files), folder, _MOST)
+        files = [files[i * len(files) // _MOST] for i in range(_MOST)]
+    frames = min(_OF_A_VIDEO, max(1, _MOST // max(1, len(files))))
     photos = []
-    for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() not in _SUFFIXES or not file.is_file():
-            continue
+    for file in files:
         try:
-            photos.append(_fit(load_image(file), smallest))
+            found = _video_frames(file, frames) if file.suffix.lower() in _VIDEOS else [load_image(file, most=_LARGEST)]
+            photos += [_fit(image, smallest) for image in found]
         except StreamfxError as error:
             _log.warning("skipped: %s", error)
     if not photos:
-        raise StreamfxError(f"no photos in {folder}; give a folder with JPEG, PNG, WebP, BMP or TIFF files")
+        raise StreamfxError(
+            f"no photos or videos in {folder} that can be read; give a folder with JPEG, PNG, WebP or MP4 files, say"
+        )
     return photos
 
 
-def _installed_photos() -> list[Tensor]:
-    from skimage import data
+def _installed_photos() -> list[Path]:
+    files = []
+    for package, names in _INSTALLED.items():
+        spec = find_spec(package)
+        if spec is not None and spec.origin is not None:
+            files += [Path(spec.origin).parent / name for name in names]
+    found = [file for file in files if file.is_file()]
+    if not found:
+        raise StreamfxError("the photographs to practise on are missing: pip install scikit-image, or give --photos")
+    return found
 
-    images = []
-    for name in ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", "immunohistochemistry"):
-        images.append(np.asarray(getattr(data, name)()))
-    return [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in images]
+
+def _video_frames(file: Path, count: int) -> list[Tensor]:
+    """`count` frames [3, H, W] uint8 of a video, evenly spread over it; fewer of a short one."""
+    with closing(Reader(file)) as reader:
+        length = reader.info.duration
+        if length is None:
+            return _evenly((frame.image for frame in reader), count)
+    spread = (length * (2 * i + 1) / (2 * count) for i in range(count))
+    return [image for moment in spread for image in _frame_at(file, moment)]
+
+
+def _frame_at(file: Path, moment: Fraction) -> Iterator[Tensor]:
+    try:
+        with closing(Reader(file, start=moment)) as reader:
+            yield from (_to_bytes(frame.image) for frame in islice(reader, 1))
+    except StreamfxError:  # the film is shorter than it says
+        return
+
+
+def _evenly(images: Iterable[Tensor], count: int) -> list[Tensor]:
+    """About `count` of images whose number is not known before their end, evenly spread over them."""
+    kept: list[Tensor] = []
+    every = 1
+    for at, image in enumerate(images):
+        if at % every == 0:
+            kept.append(_to_bytes(image))
+        if len(kept) > 2 * count:
+            kept, every = kept[::2], 2 * every
+    return kept
 
 
 def _fit(image: Tensor, smallest: int) -> Tensor:
@@ -75,7 +110,11 @@ def _fit(image: Tensor, smallest: int) -> Tensor:
     height, width = image.shape[-2:]
     scale = max(min(1.0, _LARGEST / max(height, width)), smallest / min(height, width))
     size = (max(smallest, round(height * scale)), max(smallest, round(width * scale)))
-    return (_resize(image.float() / 255, size) * 255).round().byte()
+    return _to_bytes(_resize(image.float() / 255, size))
+
+
+def _to_bytes(image: Tensor) -> Tensor:
+    return (image * 255).round().byte()
 
 
 def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:

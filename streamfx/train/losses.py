@@ -15,6 +15,7 @@ from streamfx.preset import TrainingSettings
 Losses = dict[str, Tensor]
 
 _PALETTE = 16384  # colours kept of all paintings of a style
+_CPU = torch.device("cpu")
 
 
 def gram(x: Tensor) -> Tensor:
@@ -31,23 +32,29 @@ class PaintingLoss:
     to the size of its target.
     """
 
-    def __init__(self, paintings: Sequence[tuple[Tensor, float]], settings: TrainingSettings) -> None:
-        """`paintings`: images [3, H, W] and their shares in the style."""
+    def __init__(
+        self,
+        paintings: Sequence[tuple[Tensor, float]],
+        settings: TrainingSettings,
+        device: torch.device = _CPU,
+    ) -> None:
+        """`paintings`: images [3, H, W] and their shares in the style. What is compared must be on `device`."""
         self.settings = settings
         layers = dict.fromkeys((*settings.style_layers, *settings.content_layers))
-        self.features = _load_features(tuple(layers))
+        self.features = _load_features(tuple(layers), device)
         whole = sum(share for _, share in paintings)
-        with torch.no_grad():
-            found = [[self._grams(self._see(image)) for image in _sizes(p.unsqueeze(0))] for p, _ in paintings]
         shares = [share / whole for _, share in paintings]
+        images = [painting.to(device) for painting, _ in paintings]
+        with torch.no_grad():
+            found = [[self._grams(self._see(image)) for image in _sizes(p.unsqueeze(0))] for p in images]
         self.targets = [
-            {layer: sum(f[size][layer] * share for f, share in zip(found, shares)) for layer in found[0][size]}
-            for size in range(len(found[0]))
+            {layer: torch.stack([f[layer] * share for f, share in zip(size, shares)]).sum(0) for layer in size[0]}
+            for size in zip(*found)
         ]
-        self.palette = torch.cat([_palette(p, share) for (p, _), share in zip(paintings, shares)])
+        self.palette = torch.cat([_palette(image, share) for image, share in zip(images, shares)])
 
     def _see(self, images: Tensor) -> dict[str, Tensor]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(images.device.type, torch.bfloat16):
             found: dict[str, Tensor] = self.features(images.contiguous(memory_format=torch.channels_last))
         return found
 
@@ -93,8 +100,9 @@ class PaintingLoss:
 
 
 @cache
-def _load_features(layers: tuple[str, ...]) -> Features:
-    return Features(layers).to(memory_format=torch.channels_last)
+def _load_features(layers: tuple[str, ...], device: torch.device) -> Features:
+    features: Features = Features(layers).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return features
 
 
 def _sizes(images: Tensor) -> list[Tensor]:
@@ -116,9 +124,9 @@ def palette_loss(painted: Tensor, palette: Tensor) -> Tensor:
     The sliced Wasserstein distance (Rabin et al. 2011) along eight random directions, relative to the palette's spread:
     rare colours, the yellow of the stars, count by their share.
     """
-    directions = F.normalize(torch.randn(3, 8), dim=0)
+    directions = F.normalize(torch.randn(3, 8), dim=0).to(painted.device)
     own = (_colors(painted) @ directions).sort(dim=0).values  # [K, 8]
-    places = torch.linspace(0, len(palette) - 1, len(own)).round().long()
+    places = torch.linspace(0, len(palette) - 1, len(own), device=painted.device).round().long()
     wanted = (palette @ directions).sort(dim=0).values[places]
     return F.mse_loss(own, wanted) / palette.var(dim=0).mean()
 

@@ -12,23 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from streamfx.errors import StreamfxError
 from streamfx.nets.painter import SIZES, Painter, load_painter, save_painter
-from streamfx.preset import Painting, Quality, TrainingSettings
-from streamfx.train.content import build_batch, load_image
+from streamfx.preset import Quality, TrainingSettings
+from streamfx.train.content import build_batch
 from streamfx.train.losses import Losses, PaintingLoss, border_loss
+from streamfx.train.pictures import load_painting as load_painting
+from streamfx.train.sheets import write_preview
 
 _SAVE_EVERY = 60.0  # seconds between checkpoints and preview sheets
 _LONGEST_STEP = 20.0  # seconds; what is longer, the machine slept
 _WARM_UP = 50  # steps in which the learning rate rises
 _SHARED_RATE = 0.3  # of the learning rate, for weights that have learned to paint before
-_PREVIEWS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +48,23 @@ class Subject:
     settings: TrainingSettings
 
 
-def load_painting(file: Path, painting: Painting) -> Tensor:
-    """The picture in `file` [3, H, W] 0..1 at the height and without the margin that `painting` says."""
-    image = load_image(file, painting.height).float() / 255
-    top, left = (int(side * painting.margin) for side in image.shape[-2:])
-    return image[:, top : image.shape[-2] - top, left : image.shape[-1] - left]
-
-
 class Training:
     """What a checkpoint holds: a painter, its styles and the optimizer; and one step of learning.
 
     Steps go round the styles; each is for one alone. With a `base` its weights are where learning starts, and a new
-    style starts in the middle of those that the base knows.
+    style starts in the middle of those that the base knows. Photos and paintings may lie on the CPU whatever the
+    `device`, on which all else lies.
     """
 
     def __init__(
-        self, quality: Quality, subjects: Mapping[str, Subject], settings: TrainingSettings, base: Path | None = None
+        self,
+        quality: Quality,
+        subjects: Mapping[str, Subject],
+        settings: TrainingSettings,
+        base: Path | None = None,
+        device: torch.device | None = None,
     ) -> None:
+        self.device = device or torch.device("cpu")
         torch.manual_seed(settings.seed)
         self.settings = settings
         known: dict[str, Tensor] = {}
@@ -75,14 +73,14 @@ class Training:
         else:
             self.painter, known = load_painter(base)
             self.painter.requires_grad_(True).train()
-        self.painter.to(memory_format=torch.channels_last)
+        self.painter.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         middle = torch.stack(list(known.values())).mean(0) if known else torch.zeros(self.painter.numbers)
-        self.styles = nn.ParameterDict({name: known.get(name, middle).clone() for name in subjects})
+        self.styles = {name: nn.Parameter(known.get(name, middle).clone().to(self.device)) for name in subjects}
         shared = settings.learning_rate * (1.0 if base is None else _SHARED_RATE)
         self._rates = [settings.learning_rate, shared]
         groups = [{"params": list(self.styles.values())}, {"params": list(self.painter.parameters())}]
         self.optimizer = torch.optim.Adam(groups, lr=settings.learning_rate, betas=(0.9, 0.99))
-        self.losses = {name: PaintingLoss(subject.paintings, subject.settings) for name, subject in subjects.items()}
+        self.losses = {name: PaintingLoss(s.paintings, s.settings, self.device) for name, s in subjects.items()}
         self.paint: Callable[[Tensor, Tensor], Tensor] = self.painter
         self.steps = 0
         self.minutes = 0.0
@@ -102,7 +100,8 @@ class Training:
         given, wanted = build_batch(photos, settings.crop, settings.batch, chance)
         for group, rate in zip(self.optimizer.param_groups, self._rates):
             group["lr"] = rate * self._share_of_rate()
-        losses = self._paint(name, given.contiguous(memory_format=torch.channels_last), wanted)
+        given = given.to(self.device, memory_format=torch.channels_last)
+        losses = self._paint(name, given, wanted.to(self.device))
         self.optimizer.zero_grad()
         self.losses[name].total(losses).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_((*self.painter.parameters(), *self.styles.values()), 5.0)
@@ -112,7 +111,7 @@ class Training:
 
     def _paint(self, name: str, given: Tensor, wanted: Tensor) -> Losses:
         style = self.styles[name].unsqueeze(0)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16):
             painted = self.paint(given, style).float()  # without borders, as training mode is
             self.painter.eval()
             bordered = self.painter(given[:1], style).float()
@@ -133,13 +132,26 @@ class Training:
         fall = (1 + math.cos(math.pi * min(1.0, self.done))) / 2
         return min(1.0, (self.steps + 1) / _WARM_UP) * (0.01 + 0.99 * fall)
 
+    def numbers(self) -> dict[str, Tensor]:
+        """The styles as they are now, [numbers] each."""
+        return {name: style.detach() for name, style in self.styles.items()}
+
     def save(self, file: Path) -> None:
         beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-        modules = {"painter": self.painter, "styles": self.styles, "optimizer": self.optimizer}
-        state = {name: module.state_dict() for name, module in modules.items()}
-        about = {"steps": self.steps, "minutes": self.minutes}
-        torch.save(state | about, beside)
-        beside.replace(file)
+        state = {
+            "painter": self.painter.state_dict(),
+            "styles": self.numbers(),
+            "optimizer": self.optimizer.state_dict(),
+            "steps": self.steps,
+            "minutes": self.minutes,
+        }
+        try:
+            torch.save(state, beside)
+            beside.replace(file)
+        except (OSError, RuntimeError) as error:  # torch's own for a full disk
+            raise StreamfxError(f"cannot write {file}; is there room, and may it be written to?") from error
+        finally:
+            beside.unlink(missing_ok=True)
 
     def load(self, file: Path) -> None:
         """Go on from `file`; its network must have the sizes and the styles asked for now."""
@@ -148,7 +160,10 @@ class Training:
         try:
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
             self.painter.load_state_dict(state["painter"])
-            self.styles.load_state_dict(state["styles"])
+            if state["styles"].keys() != self.styles.keys():
+                raise KeyError("styles")
+            for name, style in self.styles.items():
+                style.data.copy_(state["styles"][name])
             self.optimizer.load_state_dict(state["optimizer"])
             self.steps, self.minutes = int(state["steps"]), float(state["minutes"])
         except Exception as error:  # torch names no errors of its own for files that are not what they should be
@@ -175,11 +190,10 @@ def train(
     with contextlib.suppress(KeyboardInterrupt):  # what is learned so far is kept, and can be resumed
         _run(training, photos, weights, report)
     training.save(checkpoint)
-    save_painter(weights, training.painter, dict(training.styles))
+    save_painter(weights, training.painter, training.numbers())
 
 
 def _run(training: Training, photos: list[Tensor], weights: Path, report: Callable[[Progress], None]) -> None:
-    shown = [F.interpolate(p[None] / 255, scale_factor=320 / p.shape[-2], mode="area") for p in photos[:_PREVIEWS]]
     preview = weights.with_suffix(".preview.png")
     before = saved = time.monotonic()
     while training.done < 1:
@@ -193,16 +207,5 @@ def _run(training: Training, photos: list[Tensor], weights: Path, report: Callab
         if due:
             saved = now
             training.save(weights.with_suffix(".checkpoint"))
-            write_sheet(preview, training.painter, training.styles, shown)
+            write_preview(preview, training.painter, training.numbers(), photos)
         report(Progress(training.steps, training.minutes, losses, name, preview if due else None))
-
-
-def write_sheet(file: Path, painter: Painter, styles: Mapping[str, Tensor], photos: list[Tensor]) -> None:
-    """Photos [1, 3, H, W] above their paintings in each style, cut to one width."""
-    painter.eval()
-    with torch.no_grad():
-        pairs = [torch.cat([p, *(painter(p, style[None]) for style in styles.values())], dim=-2) for p in photos]
-    painter.train()
-    sheet = torch.cat([F.pad(pair[..., :480], (0, max(0, 480 - pair.shape[-1]))) for pair in pairs], dim=-1)
-    pixels = (sheet[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file)
