@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from streamfx.errors import StreamfxError, unknown
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 CANVAS = 1280 * 720  # pixels; frames of every size are painted at this area, and so with strokes of one size
 NEAR = 1.12  # of a frame's side to the canvas's; what is nearer is painted as it is
+BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; what is all beyond them needs only one painting
+LATEST = 10**7  # seconds
 LARGEST_SCALE = 6.0  # for the sake of frames that are tiny or a line
 
 
@@ -30,6 +33,7 @@ class Style:
     quality: str = "fine"  # fine, or fast: a smaller network
     mask: str = ""  # picture or video: paint where it is white
     mask_preset: str = ""  # the preset for where it is black; else the source stays
+    mask_start: Fraction = Fraction(0)  # second of a mask video at which the film begins
 
     def __post_init__(self) -> None:
         for name, value in (("mask", self.mask), ("mask_preset", self.mask_preset)):
@@ -46,16 +50,19 @@ class Style:
             raise unknown("quality of style", str(self.quality), ("fine", "fast"))
         if self.mask_preset and not self.mask:
             raise StreamfxError("style: mask_preset is for the black of a mask; give the mask as well")
+        if not isinstance(self.mask_start, int | Fraction) or not 0 <= self.mask_start <= LATEST:
+            raise StreamfxError(f"style: mask_start is {self.mask_start}, but must be seconds from 0 to {LATEST}")
 
     def build(self, device: torch.device) -> Step:
         """The step that paints; reads the presets now, and readies the network when the first frame of a size comes."""
         paint = self._build_paint(self.preset, device)
         paint_black = self._build_paint(self.mask_preset, device) if self.mask_preset else None
-        mask = None
         if self.mask:
             from streamfx.media.mask import Mask
 
             mask = Mask(self.mask)
+        else:
+            mask = None
 
         def step(frame: Frame | None, memory: Memory) -> Iterable[Frame]:
             if frame is None:
@@ -63,11 +70,15 @@ class Style:
             if self.strength == 0:
                 yield frame
                 return
-            painted = self._mix(frame.image, paint(frame.image))
-            if mask is not None:
-                black = frame.image if paint_black is None else self._mix(frame.image, paint_black(frame.image))
-                painted = black.lerp(painted, mask.at(frame.pts, frame.image))
-            yield frame.with_image(painted)
+            image = frame.image
+            where = None if mask is None else mask.at(frame.pts + self.mask_start, image)
+            if where is None or where.min() >= WHITE:
+                yield frame.with_image(self._mix(image, paint(image)))
+                return
+            ground = image if paint_black is None else self._mix(image, paint_black(image))
+            if where.max() > BLACK:
+                ground = ground.lerp(self._mix(image, paint(image)), where)
+            yield frame.with_image(ground)
 
         return step
 
