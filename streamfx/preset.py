@@ -33,7 +33,7 @@ class TrainingSettings(BaseModel):
     batch: int = Field(default=4, ge=1, le=256)
     style_layers: tuple[str, ...] = ("stem", "block1", "block3", "block5", "block8")
     content_layers: tuple[str, ...] = ("block3", "block5", "block8")
-    style_weight: float = Field(default=1.5, ge=0)
+    style_weight: float = Field(default=2.5, ge=0)
     palette_weight: float = Field(default=3.0, ge=0)
     light_weight: float = Field(default=1.5, ge=0)  # the large shapes of light and dark stay where they are
     grid_weight: float = Field(default=20.0, ge=0)  # no pixel position within 8x8 differs from the others

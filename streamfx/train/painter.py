@@ -7,7 +7,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from streamfx.train.sheets import write_preview
 _SAVE_EVERY = 60.0  # seconds between checkpoints and preview sheets
 _LONGEST_STEP = 20.0  # seconds; what is longer, the machine slept
 _WARM_UP = 50  # steps in which the learning rate rises
+_STYLE_RATE = 6.0  # of the learning rate, for a style's numbers: few, and each step is for one style alone
 _SHARED_RATE = 0.3  # of the learning rate, for weights that have learned to paint before
 
 
@@ -75,9 +76,11 @@ class Training:
             self.painter.requires_grad_(True).train()
         self.painter.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         middle = torch.stack(list(known.values())).mean(0) if known else torch.zeros(self.painter.numbers)
-        self.styles = {name: nn.Parameter(known.get(name, middle).clone().to(self.device)) for name in subjects}
+        spread = 0.0 if known else 0.2  # styles that begin alike would take long to part
+        numbers = {name: known.get(name, middle + spread * torch.randn_like(middle)) for name in subjects}
+        self.styles = {name: nn.Parameter(own.clone().to(self.device)) for name, own in numbers.items()}
         shared = settings.learning_rate * (1.0 if base is None else _SHARED_RATE)
-        self._rates = [settings.learning_rate, shared]
+        self._rates = [settings.learning_rate * _STYLE_RATE, shared]
         groups = [{"params": list(self.styles.values())}, {"params": list(self.painter.parameters())}]
         self.optimizer = torch.optim.Adam(groups, lr=settings.learning_rate, betas=(0.9, 0.99))
         self.losses = {name: PaintingLoss(s.paintings, s.settings, self.device) for name, s in subjects.items()}
@@ -195,7 +198,20 @@ def train(
 
 def _run(training: Training, photos: list[Tensor], weights: Path, report: Callable[[Progress], None]) -> None:
     preview = weights.with_suffix(".preview.png")
-    before = saved = time.monotonic()
+    saved = time.monotonic()
+    for name, losses in learn(training, photos):
+        now = time.monotonic()
+        due = now - saved >= _SAVE_EVERY or training.done >= 1
+        if due:
+            saved = now
+            training.save(weights.with_suffix(".checkpoint"))
+            write_preview(preview, training.painter, training.numbers(), photos)
+        report(Progress(training.steps, training.minutes, losses, name, preview if due else None))
+
+
+def learn(training: Training, photos: list[Tensor]) -> Iterator[tuple[str, dict[str, float]]]:
+    """Step after step until the training is done: the style and its unweighted losses. What comes between counts."""
+    before = time.monotonic()
     while training.done < 1:
         name, losses = training.step(photos)
         if not all(map(math.isfinite, losses.values())):
@@ -203,9 +219,4 @@ def _run(training: Training, photos: list[Tensor], weights: Path, report: Callab
         now = time.monotonic()
         training.minutes += min(now - before, _LONGEST_STEP) / 60
         before = now
-        due = now - saved >= _SAVE_EVERY or training.done >= 1
-        if due:
-            saved = now
-            training.save(weights.with_suffix(".checkpoint"))
-            write_preview(preview, training.painter, training.numbers(), photos)
-        report(Progress(training.steps, training.minutes, losses, name, preview if due else None))
+        yield name, losses
