@@ -1,0 +1,107 @@
+"""A style after one painting, fitted while its user waits, and kept for the next time."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from platformdirs import user_cache_dir
+
+from streamfx.errors import StreamfxError
+from streamfx.nets.painter import load_painter, save_painter
+from streamfx.preset import Quality, StylePreset, TrainingSettings, load_preset
+from streamfx.train.content import load_photos
+from streamfx.train.painter import Subject, Training, learn
+from streamfx.train.pictures import load_painting
+from streamfx.train.recipe import build_style, make_folder, masters, save_preset, title_of, weights_file
+
+FIT_SECONDS = 150.0  # with what comes before and after, below three minutes on two cores
+VERSION = 1  # of the trainer; to be raised whenever it fits otherwise, so that what is kept is fitted anew
+
+_ALONE = 0.25  # share of the time in which the style's numbers learn alone
+_NAME = "style"
+
+
+def fit_style(
+    painting: Path,
+    quality: Quality,
+    *,
+    settings: TrainingSettings | None = None,
+    device: torch.device | None = None,
+    report: Callable[[float], None] = lambda done: None,
+) -> Path:
+    """The preset file of a style after `painting`, fitted now if it is not kept in the user's cache.
+
+    Learning starts from the shipped masters: at first only the numbers of the style, then all weights. `settings` are
+    those of a fit of FIT_SECONDS where none are given. `report` is called with the share that is done. Nothing is left
+    where the fit is interrupted.
+    """
+    settings = settings or TrainingSettings(minutes=FIT_SECONDS / 60, batch=2)
+    folder = _kept(painting, quality, settings)
+    preset = folder / f"{_NAME}.toml"
+    if _is_whole(preset, quality):
+        return preset
+    style = build_style(title_of(painting), [painting], settings, quality, _NAME, None)
+    canvas = load_painting(painting, style.painting[0])
+    with _growing(folder, lambda: _is_whole(preset, quality)) as growing:
+        subjects = {_NAME: Subject([(canvas, 1.0)], settings)}
+        training = Training(quality, subjects, settings, masters(quality), device)
+        training.painter.requires_grad_(False)
+        photos = load_photos(None, settings.crop)
+        for _ in learn(training, photos):
+            if training.done >= _ALONE:
+                training.painter.requires_grad_(True)
+            report(min(1.0, training.done))
+        _save(growing / preset.name, style, quality, training)
+    return preset
+
+
+def _kept(painting: Path, quality: Quality, settings: TrainingSettings) -> Path:
+    """The folder in the cache for the style after this painting: another one if anything differs that it depends on."""
+    key = hashlib.sha256(f"{VERSION} {quality} {settings.model_dump_json()}".encode())
+    for file in (painting, masters(quality)):
+        try:
+            key.update(hashlib.sha256(file.read_bytes()).digest())
+        except OSError as error:
+            raise StreamfxError(f"cannot read {file}: {error.strerror or error}") from error
+    return Path(user_cache_dir("streamfx", appauthor=False)) / "styles" / key.hexdigest()[:32]
+
+
+def _is_whole(preset: Path, quality: Quality) -> bool:
+    if not preset.is_file():
+        return False
+    try:
+        load_painter(load_preset(str(preset)).weights(quality))
+    except StreamfxError:
+        return False
+    return True
+
+
+@contextmanager
+def _growing(folder: Path, is_there: Callable[[], bool]) -> Iterator[Path]:
+    """A folder that becomes `folder` when the block ends well, and is removed when it does not."""
+    make_folder(folder.parent)
+    try:
+        growing = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=folder.parent))
+    except OSError as error:
+        raise StreamfxError(f"cannot write to the cache {folder.parent}: {error.strerror or error}") from error
+    try:
+        yield growing
+        shutil.rmtree(folder, ignore_errors=True)  # damaged, or just made by another process
+        try:
+            growing.rename(folder)
+        except OSError as error:
+            if not is_there():
+                raise StreamfxError(f"cannot write to the cache {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(growing, ignore_errors=True)
+
+
+def _save(preset: Path, style: StylePreset, quality: Quality, training: Training) -> None:
+    save_painter(weights_file(preset, quality), training.painter, training.numbers())
+    save_preset(preset, style)
