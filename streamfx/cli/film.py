@@ -13,13 +13,13 @@ from contextlib import closing
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
-from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from streamfx import __version__
+from streamfx.cli.framing import before, behind, no_larger_than_needed, on_clock, to_width
+from streamfx.cli.progress import Bar
 from streamfx.cli.terminal import STDERR
 from streamfx.errors import StreamfxError
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("streamfx")
 
 SOURCE, OUTPUT, RUN = "Source", "Output", "Run"
+FASTEST, WIDEST = 1000, 16384  # frames a second; pixels, of which H.264 has no more
 
 
 class Misuse(StreamfxError):
@@ -62,6 +63,14 @@ class FilmOptions:
         typer.Option(
             metavar="WxH", help="Scale first: 1280x720, or 1280:-2 to keep the shape.", rich_help_panel=SOURCE
         ),
+    ] = None
+    fps: Annotated[
+        str | None,
+        typer.Option(metavar="RATE", help="Frames a second to make: drop or repeat first.", rich_help_panel=OUTPUT),
+    ] = None
+    width: Annotated[
+        str | None,
+        typer.Option(metavar="PIXELS", help="Scale last, to this width; the height follows.", rich_help_panel=OUTPUT),
     ] = None
     start: Annotated[
         str | None,
@@ -125,6 +134,7 @@ def make_film(
     if options.quiet:
         log.setLevel(logging.ERROR)
     start, end = _span(options)
+    framed = _framed(on_clock(chain, start), options, target)
     rate = None if options.input_fps is None else parse_rate(options.input_fps)
     if source == "-" and sys.stdin.isatty():
         raise StreamfxError("stdin is a terminal: pipe a video in, or name an input file")
@@ -142,8 +152,8 @@ def make_film(
     with _opened(source, input_format=options.input_format, input_rate=rate, start=start, end=end) as reader:
         writer = Writer(target, reader, output)
         try:
-            with writer, _progress(options, reader) as tick:
-                frames = run(reader, _scaled(chain, options.size), writer, device=options.device, progress=tick)
+            with writer, Bar(reader.name, reader.info.duration, shown=_shows_progress(options)) as tick:
+                frames = run(reader, framed, writer, device=options.device, progress=tick)
         except KeyboardInterrupt:
             _say_kept(writer)
             raise typer.Exit(130) from None
@@ -178,9 +188,12 @@ def parse_time(text: str) -> Fraction:
 def parse_rate(text: str) -> Fraction:
     """Frames a second of "24", "23.976" or "30000/1001"."""
     try:
-        return Fraction(text.strip())
+        rate = Fraction(text.strip())
     except (ValueError, ZeroDivisionError):
-        raise Misuse(f"'{text}' is no frame rate; give a number (24) or a fraction (30000/1001)") from None
+        rate = Fraction(0)
+    if not 0 < rate <= FASTEST:
+        raise Misuse(f"'{text}' is no frame rate; give a number (24) or a fraction (30000/1001), at most {FASTEST}")
+    return rate
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -190,6 +203,14 @@ def parse_size(text: str) -> tuple[int, int]:
     if 0 in (width, height) or (width < 0 and height < 0):
         raise Misuse(f"'{text}' is no size; give WIDTHxHEIGHT (1280x720), or 1280:-2 to keep the shape")
     return width, height
+
+
+def parse_width(text: str) -> int:
+    """Pixels of "500"."""
+    width = int(text) if re.fullmatch(r"\d{1,5}", text.strip(), re.ASCII) else 0
+    if not 0 < width <= WIDEST:
+        raise Misuse(f"'{text}' is no width; give whole pixels from 1 to {WIDEST}")
+    return width
 
 
 def _key_value(text: str) -> tuple[str, str]:
@@ -208,51 +229,25 @@ def _span(options: FilmOptions) -> tuple[Fraction, Fraction | None]:
     return start, parse_time(options.end) if options.end is not None else None
 
 
-def _scaled(chain: Sequence[Effect], size: str | None) -> list[Effect]:
-    """The chain behind a scaling to `size`."""
-    if size is None:
-        return list(chain)
-    from streamfx.media.filtergraph import Filter, joined
-    from streamfx.media.filters import Filters
+def _framed(chain: Sequence[Effect], options: FilmOptions, target: str) -> list[Effect]:
+    """The chain with what --fps, --size and --width put around it."""
+    from streamfx.media.filtergraph import Filter
 
-    width, height = parse_size(size)
-    scale = Filter("scale", f"{width}:{height}:flags=lanczos")
-    if chain and isinstance(chain[0], Filters):
-        return [Filters(joined([scale], chain[0].nodes)), *chain[1:]]
-    return [Filters((scale,)), *chain]
-
-
-class _Speed(ProgressColumn):
-    """Frames done, and frames a second."""
-
-    def render(self, task: Any) -> str:
-        frames = task.fields["frames"]
-        seconds = task.elapsed or 0
-        return f"{frames} frames  {frames / seconds:.1f} fps" if seconds > 0.5 else f"{frames} frames"
+    first = []
+    if options.fps is not None:
+        first.append(Filter("fps", str(parse_rate(options.fps))))
+    if options.size is not None:
+        first.append(Filter("scale", "{}:{}:flags=lanczos".format(*parse_size(options.size))))
+    if options.width is None:
+        return before(first, chain)
+    width = parse_width(options.width)
+    if options.size is None:
+        first += no_larger_than_needed(chain, width)
+    return before(first, behind(chain, to_width(width, target, options.format)))
 
 
-class _progress:
-    """A bar on stderr, or a counter where the length is not known; as a context manager, gives the run's callback."""
-
-    def __init__(self, options: FilmOptions, reader: Reader) -> None:
-        shown = STDERR.is_terminal and not options.quiet if options.progress is None else options.progress
-        known = reader.info.duration is not None
-        columns = [BarColumn(), TimeRemainingColumn()] if known else []
-        name = Path(reader.name).name if reader.name != "-" else "stdin"
-        self._bar = Progress(TextColumn(name), *columns, _Speed(), console=STDERR, disable=not shown)
-        self._task = self._bar.add_task("", total=float(reader.info.duration or 0) or None, frames=0)
-        self._frames = 0
-
-    def __enter__(self) -> Callable[[Fraction], None]:
-        self._bar.start()
-        return self._tick
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def _tick(self, moment: Fraction) -> None:
-        self._frames += 1
-        self._bar.update(self._task, completed=float(moment), frames=self._frames)
+def _shows_progress(options: FilmOptions) -> bool:
+    return STDERR.is_terminal and not options.quiet if options.progress is None else options.progress
 
 
 def _report(

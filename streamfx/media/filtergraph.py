@@ -96,6 +96,15 @@ def joined(first: Sequence[Filter], then: Sequence[Filter]) -> tuple[Filter, ...
     return (*first[:-1], replace(first[-1], outputs=(wanted[0],)), replace(then[0], apart=True), *then[1:])
 
 
+def followed(first: Sequence[Filter], then: Sequence[Filter]) -> tuple[Filter, ...]:
+    """The chain `first`, wherever it has its open output, and behind it the chain `then`, written without labels."""
+    taken = {label for node in first for label in node.inputs}
+    made = [label for node in first for label in node.outputs if label not in taken]
+    if not first or not then or not made:
+        return (*first, *then)
+    return (*first, replace(then[0], inputs=(made[0],), apart=True), *then[1:])
+
+
 _listening = Lock()
 
 

@@ -20,6 +20,11 @@ class Format:
     lossless: bool = False  # pictures are handed on, not delivered: no quality is lost by default
     one_picture: bool = False
 
+    @property
+    def halves_chroma(self) -> bool:
+        """Whether its encoders are at their best with 4:2:0, whose sides are even."""
+        return self.muxer not in ("gif", "apng", "image2")
+
 
 _FRAGMENTED = {"movflags": "frag_keyframe+delay_moov+default_base_moof"}
 FORMATS = {  # what --format takes
