@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from streamfx.preset import Preset
 
 
 def presets(
-    report: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    report: Annotated[bool, typer.Option("--json", help="Print one JSON object with all that is known.")] = False,
 ) -> None:
     """List the presets: those that came with the program, and your own."""
     from streamfx.preset import presets as read_presets
@@ -19,15 +23,50 @@ def presets(
 
     found = read_presets()
     if report:
-        rows = {each.name: {**each.style.model_dump(exclude={"training"}), "file": str(each.path)} for each in found}
-        print(json.dumps(rows, indent=2))
+        print(json.dumps({each.name: _facts(each) for each in found}, indent=2))
         return
-    table = Table("preset", "after", "licence", "whose", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("preset", "painter", "painting", "quality", "whose"):
+        table.add_column(heading, no_wrap=heading in ("preset", "quality", "whose"))
     for each in found:
-        style = each.style
-        after = ", ".join(part for part in (style.painter, style.title, style.year) if part)
-        own = "yours" if each.path.parent == user_presets() else "shipped"
-        table.add_row(f"[bold]{each.name}[/bold]", after, style.licence, own)
+        qualities = " ".join(_qualities(each)) or "weights missing"
+        after = escape(each.style.painter), escape("\n".join(_paintings(each)))
+        table.add_row(f"[bold]{escape(each.name)}[/bold]", *after, qualities, _whose(each))
     console = Console(highlight=False)
     console.print(table)
-    console.print(f"\nYour own lie in {user_presets()}; 'streamfx train PAINTING' makes one.", soft_wrap=True)
+    console.print(
+        "\n'streamfx sheet PHOTO sheet.png' shows them all on a picture of yours; blends too: --preset vangogh:0.6,"
+        f"munch:0.4\nThe paintings lie as NAME.jpg beside the presets; --json names the files.\n"
+        f"Your own lie in {user_presets()}; 'streamfx train PAINTING' makes one.",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def _facts(preset: Preset) -> dict[str, object]:
+    """Everything about a preset: what its file says, and where its files lie."""
+    return {
+        **preset.style.model_dump(mode="json"),
+        "file": str(preset.path),
+        "thumbnail": None if preset.thumbnail is None else str(preset.thumbnail),
+        "qualities": _qualities(preset),
+        "whose": _whose(preset),
+    }
+
+
+def _qualities(preset: Preset) -> list[str]:
+    """Those whose weights are there."""
+    return [quality for quality in preset.style.weights if preset.weights(quality).is_file()]
+
+
+def _paintings(preset: Preset) -> list[str]:
+    """Title and year of each painting that the style is after; the preset's own where the paintings have none."""
+    style = preset.style
+    named = [(painting.title, painting.year) for painting in style.painting if painting.title]
+    return [", ".join(filter(None, pair)) for pair in named or [(style.title, style.year)]]
+
+
+def _whose(preset: Preset) -> str:
+    from streamfx.preset import user_presets
+
+    return "yours" if preset.path.parent == user_presets() else "shipped"

@@ -1,0 +1,71 @@
+"""`streamfx presets`."""
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from streamfx.cli.presets import presets
+from streamfx.preset import load_preset, user_presets
+from streamfx.shipped import shipped
+
+app = typer.Typer()
+app.command()(presets)
+
+OWN = """
+kind = "style"
+title = "[mine]"
+licence = "CC0"
+weights = { fine = "mine.safetensors" }
+
+[[painting]]
+file = "mine.jpg"
+"""
+
+
+@pytest.fixture
+def listed(tmp_path, monkeypatch):
+    """listed(*options): what the command prints where the user has one preset, whose weights are missing."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    user_presets().mkdir(parents=True)
+    (user_presets() / "mine.toml").write_text(OWN)
+
+    def listed(*options):
+        result = CliRunner().invoke(app, options)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    return listed
+
+
+def test_the_table_tells_name_painter_paintings_quality_and_whose(listed):
+    text = listed()
+    line = next(line for line in text.splitlines() if line.startswith("vangogh"))
+    for word in ("Vincent van Gogh", "The Starry Night, 1889", "fine fast", "shipped"):
+        assert word in line
+    assert "The Olive Orchard, 1889" in text
+    assert "streamfx sheet" in text
+    assert "NAME.jpg" in text
+    assert str(user_presets()) in text
+
+
+def test_own_presets_are_yours_and_missing_weights_are_told(listed):
+    line = next(line for line in listed().splitlines() if line.startswith("mine"))
+    for word in ("[mine]", "weights missing", "yours"):
+        assert word in line
+
+
+def test_json_has_all_facts(listed):
+    found = json.loads(listed("--json"))
+    assert list(found) == sorted([*(file.stem for file in shipped("presets").glob("*.toml")), "mine"])
+    munch = found["munch"]
+    assert munch["painting"][0]["file"] == "munch_scream_1893.jpg"
+    assert munch["weights"] == load_preset("munch").style.weights
+    assert munch["training"]["crop"] == load_preset("munch").style.training.crop
+    assert munch["file"] == str(shipped("presets") / "munch.toml")
+    assert munch["thumbnail"] == str(shipped("presets") / "munch.jpg")
+    assert (munch["qualities"], munch["whose"]) == (["fine", "fast"], "shipped")
+    mine = found["mine"]
+    assert (mine["thumbnail"], mine["qualities"], mine["whose"]) == (None, [], "yours")
