@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,6 +24,46 @@ def gram(x: Tensor) -> Tensor:
     return flat @ flat.mT / flat.shape[2]
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Paintings and the photos they were made from, as the feature network sees them."""
+
+    painted: list[Tensor]  # [N, 3, H, W], at full and at half size
+    features: list[Mapping[str, Tensor]]  # of these, by layer
+    photos: Tensor  # [N, 3, H, W]
+    wanted: Mapping[str, Tensor]  # features of the photos
+
+    def part(self, at: slice) -> Seen:
+        """Only the pictures of these places in the batch."""
+        return Seen(
+            [x[at] for x in self.painted],
+            [{layer: x[at] for layer, x in size.items()} for size in self.features],
+            self.photos[at],
+            {layer: x[at] for layer, x in self.wanted.items()},
+        )
+
+
+class Eye:
+    """The feature network, looking at all layers that the losses of these settings compare."""
+
+    def __init__(self, settings: TrainingSettings, device: torch.device = _CPU) -> None:
+        layers = tuple(dict.fromkeys((*settings.style_layers, *settings.content_layers)))
+        self.features: Features = Features(layers).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def see(self, images: Tensor) -> Mapping[str, Tensor]:
+        """Activations by layer of `images` [N, 3, H, W]."""
+        with torch.autocast(images.device.type, torch.bfloat16):
+            found: dict[str, Tensor] = self.features(images.contiguous(memory_format=torch.channels_last))
+        return found
+
+    def compare(self, painted: Tensor, photos: Tensor) -> Seen:
+        """All that the losses need to know of `painted` [N, 3, H, W] and of the `photos` of the same shape."""
+        with torch.no_grad():
+            wanted = self.see(photos)
+        sizes = _sizes(painted)
+        return Seen(sizes, [self.see(size) for size in sizes], photos, wanted)
+
+
 class PaintingLoss:
     """How far paintings are from a painting's style and from their photos (Johnson et al. 2016).
 
@@ -32,47 +72,31 @@ class PaintingLoss:
     to the size of its target.
     """
 
-    def __init__(
-        self,
-        paintings: Sequence[tuple[Tensor, float]],
-        settings: TrainingSettings,
-        device: torch.device = _CPU,
-    ) -> None:
-        """`paintings`: images [3, H, W] and their shares in the style. What is compared must be on `device`."""
+    def __init__(self, paintings: Sequence[tuple[Tensor, float]], settings: TrainingSettings, eye: Eye) -> None:
+        """`paintings`: images [3, H, W] on the eye's device, and their shares in the style."""
         self.settings = settings
-        layers = dict.fromkeys((*settings.style_layers, *settings.content_layers))
-        self.features = _load_features(tuple(layers), device)
         whole = sum(share for _, share in paintings)
         shares = [share / whole for _, share in paintings]
-        images = [painting.to(device) for painting, _ in paintings]
         with torch.no_grad():
-            found = [[self._grams(self._see(image)) for image in _sizes(p.unsqueeze(0))] for p in images]
+            found = [[self._grams(eye.see(image)) for image in _sizes(p.unsqueeze(0))] for p, _ in paintings]
         self.targets = [
             {layer: torch.stack([f[layer] * share for f, share in zip(size, shares)]).sum(0) for layer in size[0]}
             for size in zip(*found)
         ]
-        self.palette = torch.cat([_palette(image, share) for image, share in zip(images, shares)])
-
-    def _see(self, images: Tensor) -> dict[str, Tensor]:
-        with torch.autocast(images.device.type, torch.bfloat16):
-            found: dict[str, Tensor] = self.features(images.contiguous(memory_format=torch.channels_last))
-        return found
+        self.palette = torch.cat([_palette(image, share) for (image, _), share in zip(paintings, shares)])
 
     def _grams(self, seen: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {layer: gram(seen[layer]) for layer in self.settings.style_layers}
 
-    def __call__(self, painted: Tensor, photos: Tensor) -> Losses:
-        """The losses of `painted` [N, 3, H, W] made from `photos` of the same shape, unweighted."""
-        with torch.no_grad():
-            wanted = self._see(photos)
+    def __call__(self, seen: Seen) -> Losses:
+        """The losses of what was seen, unweighted."""
+        painted = seen.painted[0]
         style, content = painted.new_zeros(()), painted.new_zeros(())
-        for at, (image, targets) in enumerate(zip(_sizes(painted), self.targets)):
-            seen = self._see(image)
-            if at == 0:
-                for layer in self.settings.content_layers:
-                    target = wanted[layer].float()
-                    content = content + F.mse_loss(seen[layer].float(), target) / target.square().mean()
-            for layer, own in self._grams(seen).items():
+        for layer in self.settings.content_layers:
+            target = seen.wanted[layer].float()
+            content = content + F.mse_loss(seen.features[0][layer].float(), target) / target.square().mean()
+        for features, targets in zip(seen.features, self.targets):
+            for layer, own in self._grams(features).items():
                 each = F.mse_loss(own, targets[layer].expand_as(own))
                 together = F.mse_loss(own.mean(0), targets[layer].squeeze(0))
                 style = style + (each + together) / 2 / targets[layer].square().mean() / len(self.targets)
@@ -80,7 +104,7 @@ class PaintingLoss:
             "style": style,
             "content": content,
             "palette": palette_loss(painted, self.palette),
-            "light": light_loss(painted, photos),
+            "light": light_loss(painted, seen.photos),
             "grid": grid_loss(painted),
             "smooth": total_variation(painted),
         }
@@ -97,12 +121,6 @@ class PaintingLoss:
             + weights.smooth_weight * losses["smooth"]
             + weights.border_weight * losses["border"]
         )
-
-
-@cache
-def _load_features(layers: tuple[str, ...], device: torch.device) -> Features:
-    features: Features = Features(layers).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return features
 
 
 def _sizes(images: Tensor) -> list[Tensor]:

@@ -19,14 +19,15 @@ from streamfx.errors import StreamfxError
 from streamfx.nets.painter import SIZES, Painter, load_painter, save_painter
 from streamfx.preset import Quality, TrainingSettings
 from streamfx.train.content import build_batch
-from streamfx.train.losses import Losses, PaintingLoss, border_loss
+from streamfx.train.losses import Eye, PaintingLoss, border_loss
 from streamfx.train.pictures import load_painting as load_painting
 from streamfx.train.sheets import write_preview
 
 _SAVE_EVERY = 60.0  # seconds between checkpoints and preview sheets
 _LONGEST_STEP = 20.0  # seconds; what is longer, the machine slept
 _WARM_UP = 50  # steps in which the learning rate rises
-_STYLE_RATE = 6.0  # of the learning rate, for a style's numbers: few, and each step is for one style alone
+_TOGETHER = 4  # styles in one batch, at most
+_STYLE_RATE = 6.0  # of the learning rate, for a style's numbers, which have each to go a longer way
 _SHARED_RATE = 0.3  # of the learning rate, for weights that have learned to paint before
 
 
@@ -37,7 +38,6 @@ class Progress:
     step: int
     minutes: float  # spent so far, with those of a resumed training
     losses: dict[str, float]  # unweighted, of the last batch
-    style: str  # the style that batch was for
     preview: Path | None  # the sheet just written, if one was
 
 
@@ -52,7 +52,7 @@ class Subject:
 class Training:
     """What a checkpoint holds: a painter, its styles and the optimizer; and one step of learning.
 
-    Steps go round the styles; each is for one alone. With a `base` its weights are where learning starts, and a new
+    Each step is for some of the styles, in turn. With a `base` its weights are where learning starts, and a new
     style starts in the middle of those that the base knows. Photos and paintings may lie on the CPU whatever the
     `device`, on which all else lies.
     """
@@ -83,45 +83,61 @@ class Training:
         self._rates = [settings.learning_rate * _STYLE_RATE, shared]
         groups = [{"params": list(self.styles.values())}, {"params": list(self.painter.parameters())}]
         self.optimizer = torch.optim.Adam(groups, lr=settings.learning_rate, betas=(0.9, 0.99))
-        self.losses = {name: PaintingLoss(s.paintings, s.settings, self.device) for name, s in subjects.items()}
+        self.eye = Eye(settings, self.device)
+        self.losses = {name: self._loss(subject) for name, subject in subjects.items()}
         self.paint: Callable[[Tensor, Tensor], Tensor] = self.painter
         self.steps = 0
         self.minutes = 0.0
 
+    def _loss(self, subject: Subject) -> PaintingLoss:
+        paintings = [(image.to(self.device), share) for image, share in subject.paintings]
+        return PaintingLoss(paintings, subject.settings, self.eye)
+
     def compile(self) -> None:
         """Spend some minutes on making steps quicker; for trainings of an hour."""
         self.paint = torch.compile(self.painter, dynamic=False)
-        for loss in self.losses.values():
-            loss.features.compile(dynamic=False)
+        self.eye.features.compile(dynamic=False)
 
-    def step(self, photos: list[Tensor]) -> tuple[str, dict[str, float]]:
+    def step(self, photos: list[Tensor]) -> dict[str, float]:
         """Learn from one batch, chosen by seed and step alone: a resumed training sees what it would have seen."""
         settings = self.settings
-        name = list(self.styles)[self.steps % len(self.styles)]
         chance = random.Random(f"{settings.seed} {self.steps}")
         torch.manual_seed(chance.getrandbits(32))
         given, wanted = build_batch(photos, settings.crop, settings.batch, chance)
         for group, rate in zip(self.optimizer.param_groups, self._rates):
             group["lr"] = rate * self._share_of_rate()
         given = given.to(self.device, memory_format=torch.channels_last)
-        losses = self._paint(name, given, wanted.to(self.device))
+        losses, total = self._look(given, wanted.to(self.device))
         self.optimizer.zero_grad()
-        self.losses[name].total(losses).backward()  # type: ignore[no-untyped-call]
+        total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_((*self.painter.parameters(), *self.styles.values()), 5.0)
         self.optimizer.step()
         self.steps += 1
-        return name, {loss: value.item() for loss, value in losses.items()}
-
-    def _paint(self, name: str, given: Tensor, wanted: Tensor) -> Losses:
-        style = self.styles[name].unsqueeze(0)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            painted = self.paint(given, style).float()  # without borders, as training mode is
-            self.painter.eval()
-            bordered = self.painter(given[:1], style).float()
-            self.painter.train()
-        losses = self.losses[name](painted, wanted)
-        losses["border"] = border_loss(bordered, painted[:1].detach())
         return losses
+
+    def _turns(self) -> list[str]:
+        """The styles that this step's batch is for, a like number of its pictures each."""
+        names, batch = list(self.styles), self.settings.batch
+        most = min(_TOGETHER, len(names))
+        many = max(count for count in range(1, most + 1) if batch % count == 0)
+        return [names[(self.steps * many + at) % len(names)] for at in range(many)]
+
+    def _look(self, given: Tensor, wanted: Tensor) -> tuple[dict[str, float], Tensor]:
+        """The losses, in the mean over the styles, and their weighted sum."""
+        turns = self._turns()
+        each = len(given) // len(turns)
+        styles = torch.cat([self.styles[name].expand(each, -1) for name in turns])
+        with torch.autocast(self.device.type, torch.bfloat16):
+            painted = self.paint(given, styles).float()  # without borders, as training mode is
+            self.painter.eval()
+            bordered = self.painter(given[:1], styles[:1]).float()
+            self.painter.train()
+        seen = self.eye.compare(painted, wanted)
+        border = border_loss(bordered, painted[:1].detach())
+        found = [self.losses[name](seen.part(slice(at * each, (at + 1) * each))) for at, name in enumerate(turns)]
+        totals = [self.losses[name].total(losses | {"border": border}) for name, losses in zip(turns, found)]
+        losses = {name: sum(each[name].item() for each in found) / len(found) for name in found[0]}
+        return losses | {"border": border.item()}, torch.stack(totals).mean()
 
     @property
     def done(self) -> float:
@@ -199,24 +215,24 @@ def train(
 def _run(training: Training, photos: list[Tensor], weights: Path, report: Callable[[Progress], None]) -> None:
     preview = weights.with_suffix(".preview.png")
     saved = time.monotonic()
-    for name, losses in learn(training, photos):
+    for losses in learn(training, photos):
         now = time.monotonic()
         due = now - saved >= _SAVE_EVERY or training.done >= 1
         if due:
             saved = now
             training.save(weights.with_suffix(".checkpoint"))
             write_preview(preview, training.painter, training.numbers(), photos)
-        report(Progress(training.steps, training.minutes, losses, name, preview if due else None))
+        report(Progress(training.steps, training.minutes, losses, preview if due else None))
 
 
-def learn(training: Training, photos: list[Tensor]) -> Iterator[tuple[str, dict[str, float]]]:
-    """Step after step until the training is done: the style and its unweighted losses. What comes between counts."""
+def learn(training: Training, photos: list[Tensor]) -> Iterator[dict[str, float]]:
+    """Step after step until the training is done: its unweighted losses. What comes between counts."""
     before = time.monotonic()
     while training.done < 1:
-        name, losses = training.step(photos)
+        losses = training.step(photos)
         if not all(map(math.isfinite, losses.values())):
             raise StreamfxError(f"the training broke down at step {training.steps}; lower the learning rate")
         now = time.monotonic()
         training.minutes += min(now - before, _LONGEST_STEP) / 60
         before = now
-        yield name, losses
+        yield losses
