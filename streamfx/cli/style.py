@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,24 +17,46 @@ def style(
     output: Annotated[str, typer.Argument(help="Film or picture to write, by its ending; - for stdout (nut).")],
     *,
     preset: Annotated[
-        str | None, typer.Option(help="Whose manner: see 'streamfx presets'; or a FILE.toml.", show_default="vangogh")
+        str | None,
+        typer.Option(
+            help="Whose manner: see 'streamfx presets'; a FILE.toml; or a blend, vangogh:0.6,munch:0.4.",
+            show_default="vangogh",
+        ),
     ] = None,
     style_image: Annotated[
         Path | None, typer.Option(help="A painting to paint after, instead of a preset: learned in 3 minutes, once.")
     ] = None,
     strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the painting, 0..1.")] = 1.0,
     preserve_color: Annotated[bool, typer.Option(help="Keep the source's colours.")] = False,
+    quality: Annotated[Literal["fine", "fast"], typer.Option(help="fast takes a smaller network.")] = "fine",
+    stroke: Annotated[float, typer.Option(min=0.5, max=2.0, help="Size of the strokes, 0.5..2.")] = 1.0,
+    mask: Annotated[
+        str, typer.Option(metavar="FILE", help="Picture, or video of the whole film: paint where it is white.")
+    ] = "",
+    mask_preset: Annotated[
+        str, typer.Option(metavar="PRESET", help="Whose manner where the mask is black; else the source stays.")
+    ] = "",
     options: FilmOptions,
 ) -> None:
     """Paint a video like a master: streamfx style in.mp4 out.mp4 --preset vangogh"""
     from streamfx.effects.style import Style
 
+    if mask_preset and not mask:
+        raise Misuse("--mask-preset is for the black of a mask; give --mask as well")
     facts: dict[str, object] = {}
     if style_image is not None:
         if preset is not None:
             raise Misuse("give --preset or --style-image, not both")
-        preset = fitted_preset(style_image, "fine", source, output, options)
+        preset = fitted_preset(style_image, quality, source, output, options)
         facts["style_image"] = str(style_image)
     preset = "vangogh" if preset is None else preset
-    effect = Style(preset=preset, strength=strength, preserve_color=preserve_color)
+    effect = Style(
+        preset=preset,
+        strength=strength,
+        preserve_color=preserve_color,
+        quality=quality,
+        stroke=stroke,
+        mask=mask,
+        mask_preset=mask_preset,
+    )
     make_film(source, output, [effect], options, {"preset": preset, **facts})
