@@ -29,8 +29,14 @@ def fitted_preset(painting: Path, quality: Quality, source: str, target: str, op
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=STDERR, disable=not shown, transient=True) as bar:
         task = bar.add_task(f"learning from {painting.name}", total=1.0)
+
+        def report(done: float) -> None:
+            if not (shown or options.quiet or bar.tasks[task].completed):
+                STDERR.print(f"learning from {painting}: three minutes, this first time", markup=False)
+            bar.update(task, completed=done)
+
         try:
-            preset = fit_style(painting, quality, device=device, report=lambda done: bar.update(task, completed=done))
+            preset = fit_style(painting, quality, device=device, report=report)
         except KeyboardInterrupt:
             log.error("interrupted: nothing was kept of %s", painting)
             raise typer.Exit(130) from None

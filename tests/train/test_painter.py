@@ -1,129 +1,124 @@
 """Training: seconds of it teach something, can be resumed, and say what is wrong with what they were given."""
 
-import logging
-
 import pytest
 import torch
 from PIL import Image
-from skimage import data
 
 from streamfx.errors import StreamfxError
 from streamfx.nets.painter import load_painter
-from streamfx.preset import TrainingSettings, load_preset
-from streamfx.train.painter import train_painter
-
-SMALL = {"channels": 8, "wide": 8, "blocks": 1, "fine": 8, "crop": 32, "batch": 2, "painting_height": 64}
-
-
-@pytest.fixture(scope="module")
-def painting(tmp_path_factory):
-    file = tmp_path_factory.mktemp("painting") / "my coffee.png"
-    Image.fromarray(data.coffee()[::4, ::4].copy()).save(file)
-    return file
+from streamfx.preset import Painting
+from streamfx.train.content import load_photos
+from streamfx.train.painter import Subject, Training, load_painting, train
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos")
-    Image.fromarray(data.chelsea()[::3, ::3].copy()).save(folder / "cat.jpg")
-    Image.fromarray(data.rocket()[::3, ::3].copy()).convert("L").save(folder / "grey.png")
-    return folder
+def canvas(painting):
+    return load_painting(painting, Painting(file="", height=64))
+
+
+@pytest.fixture(scope="module")
+def content(photos):
+    return load_photos(photos, 32)
+
+
+@pytest.fixture
+def build(canvas, small):
+    """build(steps=3, ...): a training in miniature, of one style or those named."""
+
+    def build(names=("mine",), base=None, **settings):
+        settings = small(**settings)
+        return Training("fast", {name: Subject([(canvas, 1.0)], settings) for name in names}, settings, base)
+
+    return build
 
 
 def total(losses, settings):
     return sum(losses[name] * getattr(settings, f"{name}_weight", 1.0) for name in losses)
 
 
-def test_training_lowers_the_loss_and_writes_a_preset(painting, photos, tmp_path):
-    settings = TrainingSettings(steps=50, learning_rate=0.02, **SMALL)
-    seen = []
-    preset = train_painter(painting, photos, tmp_path / "new" / "mine.toml", settings, report=seen.append)
-    costs = [total(at.losses, settings) for at in seen]
-    assert len(costs) == 50
+def test_training_lowers_the_loss_and_writes_weights(build, content, tmp_path):
+    training, seen = build(steps=40), []
+    train(training, content, tmp_path / "mine.safetensors", report=seen.append)
+    costs = [total(at.losses, training.settings) for at in seen]
+    assert [at.step for at in seen] == list(range(1, 41))
     assert sum(costs[-5:]) < 0.8 * sum(costs[:5])
     assert seen[-1].preview is not None
     with Image.open(seen[-1].preview) as sheet:
         assert sheet.width > 100
-
-    loaded = load_preset(str(preset))
-    assert loaded.style.title == "My Coffee"
-    assert loaded.style.training == settings
-    painted = load_painter(loaded.weights)(torch.rand(1, 3, 9, 9))
-    assert painted.shape == (1, 3, 9, 9)
-    assert sorted(p.name for p in preset.parent.iterdir()) == [
-        "mine.checkpoint", "mine.preview.png", "mine.safetensors", "mine.toml",
-    ]  # fmt: skip
+    painter, styles = load_painter(tmp_path / "mine.safetensors")
+    assert painter(torch.rand(1, 3, 9, 9), styles["mine"][None]).shape == (1, 3, 9, 9)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.checkpoint", "mine.preview.png", "mine.safetensors"]
 
 
-def test_resuming_goes_on_where_it_stopped(painting, photos, tmp_path):
-    preset = tmp_path / "mine.toml"
+def test_steps_go_round_the_styles(build, content):
+    training = build(("a", "keys.b", "c"), batch=1)
+    changed = []
+    for _ in range(4):
+        before = {name: numbers.clone() for name, numbers in training.numbers().items()}
+        training.optimizer.state.clear()  # without momentum, only what has a gradient moves
+        training.step(content)
+        changed.append([name for name, numbers in training.numbers().items() if not torch.equal(numbers, before[name])])
+    assert changed == [["a"], ["keys.b"], ["c"], ["a"]]
+
+
+def test_resuming_goes_on_where_it_stopped(build, content, tmp_path):
     first, second = [], []
-    train_painter(painting, photos, preset, TrainingSettings(steps=3, **SMALL), report=first.append)
-    train_painter(painting, photos, preset, TrainingSettings(steps=5, **SMALL), resume=True, report=second.append)
-    assert [at.step for at in first + second] == [1, 2, 3, 4, 5]
+    weights = tmp_path / "mine.safetensors"
+    train(build(steps=2), content, weights, report=first.append)
+    train(build(steps=3), content, weights, resume=True, report=second.append)
+    assert [at.step for at in first + second] == [1, 2, 3]
     assert second[0].minutes > first[-1].minutes
 
 
-def test_the_minutes_end_it(painting, photos, tmp_path):
+def test_the_minutes_end_it(build, content, tmp_path):
     seen = []
-    train_painter(painting, photos, tmp_path / "x.toml", TrainingSettings(minutes=0.01, **SMALL), report=seen.append)
-    assert seen[-1].minutes >= 0.01
-    assert all(at.minutes < 0.01 for at in seen[:-1])
+    train(build(minutes=0.001), content, tmp_path / "x.safetensors", report=seen.append)
+    assert seen[-1].minutes >= 0.001
+    assert all(at.minutes < 0.001 for at in seen[:-1])
 
 
-def test_the_same_seed_begins_alike(painting, photos, tmp_path):
-    runs = []
-    for name in "ab":
-        seen = []
-        train_painter(
-            painting, photos, tmp_path / f"{name}.toml", TrainingSettings(steps=1, **SMALL), report=seen.append
-        )
-        runs.append(seen[0].losses)
-    assert runs[0] == pytest.approx(runs[1], rel=0.02)
+def test_the_same_seed_begins_alike(build, content):
+    first, again, other = (build(steps=1, seed=seed).step(content) for seed in (3, 3, 4))
+    assert first == pytest.approx(again, rel=0.02)
+    assert first != pytest.approx(other, rel=0.02)
 
 
-def test_ctrl_c_keeps_what_is_learned(painting, photos, tmp_path):
+def test_learning_goes_on_from_a_base_in_the_middle_of_its_styles(build, content, tmp_path):
+    base = tmp_path / "base.safetensors"
+    train(build(("a", "b"), steps=2), content, base)
+    painter, styles = load_painter(base)
+    new = build(("b", "c"), base=base)
+    assert torch.equal(new.numbers()["b"], styles["b"])
+    torch.testing.assert_close(new.numbers()["c"], (styles["a"] + styles["b"]) / 2)
+    assert torch.equal(new.painter.state_dict()["stem.weight"], painter.state_dict()["stem.weight"])
+
+
+def test_ctrl_c_keeps_what_is_learned(build, content, tmp_path):
     def stop(progress):
         if progress.step == 2:
             raise KeyboardInterrupt
 
-    preset = train_painter(painting, photos, tmp_path / "mine.toml", TrainingSettings(steps=900, **SMALL), report=stop)
-    assert load_preset(str(preset)).weights.is_file()
+    train(build(steps=900), content, tmp_path / "mine.safetensors", report=stop)
+    assert load_painter(tmp_path / "mine.safetensors")[1].keys() == {"mine"}
+    resumed = build(steps=900)
+    resumed.load(tmp_path / "mine.checkpoint")
+    assert resumed.steps == 2
 
 
-def test_photos_that_cannot_be_read_are_skipped_by_name(painting, photos, tmp_path, caplog):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    (folder / "good.jpg").write_bytes((photos / "cat.jpg").read_bytes())
-    (folder / "cut.jpg").write_bytes((photos / "cat.jpg").read_bytes()[:900])
-    (folder / "empty.png").write_bytes(b"")
-    with caplog.at_level(logging.WARNING, "streamfx"):
-        train_painter(painting, folder, tmp_path / "x.toml", TrainingSettings(steps=1, **SMALL))
-    assert "cut.jpg" in caplog.text
-    assert "empty.png" in caplog.text
-    assert "good.jpg" not in caplog.text
-
-
-def test_installed_photos_serve_where_none_are_given(painting, tmp_path):
-    train_painter(painting, None, tmp_path / "x.toml", TrainingSettings(steps=1, **SMALL))
-
-
-def test_what_is_missing_is_said(painting, photos, tmp_path):
-    settings = TrainingSettings(steps=2, **SMALL)
-    target = tmp_path / "x.toml"
-    text = tmp_path / "text.jpg"
-    text.write_text("not a picture")
-    with pytest.raises(StreamfxError, match=r"text\.jpg is no picture"):
-        train_painter(text, photos, target, settings)
-    with pytest.raises(StreamfxError, match="no photos in"):
-        train_painter(painting, tmp_path, target, settings) if not text.unlink() else None
-    with pytest.raises(StreamfxError, match="is not a folder"):
-        train_painter(painting, painting, target, settings)
+def test_what_does_not_fit_is_said(build, content, tmp_path):
+    weights, checkpoint = tmp_path / "x.safetensors", tmp_path / "x.checkpoint"
     with pytest.raises(StreamfxError, match="nothing to resume"):
-        train_painter(painting, photos, target, settings, resume=True)
-    (tmp_path / "x.checkpoint").write_bytes(b"no checkpoint")
+        train(build(steps=1), content, weights, resume=True)
+    checkpoint.write_bytes(b"no checkpoint")
     with pytest.raises(StreamfxError, match="does not fit this training"):
-        train_painter(painting, photos, target, settings, resume=True)
+        train(build(steps=1), content, weights, resume=True)
+    build(("other",)).save(checkpoint)
+    with pytest.raises(StreamfxError, match="does not fit this training"):
+        train(build(steps=1), content, weights, resume=True)
     with pytest.raises(StreamfxError, match="unknown layer"):
-        train_painter(painting, photos, target, settings.model_copy(update={"style_layers": ("blok1",)}))
-    assert not target.exists()
+        build(style_layers=("blok1",))
+    with pytest.raises(StreamfxError, match="broke down at step"):
+        train(build(steps=9, style_weight=1e38), content, weights)
+    assert not weights.exists()
+    with pytest.raises(StreamfxError, match="cannot write"):
+        build().save(tmp_path / "none" / "x.checkpoint")
