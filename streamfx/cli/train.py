@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from streamfx.cli.film import Misuse
 from streamfx.cli.terminal import STDERR
-from streamfx.errors import StreamfxError, unknown
-from streamfx.preset import QUALITIES, Quality, TrainingSettings, user_presets
+from streamfx.errors import StreamfxError
+from streamfx.preset import Quality, TrainingSettings, user_presets
 
 if TYPE_CHECKING:
     from streamfx.train.painter import Progress as Standing
@@ -31,7 +31,7 @@ def train(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the new preset; else the painting's file name.")] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to train.")] = 10.0,
-    quality: Annotated[str, typer.Option(help="fine, or fast: a smaller network.")] = "fine",
+    quality: Annotated[Quality, typer.Option(help="fast trains a smaller network.")] = "fine",
     height: Annotated[
         int | None,
         typer.Option(min=64, max=4096, help="Height of the painting: larger, broader strokes. Else its own, 460..960."),
@@ -52,7 +52,6 @@ def train(
         raise Misuse(f"{minutes} minutes are no budget; give a number")
     if resume and yes:
         raise Misuse("give --resume to go on or -y to start anew, not both")
-    chosen = _quality(quality)
     preset = (user_presets() if out is None else out) / f"{_name(name, paintings[0])}.toml"
     settings = TrainingSettings(minutes=minutes, seed=seed)
 
@@ -60,7 +59,7 @@ def train(
     from streamfx.train.recipe import prepare_style, train_preset
 
     where = find_device(device)
-    style = prepare_style(preset, paintings, settings, chosen, height, overwrite=yes, resume=resume)
+    style = prepare_style(preset, paintings, settings, quality, height, overwrite=yes, resume=resume)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -70,7 +69,7 @@ def train(
     with Progress(*columns, console=STDERR, disable=not STDERR.is_terminal) as bar:
         task = bar.add_task(f"training {preset.stem}", total=minutes, losses="")
         train_preset(
-            *(preset, style, chosen, paintings, photos),
+            *(preset, style, quality, paintings, photos),
             resume=resume,
             device=where,
             report=lambda at: _show(bar, task, at),
@@ -78,13 +77,6 @@ def train(
         if not bar.tasks[0].fields["losses"]:
             STDERR.print(f"nothing was left to train: {minutes:g} minutes are over; give more --minutes")
     STDERR.print(f"preset {preset.stem}: {preset}", markup=False)
-
-
-def _quality(text: str) -> Quality:
-    for quality in QUALITIES:
-        if quality == text:
-            return quality
-    raise unknown("quality", text, QUALITIES)
 
 
 def _name(given: str | None, painting: Path) -> str:

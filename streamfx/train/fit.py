@@ -22,6 +22,7 @@ from streamfx.train.recipe import build_style, make_folder, masters, save_preset
 
 FIT_SECONDS = 150.0  # with what comes before and after, below three minutes on two cores
 VERSION = 1  # of the trainer; to be raised whenever it fits otherwise, so that what is kept is fitted anew
+SETTINGS = TrainingSettings(minutes=FIT_SECONDS / 60, batch=2)
 
 _ALONE = 0.25  # share of the time in which the style's numbers learn alone
 _NAME = "style"
@@ -31,24 +32,21 @@ def fit_style(
     painting: Path,
     quality: Quality,
     *,
-    settings: TrainingSettings | None = None,
+    settings: TrainingSettings = SETTINGS,
     device: torch.device | None = None,
     report: Callable[[float], None] = lambda done: None,
 ) -> Path:
     """The preset file of a style after `painting`, fitted now if it is not kept in the user's cache.
 
-    Learning starts from the shipped masters: at first only the numbers of the style, then all weights. `settings` are
-    those of a fit of FIT_SECONDS where none are given. `report` is called with the share that is done. Nothing is left
-    where the fit is interrupted.
+    Learning starts from the shipped masters: at first only the numbers of the style, then all weights. `report` is
+    called with the share that is done. Nothing is left where the fit is interrupted.
     """
-    settings = settings or TrainingSettings(minutes=FIT_SECONDS / 60, batch=2)
-    folder = _kept(painting, quality, settings)
-    preset = folder / f"{_NAME}.toml"
+    preset = kept_file(painting, quality, settings)
     if _is_whole(preset, quality):
         return preset
     style = build_style(title_of(painting), [painting], settings, quality, _NAME, None)
     canvas = load_painting(painting, style.painting[0])
-    with _growing(folder, lambda: _is_whole(preset, quality)) as growing:
+    with _growing(preset.parent, lambda: _is_whole(preset, quality)) as growing:
         subjects = {_NAME: Subject([(canvas, 1.0)], settings)}
         training = Training(quality, subjects, settings, masters(quality), device)
         training.painter.requires_grad_(False)
@@ -61,15 +59,16 @@ def fit_style(
     return preset
 
 
-def _kept(painting: Path, quality: Quality, settings: TrainingSettings) -> Path:
-    """The folder in the cache for the style after this painting: another one if anything differs that it depends on."""
+def kept_file(painting: Path, quality: Quality, settings: TrainingSettings = SETTINGS) -> Path:
+    """Where in the cache the preset after this painting lies: elsewhere if anything differs that it depends on."""
     key = hashlib.sha256(f"{VERSION} {quality} {settings.model_dump_json()}".encode())
     for file in (painting, masters(quality)):
         try:
             key.update(hashlib.sha256(file.read_bytes()).digest())
         except OSError as error:
             raise StreamfxError(f"cannot read {file}: {error.strerror or error}") from error
-    return Path(user_cache_dir("streamfx", appauthor=False)) / "styles" / key.hexdigest()[:32]
+    folder = Path(user_cache_dir("streamfx", appauthor=False)) / "styles" / key.hexdigest()[:32]
+    return folder / f"{_NAME}.toml"
 
 
 def _is_whole(preset: Path, quality: Quality) -> bool:
