@@ -16,7 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 
 from streamfx.errors import StreamfxError, unknown
-from streamfx.media.filtergraph import Filter, ffmpeg_messages
+from streamfx.media.filtergraph import ffmpeg_messages
 from streamfx.media.formats import STILL_ENCODERS, Format
 from streamfx.media.pixels import family
 from streamfx.media.probe import FULL, LIMITED, Coding, VideoInfo, depth, encoders, has_alpha
@@ -62,8 +62,7 @@ class Encoding:
     encoder: str
     coding: Coding
     options: dict[str, str]
-    filters: tuple[Filter, ...] = ()  # between pictures in `coding` and the encoder
-    pix_fmt: str = ""  # behind those filters
+    pix_fmt: str  # the encoder's own: pal8, made of `coding` by a palette, or that of `coding`
 
 
 def choose_encoding(
@@ -233,12 +232,7 @@ def _too_odd_for_x265(pix_fmt: str, height: int, width: int) -> str:
 def _with_colour(encoder: str, pix_fmt: str, options: dict[str, str], source: Coding) -> Encoding:
     """Colour of the output: the source's, but RGB turned to YUV becomes BT.709, and stills keep to what JPEG means."""
     if encoder == "gif":
-        palette = (
-            Filter("split", outputs=("a", "b")),
-            Filter("palettegen", "stats_mode=single", ("a",), ("p",), apart=True),
-            Filter("paletteuse", "new=1", ("b", "p"), apart=True),
-        )
-        return Encoding(encoder, Coding("bgra" if source.has_alpha else "rgb24"), options, palette, "pal8")
+        return Encoding(encoder, Coding("bgra" if source.has_alpha else "rgb24"), options, "pal8")
     coding = replace(source, pix_fmt=pix_fmt)
     if VideoFormat(pix_fmt).is_rgb:
         coding = replace(coding, matrix=RGB, range=0)
@@ -246,4 +240,4 @@ def _with_colour(encoder: str, pix_fmt: str, options: dict[str, str], source: Co
         coding = replace(coding, matrix=BT470BG, range=FULL)
     elif family(pix_fmt) == "yuv" != family(source.pix_fmt):
         coding = Coding(pix_fmt, LIMITED, BT709, BT709, BT709)
-    return Encoding(encoder, coding, options, (), pix_fmt)
+    return Encoding(encoder, coding, options, pix_fmt)

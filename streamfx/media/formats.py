@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 from streamfx.errors import StreamfxError, unknown
@@ -19,6 +20,7 @@ class Format:
     steady: bool = False  # knows only a constant frame rate
     lossless: bool = False  # pictures are handed on, not delivered: no quality is lost by default
     one_picture: bool = False
+    gap: Fraction | None = None  # seconds that a picture lasts at least; players show shorter ones for longer
 
     @property
     def halves_chroma(self) -> bool:
@@ -39,7 +41,7 @@ FORMATS = {  # what --format takes
     "nut": Format("nut", lossless=True),
     "yuv4mpegpipe": Format("yuv4mpegpipe", steady=True, lossless=True),
     "rawvideo": Format("rawvideo", steady=True, lossless=True),
-    "gif": Format("gif", {"loop": "0"}),
+    "gif": Format("gif", {"loop": "0"}, gap=Fraction(1, 50)),
     "apng": Format("apng", {"plays": "0"}, pipe=False),
 }
 ENDINGS = {

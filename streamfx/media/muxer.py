@@ -16,12 +16,14 @@ from streamfx.errors import StreamfxError
 from streamfx.media.encoding import Encoding
 from streamfx.media.filtergraph import Filter, FilterGraph
 from streamfx.media.formats import Format
+from streamfx.media.palette import Palettes
 from streamfx.media.passengers import Passengers
 from streamfx.media.reader import Reader
 
 log = logging.getLogger("streamfx")
 
 COARSE = frozenset(("mpeg4", "msmpeg4v2", "msmpeg4", "mpeg1video", "mpeg2video", "h263", "flv"))  # count in frames only
+GIF_TICK = Fraction(1, 100)  # seconds
 VIDEO_TAGS = ("title", "language", "handler_name", "creation_time")  # that stay true when pictures are encoded anew
 
 
@@ -52,12 +54,16 @@ class Muxer:
     ) -> None:
         self.written = 0  # pictures encoded
         self._encoding = encoding
-        steady = [Filter("fps", str(shape.rate))] if form.steady else []
-        work = [*steady, *encoding.filters]
-        self._graph = FilterGraph(work, time_base=shape.time_base, rate=shape.rate) if work else None
-        self._given, self._steady = 0, form.steady
+        rate = 1 / form.gap if form.gap and shape.rate * form.gap > 1 else shape.rate if form.steady else None
+        steady = [Filter("fps", str(rate))]
+        self._graph = FilterGraph(steady, time_base=shape.time_base, rate=shape.rate) if rate else None
+        self._palettes = Palettes() if encoding.pix_fmt != encoding.coding.pix_fmt else None
+        self._given, self._form = 0, form
         self._last: int | None = None  # pts encoded last, in ticks
         base = 1 / shape.rate if form.steady or encoding.encoder in COARSE else shape.time_base
+        if form.gap:
+            base = GIF_TICK
+        self._gap = round(form.gap / base) if form.gap else 1  # ticks between pictures, at least
         self._container = av.open("pipe:1" if target == "-" else target, "w", format=form.muxer, options=form.options)
         self._stream = self._add_pictures(encoding, shape, base)
         self._passengers = Passengers(self._container, form.muxer, source, audio=audio) if source else None
@@ -84,11 +90,11 @@ class Muxer:
         self._container.mux(self._stream.encode(None))
         if self._passengers:
             self._passengers.finish()
-        if self._steady and self._given != self.written:
-            log.warning(
-                "%s knows only a constant frame rate: %d frames became %d",
-                *(self._container.format.name, self._given, self.written),
-            )
+        why = "knows only a constant frame rate" if self._form.steady else ""
+        if self._form.gap:
+            why = f"shows at most {1 / self._form.gap} frames a second"
+        if why and self._given != self.written:
+            log.warning("%s %s: %d frames became %d", self._container.format.name, why, self._given, self.written)
         self._container.close()
 
     def abandon(self) -> None:
@@ -120,10 +126,12 @@ class Muxer:
         seconds = (picture.pts or 0) * (picture.time_base or base)
         length = (picture.duration or 0) * (picture.time_base or base)
         pts = round(seconds / base)
-        if self._last is not None and pts <= self._last:
+        if self._last is not None and pts < self._last + self._gap:
             log.info("a picture at %.3f s comes at the time of the one before it: dropped", float(seconds))
             return
         self._last = pts
+        if self._palettes:
+            picture = self._palettes.mapped(picture)
         picture.pts, picture.time_base, picture.duration = pts, base, round(length / base)
         picture.pict_type = 0  # else every key frame of the source becomes one
         self._container.mux(self._stream.encode(picture))

@@ -218,6 +218,8 @@ class Writer:
         own = self._source.info.coding if self._source else Coding("gbrp")
         if family(own.pix_fmt) == "gray":  # an effect may have painted it
             own = Coding("gbrp" if own.depth == 8 else "gbrp10le")
+        if self._form.muxer == "gif":  # its palette is made of RGB; filters before that need not halve the colour
+            own = Coding("gbrp")
         if frame.alpha is not None and not own.has_alpha:
             own = Coding("gbrap" if own.depth == 8 else "gbrap10le")
         return own
