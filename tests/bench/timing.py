@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from math import nan
 from pathlib import Path
 from statistics import median
 
@@ -83,7 +84,9 @@ def rate_of(
     rates = {}
     for name in commands:
         short, long = median(times[name, 0]), median(times[name, 1])
-        fps = (counts[1] - counts[0]) / max(long - short, 1e-9)
+        fps = (
+            (counts[1] - counts[0]) / (long - short) if long > short else nan
+        )  # the machine was busy with other things
         rates[name] = Rate(fps, short - counts[0] / fps)
     return rates
 
