@@ -91,9 +91,9 @@ class Preset(BaseModel):
         file = self.path.with_suffix(".jpg")
         return file if file.is_file() else None
 
-    def weights(self, quality: Quality) -> Path:
+    def weights(self, quality: str) -> Path:
         """The file of the painter of this quality that knows the style, under the preset's name."""
-        file = self.style.weights.get(quality)
+        file = dict[str, str](self.style.weights).get(quality)
         if file is None:
             raise StreamfxError(
                 f"the preset {self.name} has no {quality} painter; use --quality {next(iter(self.style.weights))}, "
@@ -136,7 +136,7 @@ def load_preset(name: str) -> Preset:
 
 
 def parse_blend(text: str) -> list[tuple[str, float]]:
-    """Names and shares of "vangogh" or "vangogh:0.6,munch:0.4"; the shares, 1 where none is given, come out summing to 1.
+    """Names and shares of "vangogh" or "vangogh:0.6,munch:0.4"; shares, 1 where none is given, are made to sum to 1.
 
     A name is a preset's or its FILE.toml.
     """

@@ -101,7 +101,7 @@ class Style:
         engines: dict[tuple[int, ...], Engine] = {}
 
         def paint(image: Tensor) -> Tensor:
-            seen = _resized(image, canvas_size(*image.shape[1:], self.stroke))
+            seen = _resized(image, canvas_size(image.shape[1], image.shape[2], self.stroke))
             shape = (1, *seen.shape)
             if shape not in engines:
                 engines[shape] = build_engine(painter, [shape, tuple(numbers.shape)], device)

@@ -49,7 +49,7 @@ class _Conv(nn.Conv2d):
 
 
 def _tinted(x: Tensor, numbers: Tensor) -> Tensor:
-    """Each channel of `x` [N, C, H, W] scaled and shifted by a style's `numbers` [N, 2 * C], which are 0 for neither."""
+    """Each channel of `x` [N, C, H, W] scaled and shifted by a style's `numbers` [N, 2 * C], all 0 for neither."""
     scale, shift = numbers[..., None, None].chunk(2, dim=-3)
     return x * (1 + scale) + shift
 
@@ -71,7 +71,7 @@ class _Residual(nn.Module):
 
 
 class Painter(nn.Module):
-    """Frame [N, 3, H, W] RGB 0..1, of any size from 1x1, and style [N or 1, numbers] -> painting [N, 3, H, W] RGB 0..1.
+    """Frame [N, 3, H, W] RGB 0..1, from 1x1 on, and style [N or 1, numbers] -> painting [N, 3, H, W] RGB 0..1.
 
     A transform network in the manner of Johnson et al. 2016 with the conditional instance norm of Dumoulin et al. 2017:
     pixel-unshuffle in, residual blocks at an eighth of the size for broad strokes and at a quarter for edges, sub-pixel
@@ -113,7 +113,7 @@ class Painter(nn.Module):
         height, width = frame.shape[-2:]
         margin = 0 if self.training else _MARGIN
         seen = frame - 0.5 if prior is None else torch.cat([frame - 0.5, prior], dim=-3)
-        numbers = iter(style.split(self.layout, dim=-1))
+        numbers = iter(torch.split(style, self.layout, dim=-1))
         edges = F.relu(_tinted(self._stem(_extend(seen, margin)), next(numbers)))  # [N, channels, H/4, W/4]
         for block in self.before:
             edges = block(edges, numbers)

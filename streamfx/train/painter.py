@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from streamfx.errors import StreamfxError
+from streamfx.errors import StreamfxError, unknown
 from streamfx.nets.painter import SIZES, Painter, load_painter, save_painter
 from streamfx.preset import Quality, TrainingSettings
 from streamfx.train.content import build_batch
@@ -86,12 +86,22 @@ class Training:
         self.eye = Eye(settings, self.device)
         self.losses = {name: self._loss(subject) for name, subject in subjects.items()}
         self.paint: Callable[[Tensor, Tensor], Tensor] = self.painter
+        self.teacher: tuple[Painter, dict[str, Tensor]] | None = None
         self.steps = 0
         self.minutes = 0.0
 
     def _loss(self, subject: Subject) -> PaintingLoss:
         paintings = [(image.to(self.device), share) for image, share in subject.paintings]
         return PaintingLoss(paintings, subject.settings, self.eye)
+
+    def follow(self, weights: Path) -> None:
+        """Paint what the painter in `weights` paints of a photo, in the paintings' style, rather than the photo."""
+        teacher, styles = load_painter(weights)
+        missing = self.styles.keys() - styles.keys()
+        if missing:
+            raise unknown(f"style in {weights}", min(missing), styles)
+        teacher.train()  # paints without borders, as its pupil does
+        self.teacher = teacher.to(self.device), {name: style.to(self.device) for name, style in styles.items()}
 
     def compile(self) -> None:
         """Spend some minutes on making steps quicker; for trainings of an hour."""
@@ -127,6 +137,8 @@ class Training:
         turns = self._turns()
         each = len(given) // len(turns)
         styles = torch.cat([self.styles[name].expand(each, -1) for name in turns])
+        if self.teacher is not None:
+            wanted = self._taught(given, turns, each)
         with torch.autocast(self.device.type, torch.bfloat16):
             painted = self.paint(given, styles).float()  # without borders, as training mode is
             self.painter.eval()
@@ -138,6 +150,16 @@ class Training:
         totals = [self.losses[name].total(losses | {"border": border}) for name, losses in zip(turns, found)]
         losses = {name: sum(each[name].item() for each in found) / len(found) for name in found[0]}
         return losses | {"border": border.item()}, torch.stack(totals).mean()
+
+    def _taught(self, given: Tensor, turns: Sequence[str], each: int) -> Tensor:
+        """The teacher's paintings, on the same canvas that the pupil is about to take."""
+        assert self.teacher is not None, "nobody to follow"
+        teacher, known = self.teacher
+        chance = torch.get_rng_state()
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
+            painted: Tensor = teacher(given, torch.cat([known[name].expand(each, -1) for name in turns])).float()
+        torch.set_rng_state(chance)
+        return painted
 
     @property
     def done(self) -> float:

@@ -115,6 +115,8 @@ def train_preset(
     content = load_photos(photos, settings.crop)
     training = Training(quality, {name: Subject(canvases, settings)}, settings, masters(quality), device)
     weights = weights_file(preset, quality)
+    if quality == "fast" and "fine" in style.weights:
+        training.follow(weights_file(preset, "fine"))  # one preset has one look
     if resume:
         training.load(weights.with_suffix(".checkpoint"))
     make_folder(preset.parent)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 import torch
@@ -135,7 +136,7 @@ def test_a_blend_lies_between_and_moves_evenly(photo, painting):
     shares = [0.0, 0.25, 0.5, 0.75, 1.0]
     blends = [painting, *(paint(photo, preset=f"vangogh:{1 - s},munch:{s}") for s in shares[1:-1]), munch]
     apart = (munch - painting).abs().mean()
-    for one, next_one in zip(blends, blends[1:]):
+    for one, next_one in pairwise(blends):
         assert 0.05 * apart < (one - next_one).abs().mean() < 0.8 * apart
     nearly = paint(photo, preset="vangogh:0.501,munch:0.499")
     assert (nearly - blends[2]).abs().mean() < 0.02 * apart
