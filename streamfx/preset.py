@@ -93,7 +93,7 @@ class Preset(BaseModel):
 
     def weights(self, quality: str) -> Path:
         """The file of the painter of this quality that knows the style, under the preset's name."""
-        file = dict[str, str](self.style.weights).get(quality)
+        file = next((file for known, file in self.style.weights.items() if known == quality), None)
         if file is None:
             raise StreamfxError(
                 f"the preset {self.name} has no {quality} painter; use --quality {next(iter(self.style.weights))}, "

@@ -71,7 +71,7 @@ class _Residual(nn.Module):
 
 
 class Painter(nn.Module):
-    """Frame [N, 3, H, W] RGB 0..1, from 1x1 on, and style [N or 1, numbers] -> painting [N, 3, H, W] RGB 0..1.
+    """Frame [N, 3, H, W] RGB 0..1, of any size, and style [N or 1, numbers] -> painting [N, 3, H, W] RGB 0..1.
 
     A transform network in the manner of Johnson et al. 2016 with the conditional instance norm of Dumoulin et al. 2017:
     pixel-unshuffle in, residual blocks at an eighth of the size for broad strokes and at a quarter for edges, sub-pixel
