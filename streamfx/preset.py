@@ -140,6 +140,8 @@ def parse_blend(text: str) -> list[tuple[str, float]]:
 
     A name is a preset's or its FILE.toml.
     """
+    if text.endswith(".toml") and Path(text).expanduser().is_file():
+        return [(text, 1.0)]  # whatever its folder is called
     parts: dict[str, float] = {}
     for part in text.split(","):
         name, colon, share = part.strip().rpartition(":")

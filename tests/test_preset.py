@@ -246,3 +246,11 @@ def test_what_is_no_share_belongs_to_the_name_and_is_told(name):
     assert parse_blend(name) == [(name, 1)]
     with pytest.raises(StreamfxError, match=f"unknown preset '{name}'; did you mean vangogh"):
         load_preset(name)
+
+
+def test_a_file_may_lie_in_a_folder_of_any_name(tmp_path):
+    folder = tmp_path / "a:1,b"
+    folder.mkdir()
+    file = folder / "mine.toml"
+    file.touch()
+    assert parse_blend(str(file)) == [(str(file), 1.0)]

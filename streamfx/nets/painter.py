@@ -78,8 +78,8 @@ class Painter(nn.Module):
     convolution out (Shi et al. 2016), initialised without a checkerboard (ICNR, Aitken et al. 2017) and smoothed by a
     last convolution of each colour.
 
-    All styles share the weights; a style is the scale and the shift of each channel at each norm, `numbers` of them, all
-    0 in a style that has learned nothing. Between two styles lie their mixtures.
+    All styles share the weights; a style is the scale and the shift of each channel at each norm, `numbers` of them,
+    all 0 in a style that has learned nothing. Between two styles lie their mixtures.
 
     A still pattern of noise, the canvas, is seen beside the frame: in plain areas, where a convolution alone can only
     be plain, brush strokes hang on it, and on it rather than on the noise of the camera. The stem and the upsampling
