@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
 import sys
-from contextlib import suppress
 
 import typer
 
@@ -23,8 +21,6 @@ from streamfx.cli.style import style
 from streamfx.cli.terminal import STDERR
 from streamfx.cli.train import train
 from streamfx.errors import StreamfxError
-
-M_MMAP_THRESHOLD, LARGE = -3, 64 * 1024  # of mallopt(3); bytes from which memory is mapped by itself
 
 app = typer.Typer(
     name="streamfx",
@@ -53,16 +49,9 @@ class _Lines(logging.Handler):
         STDERR.print(f"streamfx: {record.getMessage()}", markup=False)
 
 
-def _return_memory() -> None:
-    """Let glibc give every freed picture back at once: what it keeps would grow with the length of the film."""
-    with suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
-
-
 def main() -> None:
     """Run the command line and exit: 0 done, 1 bad input, 2 misuse, 130 interrupted."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads must not hold a core while they wait
-    _return_memory()
     logging.getLogger("streamfx").addHandler(_Lines())
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -20,6 +20,7 @@ import typer
 from streamfx import __version__
 from streamfx.cli.framing import before, behind, no_larger_than_needed, on_clock, to_width
 from streamfx.cli.progress import Bar
+from streamfx.cli.memory import keep_memory, return_memory
 from streamfx.cli.terminal import STDERR
 from streamfx.errors import StreamfxError
 
@@ -128,11 +129,13 @@ def make_film(
     """Read `source`, run the chain over it and write `target`; `facts` are added to what --json prints."""
     from streamfx.chain import chain_text
     from streamfx.media.encoding import Output
+    from streamfx.media.filters import Filters
     from streamfx.media.writer import Writer
     from streamfx.pipeline import run
 
     if options.quiet:
         log.setLevel(logging.ERROR)
+    return_memory() if all(isinstance(effect, Filters) for effect in chain) else keep_memory()
     start, end = _span(options)
     framed = _framed(on_clock(chain, start), options, target)
     rate = None if options.input_fps is None else parse_rate(options.input_fps)

@@ -51,7 +51,7 @@ def to_image(picture: VideoFrame) -> tuple[Tensor, Tensor | None]:
     if kind == "gray":
         return gray_to_rgb(planes[:1], bits=bits, full=coding.range != LIMITED), opacity
     kr, kb = LUMA_WEIGHTS.get(coding.matrix, BT601)
-    return yuv_to_rgb(planes[:3], kr, kb, bits=bits, full=coding.range == FULL), opacity
+    return yuv_to_rgb(planes[:3], kr, kb, bits=bits, full=coding.range == FULL, out=planes[:3]), opacity
 
 
 def to_picture(image: Tensor, alpha: Tensor | None, coding: Coding) -> VideoFrame:
