@@ -62,11 +62,11 @@ def _build_cpu(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Engine:
     shape = tuple(compiled.output(0).shape)
 
     def run(*inputs: Tensor) -> Tensor:
-        for at, (x, expected) in enumerate(zip(inputs, shapes, strict=True)):
+        plains = [x.detach().to(torch.float32).contiguous() for x in inputs]  # must live until the end of infer
+        for at, (x, expected) in enumerate(zip(plains, shapes, strict=True)):
             if tuple(x.shape) != tuple(expected):
                 raise ValueError(f"input {at} is {tuple(x.shape)}, the engine was built for {tuple(expected)}")
-            plain = x.detach().to(torch.float32).contiguous().numpy()
-            request.set_input_tensor(at, openvino.Tensor(plain, shared_memory=True))
+            request.set_input_tensor(at, openvino.Tensor(x.numpy(), shared_memory=True))
         output = torch.empty(shape)
         request.set_output_tensor(0, openvino.Tensor(output.numpy(), shared_memory=True))
         request.infer()

@@ -23,10 +23,22 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "streamfx" / "engines"
 
 
+class OneStyle(nn.Module):
+    """A small painter that needs no style beside the frame."""
+
+    def __init__(self):
+        super().__init__()
+        self.painter = Painter(channels=16, wide=24, blocks=2, before=1, after=1)
+        self.numbers = nn.Parameter(0.3 * torch.randn(1, self.painter.numbers))
+
+    def forward(self, frame, prior=None):
+        return self.painter(frame, self.numbers, prior)
+
+
 @pytest.fixture
 def painter():
     torch.manual_seed(2)
-    return Painter(channels=16, wide=24, blocks=2, fine=8).eval()
+    return OneStyle().eval()
 
 
 @pytest.mark.usefixtures("cache")
@@ -65,6 +77,19 @@ def test_input_in_another_layout_is_read_right(painter):
 
 
 @pytest.mark.usefixtures("cache")
+def test_every_input_lives_until_it_is_read():
+    """One in another layout is copied; the copy must not go when the next input is set."""
+    torch.manual_seed(2)
+    painter = Painter(channels=16, wide=24, blocks=2, before=1, after=1).eval()
+    frame, style = torch.rand(1, 480, 640, 3).permute(0, 3, 1, 2), 0.3 * torch.randn(1, painter.numbers)
+    with torch.no_grad():
+        expected = painter(frame, style)
+    paint = build_engine(painter, [frame.shape, style.shape], CPU)
+    for _ in range(3):
+        torch.testing.assert_close(paint(frame, style), expected, atol=0.03, rtol=0)
+
+
+@pytest.mark.usefixtures("cache")
 def test_another_size_is_refused(painter):
     with pytest.raises(ValueError, match="built for"):
         build_engine(painter, [(1, 3, 16, 16)], CPU)(torch.rand(1, 3, 16, 20))
@@ -81,7 +106,7 @@ def test_the_second_start_converts_nothing(painter, cache, monkeypatch):
 def test_other_weights_and_other_sizes_have_other_entries(painter, cache):
     build_engine(painter, [(1, 3, 16, 16)], CPU)
     build_engine(painter, [(1, 3, 16, 20)], CPU)
-    build_engine(Painter(channels=16, wide=24, blocks=2, fine=8).eval(), [(1, 3, 16, 16)], CPU)
+    build_engine(OneStyle().eval(), [(1, 3, 16, 16)], CPU)
     assert len(list(cache.iterdir())) == 3
 
 
@@ -108,7 +133,8 @@ def test_nothing_is_printed_and_no_warning_escapes(tmp_path):
         "import torch\n"
         "from streamfx.nets.engine import build_engine\n"
         "from streamfx.nets.painter import Painter\n"
-        "build_engine(Painter(8, 8, 1, 8), [(1, 3, 8, 8)], torch.device('cpu'))(torch.rand(1, 3, 8, 8))\n"
+        "frame, style = torch.rand(1, 3, 8, 8), torch.zeros(1, 96)\n"
+        "build_engine(Painter(8, 8, 1, 0, 1), [frame.shape, style.shape], torch.device('cpu'))(frame, style)\n"
     )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
