@@ -108,6 +108,8 @@ def test_quiet_and_progress(streamfx, film):
         (["--from", "soon"], "is no time"),
         (["--size", "big"], "is no size"),
         (["--input-fps", "fast"], "is no frame rate"),
+        (["--fps", "0"], "is no frame rate"),
+        (["--width", "3.5"], "is no width"),
         (["-e", "preset"], "key=value"),
         (["--to", "1", "--duration", "1"], "not both"),
     ],
@@ -130,3 +132,37 @@ def test_numbered_pictures_with_their_rate(streamfx, film, times):
     assert streamfx("run", film, "p%03d.png", "--chain", "null", "--no-audio").returncode == 0
     assert streamfx("run", "p*.png", "out.mp4", "--chain", "null", "--input-fps", "10").returncode == 0
     assert times(streamfx.home / "out.mp4") == [Fraction(n, 10) for n in range(25)]
+
+
+@pytest.mark.parametrize(
+    ("chain", "target", "width", "size"),
+    [
+        ("null", "out.gif", 33, (33, 25)),
+        ("mirror", "out.mp4", 34, (34, 26)),
+        ("mirror", "out.mkv", 96, (96, 72)),
+        ("hflip,mirror,negate", "out.png", 33, (33, 25)),
+        ("split[a][b];[a]hflip[c];[b][c]hstack[d]", "out.mp4", 64, (64, 24)),
+        ("split[a][b];[a]hflip[c];[b][c]hstack", "out.gif", 63, (63, 24)),
+    ],
+)
+def test_a_width_at_the_end_of_every_chain(chain, target, width, size, streamfx, film, picture):
+    done = streamfx("run", film, target, "--chain", chain, "--no-audio", "--width", width, "--to", "0.04")
+    assert (done.returncode, done.stderr) == (0, "")
+    made = picture(streamfx.home / target)
+    assert (made["width"], made["height"]) == size
+
+
+def test_a_width_makes_pixels_square(streamfx, clip, moving, picture):
+    source = clip("wide.mkv", *moving("72x60", seconds="0.1"), "-vf", "setsar=5/3", "-pix_fmt", "yuv420p")
+    assert streamfx("run", source, "out.mp4", "--chain", "null", "--width", "60").returncode == 0
+    made = picture(streamfx.home / "out.mp4")
+    assert (made["width"], made["height"], made["sample_aspect_ratio"]) == (60, 30, "1:1")
+
+
+@pytest.mark.parametrize(("rate", "chain"), [("10", "null"), ("10", "mirror"), ("50", "hflip,mirror")])
+def test_a_rate_in_front_of_every_chain(rate, chain, streamfx, film, times):
+    done = streamfx("run", film, "out.mp4", "--chain", chain, "--fps", rate, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    count = int(rate)
+    assert times(streamfx.home / "out.mp4") == [Fraction(n, count) for n in range(count)]
+    assert json.loads(done.stdout)["frames_read"] == count
