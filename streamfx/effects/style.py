@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 CANVAS = 1280 * 720  # pixels; frames of every size are painted at this area, and so with strokes of one size
 NEAR = 1.12  # of a frame's side to the canvas's; what is nearer is painted as it is
 BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; what is all beyond them needs only one painting
+DUSK, GLARE = 0.1, 0.92  # mean luma of frames; what is darker or brighter fades, and its painting with it
 LATEST = 10**7  # seconds
 LARGEST_SCALE = 6.0  # for the sake of frames that are tiny or a line
 
@@ -85,6 +86,7 @@ class Style:
     def _mix(self, source: Tensor, painted: Tensor) -> Tensor:
         from streamfx.ops.color import keep_color
 
+        painted = _exposed(source, painted)
         if self.preserve_color:
             painted = keep_color(source, painted)
         return painted if self.strength == 1 else source.lerp(painted, self.strength)
@@ -116,6 +118,16 @@ def canvas_size(height: int, width: int, stroke: float) -> tuple[int, int]:
     if 1 / NEAR < scale < NEAR:
         return height, width
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _exposed(source: Tensor, painted: Tensor) -> Tensor:
+    """The painting fading to black or white where the source does, which a painter, normed by each frame, cannot see."""
+    from streamfx.ops.color import luma
+
+    light = luma(source[:, ::4, ::4]).mean().item()
+    if light < DUSK:
+        return painted * (light / DUSK)
+    return painted if light <= GLARE else 1 - (1 - painted) * ((1 - light) / (1 - GLARE))
 
 
 def _resized(image: Tensor, size: tuple[int, ...]) -> Tensor:

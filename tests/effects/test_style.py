@@ -97,7 +97,7 @@ def test_there_are_strokes_and_what_was_light_stays_light(photo, preset, quality
     assert (painting - smooth).abs().mean() > 0.02
     pooled = torch.stack([F.avg_pool2d(luma(image)[None], 16).flatten() for image in (photo, painting)])
     assert torch.corrcoef(pooled)[0, 1] > 0.7
-    assert luma(paint(photo * 0.15, preset=preset, quality=quality)).mean() < luma(painting).mean() - 0.05
+    assert luma(paint(photo * 0.1, preset=preset, quality=quality)).mean() < 0.7 * luma(painting).mean()
 
 
 @every_painter
@@ -109,7 +109,8 @@ def test_a_flat_field_has_no_grid_no_borders_and_no_blotches(level, preset, qual
     )
     inner = painted[:, 40:-40, 40:-40]
     phases = F.pixel_unshuffle(inner[None], 8).view(3, 64, -1).mean(2)
-    assert phases.std(1).max() < 1.5 / 255, "a grid of 8x8"
+    dots = 2 if preset == "seurat" else 1  # his lie close, and in rows in places
+    assert phases.std(1).max() < dots * 1.6 / 255, "a grid of 8x8"
     areas = F.avg_pool2d(luma(inner)[None], 64)
     assert areas.std() < 0.06, "blotches"
     middle = luma(inner).mean()
@@ -164,8 +165,22 @@ def test_strokes_are_as_large_at_every_size(photo):
 
 
 def test_stroke_makes_strokes_larger(photo):
-    changes = [paint(photo, stroke=stroke).diff(dim=-1).abs().mean() for stroke in (0.5, 1.0, 2.0)]
-    assert changes[0] > changes[1] > changes[2]
+    """Less and less of the painting's detail is finer than five pixels, more and more between that and 33."""
+    large = F.interpolate(photo[None], (720, 960), mode="bicubic")[0].clamp(0, 1)
+    shares = []
+    for stroke in (0.5, 1.0, 2.0):
+        painted = paint(large, stroke=stroke)[None]
+        fine, coarse = (F.avg_pool2d(painted, size, stride=1, padding=size // 2) for size in (5, 33))
+        shares.append((painted - fine).abs().mean() / (fine - coarse).abs().mean())
+    assert shares[0] > shares[1] > shares[2]
+
+
+def test_a_film_that_fades_fades_as_a_painting():
+    """Also where every frame is plain, and to the end."""
+    greys = [luma(paint(torch.full((3, 36, 64), level))).mean() for level in (0.0, 0.03, 0.06, 0.1)]
+    assert greys[0] == 0
+    assert greys == sorted(greys)
+    assert luma(paint(torch.ones(3, 36, 64))).mean() == 1
 
 
 @pytest.mark.parametrize(
