@@ -19,8 +19,8 @@ import typer
 
 from streamfx import __version__
 from streamfx.cli.framing import before, behind, no_larger_than_needed, on_clock, to_width
-from streamfx.cli.progress import Bar
 from streamfx.cli.memory import keep_memory, return_memory
+from streamfx.cli.progress import Bar
 from streamfx.cli.terminal import STDERR
 from streamfx.errors import StreamfxError
 

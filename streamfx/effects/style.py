@@ -107,7 +107,10 @@ class Style:
             shape = (1, *seen.shape)
             if shape not in engines:
                 engines[shape] = build_engine(painter, [shape, tuple(numbers.shape)], device)
-            return _resized(engines[shape](seen.unsqueeze(0), numbers).squeeze(0), tuple(image.shape[1:]))
+            painted = engines[shape](seen.unsqueeze(0), numbers).squeeze(0)
+            if painted.shape[1] < image.shape[1]:
+                painted = _without_grain(painted)
+            return _resized(painted, tuple(image.shape[1:]))
 
         return paint
 
@@ -120,8 +123,15 @@ def canvas_size(height: int, width: int, stroke: float) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
+def _without_grain(painted: Tensor) -> Tensor:
+    """The painting [3, H, W] without what alternates from pixel to pixel: enlarged, it would lie over the strokes."""
+    from torch.nn.functional import avg_pool2d, pad
+
+    return avg_pool2d(avg_pool2d(pad(painted[None], (1, 1, 1, 1), mode="replicate"), 2, 1), 2, 1)[0]  # 1 2 1 both ways
+
+
 def _exposed(source: Tensor, painted: Tensor) -> Tensor:
-    """The painting fading to black or white where the source does, which a painter, normed by each frame, cannot see."""
+    """The painting, fading to black or white where the source does: a painter with norms cannot see that."""
     from streamfx.ops.color import luma
 
     light = luma(source[:, ::4, ::4]).mean().item()
