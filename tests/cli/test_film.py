@@ -1,6 +1,8 @@
 """What every command that makes a film understands and reports."""
 
 import json
+import math
+import re
 from fractions import Fraction
 
 import pytest
@@ -8,6 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamfx.cli.film import Misuse, parse_rate, parse_size, parse_time
+from streamfx.cli.framing import no_larger_than_needed
+from streamfx.effects.mirror import Mirror
+from streamfx.effects.style import CANVAS, Style
+from streamfx.media.filters import Filter, Filters
 
 
 @given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59), st.integers(0, 999))
@@ -166,3 +172,20 @@ def test_a_rate_in_front_of_every_chain(rate, chain, streamfx, film, times):
     count = int(rate)
     assert times(streamfx.home / "out.mp4") == [Fraction(n, count) for n in range(count)]
     assert json.loads(done.stdout)["frames_read"] == count
+
+
+@given(st.integers(1, 8000), st.integers(1, 8000), st.integers(1, 4000), st.floats(0.5, 2))
+def test_scaled_down_first_only_to_what_is_painted_or_shown(high, wide, width, stroke):
+    (scale,) = no_larger_than_needed([Style(stroke=stroke)], width)
+    share = re.search(r"round\(iw\*(.*)\)':'", scale.options)[1]
+    names = {"iw": wide, "ih": high, "min": min, "max": max, "sqrt": math.sqrt}
+    factor = eval(share, {"__builtins__": {}}, names)
+    assert factor <= 1
+    if factor < 1:
+        assert wide * factor >= width * 0.999
+        assert wide * high * factor**2 >= CANVAS / stroke**2 * 0.999
+
+
+def test_other_effects_see_the_source_in_its_own_size():
+    for chain in ([], [Mirror()], [Style(), Mirror()], [Filters((Filter("crop", "9:9"),)), Style()]):
+        assert no_larger_than_needed(chain, 100) == []
