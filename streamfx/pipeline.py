@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from fractions import Fraction
 from queue import Full, Queue
 from threading import Event, Thread
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamfx")
 
+BEHIND = 2  # frames painted before the last one is encoded
 AHEAD = 4  # frames decoded before they are needed; more gains nothing and costs memory
 
 Item = TypeVar("Item")
@@ -57,17 +58,18 @@ def run(
     count = 0
     # closed before the source is: its thread must not read from a closed file
     ahead = closing(prefetch(source.frames(leading, where))) if isinstance(source, Reader) else nullcontext(source)
-    with ahead as frames:
-        for frame in frames:
-            for done in _through(steps, memories, frame):
-                sink.write(done)
-            count += 1
-            if progress:
-                progress(frame.pts + frame.duration)
-    for number in range(len(steps)):  # each step in turn learns of the end, and those behind it get what it still held
-        for held in steps[number](None, memories[number]):
-            for done in _through(steps[number + 1 :], memories[number + 1 :], held):
-                sink.write(done)
+    with _written_behind(sink) as write:
+        with ahead as frames:
+            for frame in frames:
+                for done in _through(steps, memories, frame):
+                    write(done)
+                count += 1
+                if progress:
+                    progress(frame.pts + frame.duration)
+        for number in range(len(steps)):  # each in turn learns of the end, and those behind it get what it still held
+            for held in steps[number](None, memories[number]):
+                for done in _through(steps[number + 1 :], memories[number + 1 :], held):
+                    write(done)
     return count
 
 
@@ -141,6 +143,39 @@ def prefetch(items: Iterator[Item], ahead: int = AHEAD) -> Generator[Item, None,
     finally:
         stop.set()
         thread.join(timeout=1.0)
+
+
+@contextmanager
+def _written_behind(sink: Sink) -> Generator[Callable[[Frame], None]]:
+    """A function that has frames written on another thread, in order and up to BEHIND late; all are at the end.
+
+    An error of the sink is raised at the next frame, or at the end; frames behind it are let go.
+    """
+    queue: Queue[Frame | None] = Queue(BEHIND)
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        while (frame := queue.get()) is not None:
+            try:
+                if not failed:
+                    sink.write(frame)
+            except BaseException as error:
+                failed.append(error)
+
+    def write(frame: Frame) -> None:
+        if failed:
+            raise failed[0]
+        queue.put(frame)
+
+    thread = Thread(target=work, name="write", daemon=True)
+    thread.start()
+    try:
+        yield write
+    finally:
+        queue.put(None)
+        thread.join()
+    if failed:
+        raise failed[0]
 
 
 def _split(

@@ -135,7 +135,11 @@ def make_film(
 
     if options.quiet:
         log.setLevel(logging.ERROR)
-    return_memory() if all(isinstance(effect, Filters) for effect in chain) else keep_memory()
+    if all(isinstance(effect, Filters) for effect in chain):
+        return_memory()
+    else:
+        keep_memory()
+        _leave_cores()
     start, end = _span(options)
     framed = _framed(on_clock(chain, start), options, target)
     rate = None if options.input_fps is None else parse_rate(options.input_fps)
@@ -149,6 +153,7 @@ def make_film(
         pix_fmt=options.pix_fmt,
         audio=options.audio,
         overwrite=options.yes,
+        hurry=any(getattr(effect, "quality", None) == "fast" for effect in chain),
         settings=f"streamfx {__version__}: {chain_text(chain) or 'null'}",
     )
     began = time.monotonic()
@@ -167,6 +172,13 @@ def make_film(
                 f"'{source}' breaks off or is damaged at {float(reader.broken):.2f} s{whole}; "
                 f"'{target}' holds the {writer.written} frames that could be read"
             )
+
+
+def _leave_cores() -> None:
+    """Keep torch to one thread at a time: what it does to frames is short, and others have work for the cores."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _opened(source: str, **how: Any) -> Reader:

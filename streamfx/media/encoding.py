@@ -24,6 +24,7 @@ from streamfx.media.probe import FULL, LIMITED, Coding, VideoInfo, depth, encode
 log = logging.getLogger("streamfx")
 
 BT709, RGB, BT470BG = 1, 0, 5  # matrix coefficients of H.273
+HURRIED = {"libx264": {"preset": "superfast"}, "libx265": {"preset": "ultrafast"}}  # of SETTINGS, when in a hurry
 SETTINGS = {  # encoder -> options, where the user gives no other
     "libx264": {"crf": "18", "preset": "veryfast"},
     "libx265": {"crf": "18", "preset": "veryfast", "x265-params": "log-level=error"},
@@ -52,6 +53,7 @@ class Output:
     pix_fmt: str | None = None
     audio: bool = True
     overwrite: bool = False
+    hurry: bool = False  # encode quicker, into larger files, where the user does not say otherwise
     settings: str = ""  # written into the file's metadata
 
 
@@ -160,7 +162,7 @@ def _check_pix_fmt(pix_fmt: str, encoder: str, allowed: list[str]) -> None:
 
 def _with_asked(encoder: str, options: dict[str, str], output: Output, info: VideoInfo | None) -> dict[str, str]:
     """Our settings, overlaid with the user's."""
-    merged = dict(options)
+    merged = options | (HURRIED.get(encoder, {}) if output.hurry and "qp" not in options else {})
     if output.crf is not None:
         merged.pop("qp", None)
         merged["crf"] = f"{output.crf:g}"

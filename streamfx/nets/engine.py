@@ -82,6 +82,7 @@ def _compile(openvino: Any, module: nn.Module, shapes: Sequence[tuple[int, ...]]
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
+        "ENABLE_CPU_PINNING": False,  # bound to cores, it would wait there for decoder and encoder
         "INFERENCE_PRECISION_HINT": "bf16" if "BF16" in capabilities else "f32",
     }
     processor = core.get_property("CPU", "FULL_DEVICE_NAME")

@@ -124,7 +124,7 @@ class Painter(nn.Module):
         for block in self.after:
             x = block(x, numbers)
         x = F.pixel_shuffle(self.out(_tinted(x, next(numbers))), _STRIDE)  # [N, 3, H, W]
-        return torch.sigmoid(self.smooth(x))[..., margin : margin + height, margin : margin + width]
+        return torch.sigmoid(self.smooth(x)[..., margin : margin + height, margin : margin + width])
 
     def _stem(self, x: Tensor) -> Tensor:
         """The first convolution; without a prior only that part of it which looks at the frame."""
