@@ -28,7 +28,7 @@ def effects(
         raise _unknown(name, EFFECTS)
     if report:
         chosen = EFFECTS if name is None else {name: EFFECTS[name]}
-        print(json.dumps({each: _described(effect) for each, effect in chosen.items()}, indent=2))
+        print(json.dumps({each: _described(effect) for each, effect in chosen.items()}, indent=2, default=float))
     elif name is None:
         _print_all(EFFECTS)
     else:
