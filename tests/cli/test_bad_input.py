@@ -290,7 +290,7 @@ def test_an_interrupt_while_nothing_comes(start, streamfx):
     process = start("run", "-", "out.mp4", "--chain", "null", cwd=streamfx.home, stdin=subprocess.PIPE)
     waiting = f"/proc/{process.pid}/task/*/wchan"  # where in the kernel each thread waits
     while process.poll() is None:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
             if any("pipe_read" in Path(task).read_text() for task in glob.glob(waiting)):
                 break
     process.send_signal(signal.SIGINT)
