@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from streamfx.cli.memory import keep_memory
 from streamfx.cli.terminal import STDERR
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def fitted_preset(painting: Path, quality: Quality, source: str, target: str, op
     from streamfx.pipeline import find_device
     from streamfx.train.fit import fit_style
 
+    keep_memory()
     device = find_device(options.device)
     _check_film(source, target, options)
     shown = STDERR.is_terminal and not options.quiet if options.progress is None else options.progress

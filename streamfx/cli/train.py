@@ -11,6 +11,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from streamfx.cli.film import Misuse
+from streamfx.cli.memory import keep_memory
 from streamfx.cli.terminal import STDERR
 from streamfx.errors import StreamfxError
 from streamfx.preset import Quality, TrainingSettings, user_presets
@@ -58,6 +59,7 @@ def train(
     from streamfx.pipeline import find_device
     from streamfx.train.recipe import prepare_style, train_preset
 
+    keep_memory()
     where = find_device(device)
     style = prepare_style(preset, paintings, settings, quality, height, overwrite=yes, resume=resume)
     columns = (
