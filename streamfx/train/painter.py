@@ -20,7 +20,6 @@ from streamfx.nets.painter import SIZES, Painter, load_painter, save_painter
 from streamfx.preset import Quality, TrainingSettings
 from streamfx.train.content import build_batch
 from streamfx.train.losses import Eye, PaintingLoss, border_loss
-from streamfx.train.pictures import load_painting as load_painting
 from streamfx.train.sheets import write_preview
 
 _SAVE_EVERY = 60.0  # seconds between checkpoints and preview sheets

@@ -8,7 +8,8 @@ from streamfx.errors import StreamfxError
 from streamfx.nets.painter import load_painter
 from streamfx.preset import Painting
 from streamfx.train.content import load_photos
-from streamfx.train.painter import Subject, Training, load_painting, train
+from streamfx.train.painter import Subject, Training, train
+from streamfx.train.pictures import load_painting
 
 
 @pytest.fixture(scope="module")
