@@ -31,14 +31,21 @@ class TrainingSettings(BaseModel):
 
     crop: int = Field(default=256, ge=32, le=2048, multiple_of=8)  # pixels
     batch: int = Field(default=4, ge=1, le=256)
-    style_layers: tuple[str, ...] = ("stem", "block1", "block3", "block5", "block8")
-    content_layers: tuple[str, ...] = ("block3", "block5", "block8")
+    style_layers: dict[str, tuple[str, ...]] = {  # of networks that look in turn: no one of them can be deceived
+        "lite0": ("stem", "block1", "block2", "block4", "block7"),
+        "lite1": ("stem", "block1", "block3", "block6", "block10"),
+    }
+    content_layers: dict[str, tuple[str, ...]] = {
+        "lite0": ("block3", "block5", "block8"),
+        "lite1": ("block4", "block7", "block11"),
+    }
     style_weight: float = Field(default=2.5, ge=0)
     palette_weight: float = Field(default=3.0, ge=0)
     light_weight: float = Field(default=1.5, ge=0)  # the large shapes of light and dark stay where they are
     grid_weight: float = Field(default=20.0, ge=0)  # no pixel position within 8x8 differs from the others
     smooth_weight: float = Field(default=0.3, ge=0)  # total variation
     border_weight: float = Field(default=40.0, ge=0)  # at the borders the picture goes on as within
+    flicker_weight: float = Field(default=100.0, ge=0)  # what does not change in a clip does not change in its painting
     learning_rate: float = Field(default=3e-3, gt=0)
     minutes: float = Field(default=10.0, gt=0)
     steps: int | None = Field(default=None, ge=1)  # ends the training instead of the minutes: the same on any machine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from streamfx.errors import StreamfxError, unknown
+from streamfx.ops.warp import blend, hold, warp
 from streamfx.nets.weights import load_state, load_weights, save_weights
 
 FRAME, PRIOR = 3, 4  # channels: RGB; RGB of the warped previous painting and the trust in it
@@ -85,8 +86,8 @@ class Painter(nn.Module):
     be plain, brush strokes hang on it, and on it rather than on the noise of the camera. The stem and the upsampling
     have no norm, so that a dark frame stays darker than a bright one.
 
-    `prior` [N, 4, H, W] is the previous painting, warped to this frame (0..1), and the trust in each of its pixels
-    (0..1, the painting is zero where the trust is). No prior means zeros, and costs nothing.
+    `prior` [N, 4, H, W] is the previous painting, warped to this frame (RGB 0..1), and the trust in each of its pixels
+    (0..1); without one nothing is trusted (Ruder et al. 2018).
     """
 
     def __init__(self, channels: int, wide: int, blocks: int, before: int, after: int) -> None:
@@ -112,7 +113,10 @@ class Painter(nn.Module):
     def forward(self, frame: Tensor, style: Tensor, prior: Tensor | None = None) -> Tensor:
         height, width = frame.shape[-2:]
         margin = 0 if self.training else _MARGIN
-        seen = frame - 0.5 if prior is None else torch.cat([frame - 0.5, prior], dim=-3)
+        seen = frame - 0.5
+        if prior is not None:
+            warped, trust = prior.split((3, 1), dim=-3)
+            seen = torch.cat([seen, (warped - 0.5) * trust, trust], dim=-3)
         numbers = iter(torch.split(style, self.layout, dim=-1))
         edges = F.relu(_tinted(self._stem(_extend(seen, margin)), next(numbers)))  # [N, channels, H/4, W/4]
         for block in self.before:
@@ -140,6 +144,24 @@ class Painter(nn.Module):
             canvas = canvas.roll(torch.randint(_CANVAS, (2,)).tolist(), (-2, -1))
         canvas = canvas.repeat(1, 1, -(-height // _CANVAS), -(-width // _CANVAS))
         return canvas[..., :height, :width]
+
+
+def paint_after(
+    paint: Callable[[Tensor, Tensor, Tensor], Tensor],
+    frame: Tensor,
+    style: Tensor,
+    last: Tensor,
+    flow: Tensor,
+    trust: Tensor,
+) -> Tensor:
+    """The painting [N, 3, H, W] of `frame` by a painter `paint`, to follow the painting `last`, both [N, 3, H, W].
+
+    `flow` [N, 2, H, W] tells where, in pixels, what is seen at each place was in the last frame, `trust` [N, 1, H, W]
+    how far to believe that, 0..1. What the painter makes of frame and warped painting is mixed with the latter.
+    """
+    warped = warp(last, flow, "bicubic").clamp(0, 1)
+    painted = paint(frame, style, torch.cat([warped, trust], dim=-3)).to(warped)
+    return blend(painted, warped, hold(flow, trust))
 
 
 def _canvas() -> Tensor:

@@ -14,6 +14,7 @@ from streamfx.preset import TrainingSettings
 
 Losses = dict[str, Tensor]
 
+_ALONE = 0.2  # share of the style that each picture must have alone, rather than all together
 _PALETTE = 16384  # colours kept of all paintings of a style
 _CPU = torch.device("cpu")
 
@@ -26,29 +27,22 @@ def gram(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Paintings and the photos they were made from, as the feature network sees them."""
+    """Paintings and the photos they were made from, as a feature network sees them."""
 
+    network: str
     painted: list[Tensor]  # [N, 3, H, W], at full and at half size
     features: list[Mapping[str, Tensor]]  # of these, by layer
     photos: Tensor  # [N, 3, H, W]
     wanted: Mapping[str, Tensor]  # features of the photos
 
-    def part(self, at: slice) -> Seen:
-        """Only the pictures of these places in the batch."""
-        return Seen(
-            [x[at] for x in self.painted],
-            [{layer: x[at] for layer, x in size.items()} for size in self.features],
-            self.photos[at],
-            {layer: x[at] for layer, x in self.wanted.items()},
-        )
-
 
 class Eye:
-    """The feature network, looking at all layers that the losses of these settings compare."""
+    """A feature network, looking at all layers that the losses of these settings compare."""
 
-    def __init__(self, settings: TrainingSettings, device: torch.device = _CPU) -> None:
-        layers = tuple(dict.fromkeys((*settings.style_layers, *settings.content_layers)))
-        self.features: Features = Features(layers).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    def __init__(self, settings: TrainingSettings, network: str, device: torch.device = _CPU) -> None:
+        self.network = network
+        layers = dict.fromkeys((*settings.style_layers[network], *settings.content_layers[network]))
+        self.features: Features = Features(tuple(layers), network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def see(self, images: Tensor) -> Mapping[str, Tensor]:
         """Activations by layer of `images` [N, 3, H, W]."""
@@ -61,45 +55,50 @@ class Eye:
         with torch.no_grad():
             wanted = self.see(photos)
         sizes = _sizes(painted)
-        return Seen(sizes, [self.see(size) for size in sizes], photos, wanted)
+        return Seen(self.network, sizes, [self.see(size) for size in sizes], photos, wanted)
 
 
 class PaintingLoss:
     """How far paintings are from a painting's style and from their photos (Johnson et al. 2016).
 
     Style is the Gram matrices of `style_layers` at full and at half size, so that swirls count as well as strokes; they
-    are averaged over the batch, so that a plain sky need not hold all that the painting holds. Every term is relative
-    to the size of its target.
+    are averaged over the batch for the most part, so that a plain sky need not hold all that the painting holds. Every
+    term is relative to the size of its target.
     """
 
-    def __init__(self, paintings: Sequence[tuple[Tensor, float]], settings: TrainingSettings, eye: Eye) -> None:
-        """`paintings`: images [3, H, W] on the eye's device, and their shares in the style."""
+    def __init__(self, paintings: Sequence[tuple[Tensor, float]], settings: TrainingSettings, eyes: Sequence[Eye]) -> None:
+        """`paintings`: images [3, H, W] on the eyes' device, and their shares in the style."""
         self.settings = settings
         whole = sum(share for _, share in paintings)
         shares = [share / whole for _, share in paintings]
-        with torch.no_grad():
-            found = [[self._grams(eye.see(image)) for image in _sizes(p.unsqueeze(0))] for p, _ in paintings]
-        self.targets = [
+        self.targets = {eye.network: self._targets(eye, [painting for painting, _ in paintings], shares) for eye in eyes}
+        self.palette = torch.cat([_palette(image, share) for (image, _), share in zip(paintings, shares)])
+
+    @torch.no_grad()
+    def _targets(self, eye: Eye, paintings: Sequence[Tensor], shares: Sequence[float]) -> list[dict[str, Tensor]]:
+        """Gram matrices of the paintings in their mean, at full and at half size."""
+        found = [[self._grams(eye.network, eye.see(x)) for x in _sizes(each.unsqueeze(0))] for each in paintings]
+        return [
             {layer: torch.stack([f[layer] * share for f, share in zip(size, shares)]).sum(0) for layer in size[0]}
             for size in zip(*found)
         ]
-        self.palette = torch.cat([_palette(image, share) for (image, _), share in zip(paintings, shares)])
 
-    def _grams(self, seen: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {layer: gram(seen[layer]) for layer in self.settings.style_layers}
+    def _grams(self, network: str, seen: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {layer: gram(seen[layer]) for layer in self.settings.style_layers[network]}
 
     def __call__(self, seen: Seen) -> Losses:
         """The losses of what was seen, unweighted."""
         painted = seen.painted[0]
         style, content = painted.new_zeros(()), painted.new_zeros(())
-        for layer in self.settings.content_layers:
+        for layer in self.settings.content_layers[seen.network]:
             target = seen.wanted[layer].float()
             content = content + F.mse_loss(seen.features[0][layer].float(), target) / target.square().mean()
-        for features, targets in zip(seen.features, self.targets):
-            for layer, own in self._grams(features).items():
-                each = F.mse_loss(own, targets[layer].expand_as(own))
-                together = F.mse_loss(own.mean(0), targets[layer].squeeze(0))
-                style = style + (each + together) / 2 / targets[layer].square().mean() / len(self.targets)
+        for features, wanted in zip(seen.features, self.targets[seen.network]):
+            for layer, own in self._grams(seen.network, features).items():
+                each = F.mse_loss(own, wanted[layer].expand_as(own))
+                together = F.mse_loss(own.mean(0), wanted[layer].squeeze(0))
+                cost = torch.lerp(together, each, _ALONE) / wanted[layer].square().mean()
+                style = style + cost / len(seen.features)
         return {
             "style": style,
             "content": content,
@@ -110,7 +109,7 @@ class PaintingLoss:
         }
 
     def total(self, losses: Losses) -> Tensor:
-        """The weighted sum of these losses and of border_loss under the name "border"."""
+        """The weighted sum of these losses, of border_loss as "border" and of flicker_loss as "flicker"."""
         weights = self.settings
         return (
             losses["content"]
@@ -120,6 +119,7 @@ class PaintingLoss:
             + weights.grid_weight * losses["grid"]
             + weights.smooth_weight * losses["smooth"]
             + weights.border_weight * losses["border"]
+            + weights.flicker_weight * losses["flicker"]
         )
 
 
@@ -176,6 +176,15 @@ def border_loss(bordered: Tensor, endless: Tensor) -> Tensor:
     for along in ((0, 2), (0, 3)):  # each column and each row in the mean, for lines thinner than that
         loss = loss + 10 * F.mse_loss(bordered.mean(along), endless.mean(along))
     return loss
+
+
+def flicker_loss(painted: Tensor, earlier: Tensor, light: Tensor, visible: Tensor) -> Tensor:
+    """How far `painted` [N, 3, H, W] is from an `earlier` painting moved to its place, where that is visible.
+
+    A change of the scene's light, `light` [N, 1, H, W] as luma, may show as such (Gao et al. 2018, ReCoNet).
+    """
+    change = (painted - earlier - light) * visible
+    return change.square().sum() / (3 * visible.sum()).clamp(min=1)
 
 
 def grid_loss(images: Tensor) -> Tensor:

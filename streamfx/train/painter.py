@@ -16,16 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from streamfx.errors import StreamfxError, unknown
-from streamfx.nets.painter import SIZES, Painter, load_painter, save_painter
+from streamfx.nets.painter import SIZES, Painter, load_painter, paint_after, save_painter
+from streamfx.ops.warp import warp
 from streamfx.preset import Quality, TrainingSettings
-from streamfx.train.content import build_batch
-from streamfx.train.losses import Eye, PaintingLoss, border_loss
+from streamfx.train.losses import Eye, PaintingLoss, border_loss, flicker_loss
+from streamfx.train.motion import Clip, as_measured, build_clip
 from streamfx.train.sheets import write_preview
 
 _SAVE_EVERY = 60.0  # seconds between checkpoints and preview sheets
 _LONGEST_STEP = 20.0  # seconds; what is longer, the machine slept
 _WARM_UP = 50  # steps in which the learning rate rises
-_TOGETHER = 4  # styles in one batch, at most
+_LENGTHS = (1, 1, 2, 2, 3, 4, 6)  # frames of the clips that a step may practise on
 _STYLE_RATE = 6.0  # of the learning rate, for a style's numbers, which have each to go a longer way
 _SHARED_RATE = 0.3  # of the learning rate, for weights that have learned to paint before
 
@@ -51,7 +52,7 @@ class Subject:
 class Training:
     """What a checkpoint holds: a painter, its styles and the optimizer; and one step of learning.
 
-    Each step is for some of the styles, in turn. With a `base` its weights are where learning starts, and a new
+    Each step is for one of the styles, in turn. With a `base` its weights are where learning starts, and a new
     style starts in the middle of those that the base knows. Photos and paintings may lie on the CPU whatever the
     `device`, on which all else lies.
     """
@@ -82,16 +83,16 @@ class Training:
         self._rates = [settings.learning_rate * _STYLE_RATE, shared]
         groups = [{"params": list(self.styles.values())}, {"params": list(self.painter.parameters())}]
         self.optimizer = torch.optim.Adam(groups, lr=settings.learning_rate, betas=(0.9, 0.99))
-        self.eye = Eye(settings, self.device)
+        self.eyes = [Eye(settings, network, self.device) for network in settings.style_layers]
         self.losses = {name: self._loss(subject) for name, subject in subjects.items()}
-        self.paint: Callable[[Tensor, Tensor], Tensor] = self.painter
+        self.paint: Callable[..., Tensor] = self.painter
         self.teacher: tuple[Painter, dict[str, Tensor]] | None = None
         self.steps = 0
         self.minutes = 0.0
 
     def _loss(self, subject: Subject) -> PaintingLoss:
         paintings = [(image.to(self.device), share) for image, share in subject.paintings]
-        return PaintingLoss(paintings, subject.settings, self.eye)
+        return PaintingLoss(paintings, subject.settings, self.eyes)
 
     def follow(self, weights: Path) -> None:
         """Paint what the painter in `weights` paints of a photo, in the paintings' style, rather than the photo."""
@@ -105,18 +106,18 @@ class Training:
     def compile(self) -> None:
         """Spend some minutes on making steps quicker; for trainings of an hour."""
         self.paint = torch.compile(self.painter, dynamic=False)
-        self.eye.features.compile(dynamic=False)
+        for eye in self.eyes:
+            eye.features.compile(dynamic=False)
 
     def step(self, photos: list[Tensor]) -> dict[str, float]:
         """Learn from one batch, chosen by seed and step alone: a resumed training sees what it would have seen."""
         settings = self.settings
         chance = random.Random(f"{settings.seed} {self.steps}")
         torch.manual_seed(chance.getrandbits(32))
-        given, wanted = build_batch(photos, settings.crop, settings.batch, chance)
+        clip = build_clip(photos, settings.crop, settings.batch, chance.choice(_LENGTHS), chance)
         for group, rate in zip(self.optimizer.param_groups, self._rates):
             group["lr"] = rate * self._share_of_rate()
-        given = given.to(self.device, memory_format=torch.channels_last)
-        losses, total = self._look(given, wanted.to(self.device))
+        losses, total = self._look(chance.choice(self.eyes), clip, chance)
         self.optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_((*self.painter.parameters(), *self.styles.values()), 5.0)
@@ -124,39 +125,80 @@ class Training:
         self.steps += 1
         return losses
 
-    def _turns(self) -> list[str]:
-        """The styles that this step's batch is for, a like number of its pictures each."""
-        names, batch = list(self.styles), self.settings.batch
-        most = min(_TOGETHER, len(names))
-        many = max(count for count in range(1, most + 1) if batch % count == 0)
-        return [names[(self.steps * many + at) % len(names)] for at in range(many)]
-
-    def _look(self, given: Tensor, wanted: Tensor) -> tuple[dict[str, float], Tensor]:
-        """The losses, in the mean over the styles, and their weighted sum."""
-        turns = self._turns()
-        each = len(given) // len(turns)
-        styles = torch.cat([self.styles[name].expand(each, -1) for name in turns])
+    def _look(self, eye: Eye, clip: Clip, chance: random.Random) -> tuple[dict[str, float], Tensor]:
+        """The losses of the clip's last frame, in this step's style, as `eye` sees them; and their weighted sum."""
+        name = list(self.styles)[self.steps % len(self.styles)]
+        style = self.styles[name].unsqueeze(0)
+        given = [image.to(self.device, memory_format=torch.channels_last) for image in clip.given]
+        end = len(given) - 1
+        with torch.no_grad():  # what was painted before is as it is
+            before: list[Tensor] = []
+            for at in range(end):
+                motion = self._motion(clip, at, chance)
+                before.append(self._paint(self.paint, given[at], style, before[-1:], motion))
+        motion = self._motion(clip, end, chance)
+        canvas = torch.get_rng_state()
+        painted = self._paint(self.paint, given[end], style, before[-1:], motion)  # without borders, in training mode
+        self.painter.eval()
+        one = None if motion is None else (motion[0][:1], motion[1][:1])
+        bordered = self._paint(self.painter, given[end][:1], style, [last[:1] for last in before[-1:]], one)
+        self.painter.train()
+        wanted = clip.wanted[end].to(self.device)
         if self.teacher is not None:
-            wanted = self._taught(given, turns, each)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            painted = self.paint(given, styles).float()  # without borders, as training mode is
-            self.painter.eval()
-            bordered = self.painter(given[:1], styles[:1]).float()
-            self.painter.train()
-        seen = self.eye.compare(painted, wanted)
-        border = border_loss(bordered, painted[:1].detach())
-        found = [self.losses[name](seen.part(slice(at * each, (at + 1) * each))) for at, name in enumerate(turns)]
-        totals = [self.losses[name].total(losses | {"border": border}) for name, losses in zip(turns, found)]
-        losses = {name: sum(each[name].item() for each in found) / len(found) for name in found[0]}
-        return losses | {"border": border.item()}, torch.stack(totals).mean()
+            wanted = self._taught(given[end], name, before[-1:], motion, canvas)
+        seen = eye.compare(painted, wanted)
+        losses = self.losses[name](seen)
+        losses["border"] = border_loss(bordered, painted[:1].detach())
+        losses["flicker"] = self._flicker(clip, painted, before)
+        return {name: loss.item() for name, loss in losses.items()}, self.losses[name].total(losses)
 
-    def _taught(self, given: Tensor, turns: Sequence[str], each: int) -> Tensor:
-        """The teacher's paintings, on the same canvas that the pupil is about to take."""
+    def _motion(self, clip: Clip, at: int, chance: random.Random) -> tuple[Tensor, Tensor] | None:
+        """Flow and trust from frame `at` to the one before it, if there is one."""
+        if at == 0:
+            return None
+        flow, trust = as_measured(*clip.motion(at, at - 1), chance)
+        return flow.to(self.device), trust.to(self.device)
+
+    def _paint(
+        self,
+        paint: Callable[..., Tensor],
+        frame: Tensor,
+        style: Tensor,
+        last: Sequence[Tensor],
+        motion: tuple[Tensor, Tensor] | None,
+    ) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16):
+            if motion is None:
+                return paint(frame, style).float()
+            return paint_after(paint, frame, style, last[0], *motion).float()
+
+    def _flicker(self, clip: Clip, painted: Tensor, before: Sequence[Tensor]) -> Tensor:
+        """What changed in the painting without a reason, since the frame before and since the clip's first one."""
+        if not before:
+            return painted.new_zeros(())
+        end = len(before)
+        return torch.stack([self._change(clip, painted, before[at], at) for at in (end - 1, 0)]).mean()
+
+    def _change(self, clip: Clip, painted: Tensor, earlier: Tensor, at: int) -> Tensor:
+        flow, visible = (x.to(self.device) for x in clip.motion(len(clip.given) - 1, at))
+        light = clip.brightened(len(clip.given) - 1, at).to(self.device)
+        return flicker_loss(painted, warp(earlier, flow, "bicubic"), light, visible)
+
+    def _taught(
+        self,
+        frame: Tensor,
+        style: str,
+        last: Sequence[Tensor],
+        motion: tuple[Tensor, Tensor] | None,
+        canvas: Tensor,
+    ) -> Tensor:
+        """What the teacher paints in the pupil's place, on the same canvas: that which was drawn at this random state."""
         assert self.teacher is not None, "nobody to follow"
         teacher, known = self.teacher
         chance = torch.get_rng_state()
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
-            painted: Tensor = teacher(given, torch.cat([known[name].expand(each, -1) for name in turns])).float()
+        torch.set_rng_state(canvas)
+        with torch.no_grad():
+            painted = self._paint(teacher, frame, known[style].unsqueeze(0), last, motion)
         torch.set_rng_state(chance)
         return painted
 

@@ -117,7 +117,7 @@ def test_what_does_not_fit_is_said(build, content, tmp_path):
     with pytest.raises(StreamfxError, match="does not fit this training"):
         train(build(steps=1), content, weights, resume=True)
     with pytest.raises(StreamfxError, match="unknown layer"):
-        build(style_layers=("blok1",))
+        build(style_layers={"lite0": ("blok1",)})
     with pytest.raises(StreamfxError, match="broke down at step"):
         train(build(steps=9, style_weight=1e38), content, weights)
     assert not weights.exists()

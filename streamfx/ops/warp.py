@@ -1,0 +1,61 @@
+"""Move pixels along a motion field, and mix by a mask."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Filter: TypeAlias = Literal["bilinear", "bicubic"]
+Border: TypeAlias = Literal["replicate", "reflect", "wrap", "zeros"]
+
+_PADDING = {"replicate": "border", "reflect": "reflection", "wrap": "zeros", "zeros": "zeros"}  # grid_sample's words
+_STILL = 0.2  # pixels; what moves less hardly moves
+_HOLD_MOVING, _HOLD_STILL = 0.5, 0.9
+
+
+def warp(image: Tensor, flow: Tensor, filter: Filter = "bilinear", border: Border = "replicate") -> Tensor:
+    """`image` [..., C, H, W] seen through `flow` [..., 2, H, W]: the pixel at p is the image's at p + flow(p).
+
+    The flow is in pixels, first to the right, then down. "bicubic" (Keys 1981, a = -0.75) keeps more of what is sharp
+    and may leave the image's range by a little. Beyond its borders the image goes on as its outermost pixel, as its
+    mirror image about that pixel's centre, from its other side, or as zeros.
+    """
+    if image.shape[-2:] != flow.shape[-2:] or flow.shape[-3] != 2 or image.shape[:-3] != flow.shape[:-3]:
+        raise ValueError(f"a flow {tuple(flow.shape)} does not fit an image {tuple(image.shape)}")
+    return _warp(image, flow, filter, border)
+
+
+def _warp(image: Tensor, flow: Tensor, filter: Filter, border: Border) -> Tensor:
+    height, width = image.shape[-2:]
+    across = torch.arange(width, device=flow.device) + flow[..., 0, :, :]  # [..., H, W] pixels
+    down = torch.arange(height, device=flow.device)[:, None] + flow[..., 1, :, :]
+    source = image
+    if border == "wrap":  # one more pixel all round, so that what lies between the last and the first is mixed of both
+        across, down = across % width + 2, down % height + 2
+        source = F.pad(image.reshape(-1, *image.shape[-3:]), (2, 2, 2, 2), mode="circular").view(
+            *image.shape[:-2], height + 4, width + 4
+        )
+    rows, columns = source.shape[-2:]
+    grid = torch.stack([across * (2 / max(1, columns - 1)) - 1, down * (2 / max(1, rows - 1)) - 1], dim=-1)
+    batch = source.reshape(-1, *source.shape[-3:])
+    grid = grid.reshape(-1, height, width, 2).to(batch.dtype)
+    moved = F.grid_sample(batch, grid, filter, _PADDING[border], align_corners=True)
+    return moved.view(image.shape)
+
+
+def blend(ground: Tensor, cover: Tensor, share: Tensor) -> Tensor:
+    """`cover` over `ground`, both [..., C, H, W], in the `share` [..., 1, H, W] 0..1 of each pixel."""
+    return torch.lerp(ground, cover, share)
+
+
+def hold(flow: Tensor, trust: Tensor) -> Tensor:
+    """The share [..., 1, H, W] of what was there before to keep, where `trust` [..., 1, H, W] 0..1 allows it.
+
+    Where nothing moves, nearly all: the noise of the camera is averaged over time. Where it moves by `flow`
+    [..., 2, H, W] pixels, half: each move of a picture by parts of a pixel blurs it a little.
+    """
+    still = torch.exp(-(flow / _STILL).square().sum(-3, keepdim=True))
+    return trust * torch.lerp(still.new_tensor(_HOLD_MOVING), still.new_tensor(_HOLD_STILL), still)

@@ -1,0 +1,135 @@
+"""Clips to practise on: photos that move, with things that cross them, and the exact motion of all of it."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from streamfx.ops.color import luma
+from streamfx.train.content import build_batch
+
+_STILL = 0.3  # share of the clips in which nothing moves but the camera's noise
+_CROSSED = 0.5  # of those that move, by a thing in front
+_LIT = 0.25  # share of the clips whose light wanders
+_SLOWEST, _FASTEST = 0.1, 8.0  # pixels a frame
+_ZOOM, _TURN = 0.015, math.radians(1.5)  # a frame, at most
+_WANDER = 0.08  # of the light, a frame, at most
+_ERROR = 0.25  # pixels; what a measured flow is off by, here and there
+_DOUBT = 0.3  # share of the clips that are trusted less than they might be
+_RIM = 7  # pixels; at the edges of what moves no measured flow is trusted
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Some clips of as many frames side by side."""
+
+    given: Sequence[Tensor]  # [N, 3, H, W] 0..1, each frame as a camera sees it
+    wanted: Sequence[Tensor]  # [N, 3, H, W] 0..1, without its noise
+    light: Tensor  # [frames, N, 1, 1, 1], the gain of each frame
+    ground: Tensor  # [frames, N, 3, 3], from a frame's coordinates (-1..1) to those of the photo
+    thing: Tensor  # [frames, N, 3, 3], to those of the thing in front
+    shape: Tensor  # [N, 1, H, W], 1 where the thing is
+
+    def motion(self, at: int, before: int) -> tuple[Tensor, Tensor]:
+        """(flow [N, 2, H, W] pixels, trust [N, 1, H, W] 0 or 1), exact, from frame `at` back to frame `before`."""
+        here = _places(self.shape)
+        covered = _seen(self.shape, _moved(here, self.thing[at]), "zeros") > 0.5
+        by_ground = _moved(here, torch.linalg.solve(self.ground[before], self.ground[at]))
+        by_thing = _moved(here, torch.linalg.solve(self.thing[before], self.thing[at]))
+        there = torch.where(covered.movedim(1, -1), by_thing, by_ground)  # [N, H, W, 2]
+        hidden = (_seen(self.shape, _moved(there, self.thing[before]), "zeros") > 0.5) & ~covered
+        inside = (there.abs() <= 1).all(-1).unsqueeze(1)
+        flow = ((there - here) * (self.shape.shape[-1] / 2)).movedim(-1, 1)
+        return flow, (inside & ~hidden).to(flow)
+
+    def brightened(self, at: int, before: int) -> Tensor:
+        """By how much the luma [N, 1, H, W] of frame `at` has risen since `before`, the motion aside."""
+        return luma(self.wanted[at]) * (1 - self.light[before] / self.light[at])
+
+
+def build_clip(photos: list[Tensor], crop: int, batch: int, frames: int, chance: random.Random) -> Clip:
+    """`batch` clips of `frames` frames of `crop` pixels a side; photos as `load_photos` gives them."""
+    given, clean = build_batch(photos, crop, batch, chance)
+    if frames == 1:
+        still = torch.eye(3).expand(1, batch, 3, 3)
+        return Clip([given], [clean], torch.ones(1, batch, 1, 1, 1), still, still, torch.zeros(batch, 1, crop, crop))
+    noise = (given - clean).std((1, 2, 3), keepdim=True)
+    maker = torch.Generator().manual_seed(chance.getrandbits(32))
+    moving = [chance.random() >= _STILL for _ in range(batch)]
+    ground = _paths(moving, frames, crop, chance)
+    crossed = [moves and chance.random() < _CROSSED for moves in moving]
+    thing = _paths(crossed, frames, crop, chance)
+    shape = torch.stack([_blob(crop, chance, maker) if crosses else torch.zeros(1, crop, crop) for crosses in crossed])
+    lit = torch.tensor([float(chance.random() < _LIT) for _ in range(batch)])
+    light = (1 + _WANDER * lit * (2 * torch.rand(frames, batch, generator=maker) - 1)).cumprod(0)
+    light = light.view(frames, batch, 1, 1, 1)
+    here = _places(shape)
+    wanted = []
+    for at in range(frames):
+        behind = _seen(clean, _moved(here, ground[at]), "reflection")
+        place = _moved(here, thing[at])
+        image = torch.lerp(behind, _seen(clean.flip(0), place, "reflection"), _seen(shape, place, "zeros"))
+        wanted.append((image * light[at]).clamp(0, 1))
+    seen = [(image + noise * torch.randn(image.shape, generator=maker)).clamp(0, 1) for image in wanted]
+    return Clip(seen, wanted, light, ground, thing, shape)
+
+
+def as_measured(flow: Tensor, trust: Tensor, chance: random.Random) -> tuple[Tensor, Tensor]:
+    """Flow and trust as `Clip.motion` gives them with the faults of measured ones; what is still, stays so."""
+    count, _, height, width = flow.shape
+    maker = torch.Generator().manual_seed(chance.getrandbits(32))
+    moves = (flow.abs().amax((1, 2, 3), keepdim=True) > 0).to(flow)
+    coarse = torch.randn(count, 2, height // 24 + 2, width // 24 + 2, generator=maker)
+    flow = flow + moves * _ERROR * F.interpolate(coarse, (height, width), mode="bilinear")
+    trust = -F.max_pool2d(-trust, _RIM, 1, _RIM // 2)
+    doubts = torch.tensor([float(chance.random() < _DOUBT) for _ in range(count)]).view(-1, 1, 1, 1)
+    coarse = torch.rand(count, 1, height // 16 + 2, width // 16 + 2, generator=maker)
+    doubt = (2 * F.interpolate(coarse, (height, width), mode="bilinear")).clamp(0, 1)
+    return flow, trust * torch.lerp(torch.ones(()), doubt, doubts)
+
+
+def _paths(moving: Sequence[bool], frames: int, crop: int, chance: random.Random) -> Tensor:
+    """Steady moves, turns and zooms about the middle [frames, N, 3, 3], in coordinates of -1..1."""
+    paths = torch.eye(3).repeat(frames, len(moving), 1, 1)
+    for number, moves in enumerate(moving):
+        if not moves:
+            continue
+        way = chance.uniform(0, 2 * math.pi)
+        speed = math.exp(chance.uniform(math.log(_SLOWEST), math.log(_FASTEST))) * 2 / crop
+        zoom, turn = (chance.choice((0.0, chance.uniform(-most, most))) for most in (_ZOOM, _TURN))
+        for at in range(frames):
+            scale, angle = (1 + zoom) ** at, turn * at
+            cos, sin = scale * math.cos(angle), scale * math.sin(angle)
+            x, y = at * speed * math.cos(way), at * speed * math.sin(way)
+            paths[at, number] = torch.tensor([[cos, -sin, x], [sin, cos, y], [0, 0, 1]])
+    return paths
+
+
+def _blob(crop: int, chance: random.Random, maker: torch.Generator) -> Tensor:
+    """A rounded shape [1, crop, crop] of 1 on 0, up to half as wide as the picture."""
+    radius = chance.uniform(0.15, 0.5)
+    x, y = (torch.linspace(-1, 1, crop) - chance.uniform(-0.5, 0.5) for _ in range(2))
+    wave = F.interpolate(torch.rand(1, 1, 5, 5, generator=maker), (crop, crop), mode="bicubic")[0]
+    return (torch.hypot(x[None, :], y[:, None]) < radius * (0.5 + wave)).float()
+
+
+def _places(like: Tensor) -> Tensor:
+    """The coordinates [N, H, W, 2] of the pixels of pictures [N, C, H, W]: -1 and 1 at the picture's edges."""
+    count, _, height, width = like.shape
+    return F.affine_grid(torch.eye(2, 3).expand(count, 2, 3), [count, 1, height, width], align_corners=False)
+
+
+def _moved(places: Tensor, by: Tensor) -> Tensor:
+    """Coordinates [N, H, W, 2] through matrices [N, 3, 3]."""
+    turned = torch.einsum("nij,nhwj->nhwi", by[:, :2, :2], places)
+    return turned + by[:, None, None, :2, 2]
+
+
+def _seen(images: Tensor, places: Tensor, beyond: str) -> Tensor:
+    return F.grid_sample(images, places, "bilinear", beyond, align_corners=False)
