@@ -14,6 +14,7 @@ from streamfx.cli.demo import demo
 from streamfx.cli.doctor import doctor
 from streamfx.cli.effects import effects
 from streamfx.cli.film import Misuse
+from streamfx.cli.measure import measure
 from streamfx.cli.presets import presets
 from streamfx.cli.run import run
 from streamfx.cli.sheet import sheet
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (style, run, demo, sheet, presets, effects, train, doctor):
+for command in (style, run, demo, sheet, measure, presets, effects, train, doctor):
     app.command()(command)
 
 
