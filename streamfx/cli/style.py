@@ -36,6 +36,13 @@ def style(
     mask_preset: Annotated[
         str, typer.Option(metavar="PRESET", help="Whose manner where the mask is black; else the source stays.")
     ] = "",
+    coherence: Annotated[
+        Literal["off", "warp", "full"],
+        typer.Option(help="off: each frame alone; warp: mixed with the last one; full: painted to follow it."),
+    ] = "full",
+    motion: Annotated[
+        Literal["dis", "raft"], typer.Option(help="How motion is found; raft is a network, slow without a GPU.")
+    ] = "dis",
     options: FilmOptions,
 ) -> None:
     """Paint a video like a master: streamfx style in.mp4 out.mp4 --preset vangogh"""
@@ -58,5 +65,7 @@ def style(
         stroke=stroke,
         mask=mask,
         mask_preset=mask_preset,
+        coherence=coherence,
+        motion=motion,
     )
     make_film(source, output, [effect], options, {"preset": preset, **facts})

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from streamfx.nets.prior import Prior
+
 CANVAS = 1280 * 720  # pixels; frames of every size are painted at this area, and so with strokes of one size
 NEAR = 1.12  # of a frame's side to the canvas's; what is nearer is painted as it is
 BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; what is all beyond them needs only one painting
@@ -35,6 +37,8 @@ class Style:
     mask: str = ""  # picture or video: paint where it is white
     mask_preset: str = ""  # the preset for where it is black; else the source stays
     mask_start: Fraction = Fraction(0)  # second of a mask video at which the film begins
+    coherence: str = "full"  # off: each frame alone; warp: mixed with the last painting; full: painted to follow it
+    motion: str = "dis"  # how motion is found: dis, or raft: a network, slow
 
     def __post_init__(self) -> None:
         for name, value in (("mask", self.mask), ("mask_preset", self.mask_preset)):
@@ -47,8 +51,13 @@ class Style:
                 raise StreamfxError(f"style: {name} is {number!r}, but must be a number from {low} to {high}")
         if not isinstance(self.preserve_color, bool):
             raise StreamfxError(f"style: preserve_color is {self.preserve_color!r}, but must be true or false")
-        if self.quality not in ("fine", "fast"):
-            raise unknown("quality of style", str(self.quality), ("fine", "fast"))
+        for name, word, known in (
+            ("quality", self.quality, ("fine", "fast")),
+            ("coherence", self.coherence, ("off", "warp", "full")),
+            ("motion", self.motion, ("dis", "raft")),
+        ):
+            if word not in known:
+                raise unknown(f"{name} of style", str(word), known)
         if self.mask_preset and not self.mask:
             raise StreamfxError("style: mask_preset is for the black of a mask; give the mask as well")
         if not isinstance(self.mask_start, int | Fraction) or not 0 <= self.mask_start <= LATEST:
@@ -56,8 +65,11 @@ class Style:
 
     def build(self, device: torch.device) -> Step:
         """The step that paints; reads the presets now, and readies the network when the first frame of a size comes."""
+        from streamfx.nets.prior import remember
+
         paint = self._build_paint(self.preset, device)
         paint_black = self._build_paint(self.mask_preset, device) if self.mask_preset else None
+        follow = self._build_follow(device)
         if self.mask:
             from streamfx.media.mask import Mask
 
@@ -73,46 +85,86 @@ class Style:
                 return
             image = frame.image
             where = None if mask is None else mask.at(frame.pts + self.mask_start, image)
-            if where is None or where.min() >= WHITE:
-                yield frame.with_image(self._mix(image, paint(image)))
-                return
-            ground = image if paint_black is None else self._mix(image, paint_black(image))
-            if where.max() > BLACK:
-                ground = ground.lerp(self._mix(image, paint(image)), where)
-            yield frame.with_image(ground)
+            white = where is None or where.max() > BLACK
+            black = where is not None and where.min() < WHITE
+            seen = _resized(image, canvas_size(image.shape[1], image.shape[2], self.stroke))
+            priors = follow(seen, memory, frame.cut)
+            paintings = {}
+            if white:
+                paintings["white"] = paint(seen, priors("white"))
+            if black and paint_black is not None:
+                paintings["black"] = paint_black(seen, priors("black"))
+            if self.coherence != "off":
+                remember(memory, seen, paintings, frame.pts)
+            finished = {name: self._finish(image, painted) for name, painted in paintings.items()}
+            ground = finished.get("black", image)
+            if not white:
+                yield frame.with_image(ground)
+            elif not black or where is None:
+                yield frame.with_image(finished["white"])
+            else:
+                yield frame.with_image(ground.lerp(finished["white"], where))
 
         return step
 
-    def _mix(self, source: Tensor, painted: Tensor) -> Tensor:
+    def _finish(self, source: Tensor, painted: Tensor) -> Tensor:
+        """The painting of the canvas as it is to be seen: at the source's size, in its light, mixed with it."""
         from streamfx.ops.color import keep_color
 
-        painted = _exposed(source, painted)
+        if painted.shape[1] < source.shape[1]:
+            painted = _without_grain(painted)
+        painted = _exposed(source, _resized(painted, tuple(source.shape[1:])))
         if self.preserve_color:
             painted = keep_color(source, painted)
         return painted if self.strength == 1 else source.lerp(painted, self.strength)
 
-    def _build_paint(self, preset: str, device: torch.device) -> Callable[[Tensor], Tensor]:
-        """Image [3, H, W] -> painting [3, H, W], with one engine for each size met."""
+    def _build_paint(self, preset: str, device: torch.device) -> Callable[[Tensor, Prior | None], Tensor]:
+        """Canvas [3, H, W] and what was painted before -> painting [3, H, W]; one engine for each size met."""
+        import torch
+
         from streamfx.nets.engine import Engine, build_engine
-        from streamfx.nets.painter import mix_painters
+        from streamfx.nets.painter import mix_painters, paint_after
         from streamfx.preset import load_preset, parse_blend
 
         blend = [(load_preset(name), share) for name, share in parse_blend(preset)]
         painter, numbers = mix_painters([(p.weights(self.quality), p.name, share) for p, share in blend])
         numbers = numbers.to(device)
         engines: dict[tuple[int, ...], Engine] = {}
+        sees_prior = self.coherence == "full"
 
-        def paint(image: Tensor) -> Tensor:
-            seen = _resized(image, canvas_size(image.shape[1], image.shape[2], self.stroke))
-            shape = (1, *seen.shape)
-            if shape not in engines:
-                engines[shape] = build_engine(painter, [shape, tuple(numbers.shape)], device)
-            painted = engines[shape](seen.unsqueeze(0), numbers).squeeze(0)
-            if painted.shape[1] < image.shape[1]:
-                painted = _without_grain(painted)
-            return _resized(painted, tuple(image.shape[1:]))
+        def paint(seen: Tensor, prior: Prior | None) -> Tensor:
+            frame = seen.unsqueeze(0)
+            if seen.shape not in engines:
+                shapes = [tuple(frame.shape), tuple(numbers.shape)]
+                shapes += [(1, 4, *seen.shape[1:])] if sees_prior else []
+                engines[seen.shape] = build_engine(painter, shapes, device)
+            engine = engines[seen.shape]
+            if prior is None:
+                nothing = [torch.zeros(1, 4, *seen.shape[1:], device=device)] if sees_prior else []
+                return engine(frame, numbers, *nothing).squeeze(0)
+            network = engine if sees_prior else lambda frame, numbers, _: engine(frame, numbers)
+            before = (prior.warped[None], prior.trust[None], prior.share[None])
+            return paint_after(network, frame, numbers, *before).squeeze(0)
 
         return paint
+
+    def _build_follow(self, device: torch.device) -> Callable[[Tensor, Memory, bool], Callable[[str], Prior | None]]:
+        """(canvas, memory, first of a shot) -> the prior of each painting in memory, by its name."""
+        if self.coherence == "off":
+            return lambda seen, memory, cut: lambda name: None
+
+        from streamfx.nets.flow import build_motion
+        from streamfx.nets.prior import find_prior, follow_past
+
+        motion = build_motion(self.motion, device)
+
+        def follow(seen: Tensor, memory: Memory, cut: bool) -> Callable[[str], Prior | None]:
+            if cut:
+                memory.clear()
+            motions = follow_past(memory, seen, motion)
+            return lambda name: find_prior(memory, name, motions)
+
+        return follow
 
 
 def canvas_size(height: int, width: int, stroke: float) -> tuple[int, int]:

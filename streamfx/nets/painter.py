@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from streamfx.errors import StreamfxError, unknown
-from streamfx.ops.warp import blend, hold, warp
 from streamfx.nets.weights import load_state, load_weights, save_weights
+from streamfx.ops.warp import blend
 
 FRAME, PRIOR = 3, 4  # channels: RGB; RGB of the warped previous painting and the trust in it
 _STRIDE = 4  # the stem's; the deep part works at half of that again
@@ -115,8 +115,8 @@ class Painter(nn.Module):
         margin = 0 if self.training else _MARGIN
         seen = frame - 0.5
         if prior is not None:
-            warped, trust = prior.split((3, 1), dim=-3)
-            seen = torch.cat([seen, (warped - 0.5) * trust, trust], dim=-3)
+            trust = prior[..., 3:, :, :]
+            seen = torch.cat([seen, (prior[..., :3, :, :] - 0.5) * trust, trust], dim=-3)
         numbers = iter(torch.split(style, self.layout, dim=-1))
         edges = F.relu(_tinted(self._stem(_extend(seen, margin)), next(numbers)))  # [N, channels, H/4, W/4]
         for block in self.before:
@@ -150,18 +150,17 @@ def paint_after(
     paint: Callable[[Tensor, Tensor, Tensor], Tensor],
     frame: Tensor,
     style: Tensor,
-    last: Tensor,
-    flow: Tensor,
+    warped: Tensor,
     trust: Tensor,
+    share: Tensor,
 ) -> Tensor:
-    """The painting [N, 3, H, W] of `frame` by a painter `paint`, to follow the painting `last`, both [N, 3, H, W].
+    """The painting [N, 3, H, W] by a painter `paint` of a `frame` that follows others.
 
-    `flow` [N, 2, H, W] tells where, in pixels, what is seen at each place was in the last frame, `trust` [N, 1, H, W]
-    how far to believe that, 0..1. What the painter makes of frame and warped painting is mixed with the latter.
+    `warped` [N, 3, H, W] is what was painted before, in its place now, `trust` [N, 1, H, W] 0..1 tells where to believe
+    that, `share` [N, 1, H, W] 0..1 how much of it stays as it is.
     """
-    warped = warp(last, flow, "bicubic").clamp(0, 1)
-    painted = paint(frame, style, torch.cat([warped, trust], dim=-3)).to(warped)
-    return blend(painted, warped, hold(flow, trust))
+    painted = paint(frame, style, torch.cat([warped, trust], dim=-3))
+    return blend(painted.to(warped), warped, share)
 
 
 def _canvas() -> Tensor:

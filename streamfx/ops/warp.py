@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,6 +13,8 @@ Filter: TypeAlias = Literal["bilinear", "bicubic"]
 Border: TypeAlias = Literal["replicate", "reflect", "wrap", "zeros"]
 
 _PADDING = {"replicate": "border", "reflect": "reflection", "wrap": "zeros", "zeros": "zeros"}  # grid_sample's words
+_CV_BORDERS = {"replicate": "BORDER_REPLICATE", "reflect": "BORDER_REFLECT_101"}  # the borders OpenCV treats alike
+_CV_LARGEST, _CV_CHANNELS = 32766, 4  # pixels, and channels, that it can move
 _STILL = 0.2  # pixels; what moves less hardly moves
 _HOLD_MOVING, _HOLD_STILL = 0.5, 0.9
 
@@ -25,7 +28,24 @@ def warp(image: Tensor, flow: Tensor, filter: Filter = "bilinear", border: Borde
     """
     if image.shape[-2:] != flow.shape[-2:] or flow.shape[-3] != 2 or image.shape[:-3] != flow.shape[:-3]:
         raise ValueError(f"a flow {tuple(flow.shape)} does not fit an image {tuple(image.shape)}")
+    if image.device.type == "cpu" and image.ndim == 3 and border in _CV_BORDERS and not torch.is_grad_enabled():
+        return _warp_cpu(image, flow, filter, border)
     return _warp(image, flow, filter, border)
+
+
+def _warp_cpu(image: Tensor, flow: Tensor, filter: Filter, border: Border) -> Tensor:
+    """By OpenCV: three times as quick, at 1/32 of a pixel."""
+    import cv2
+
+    height, width = image.shape[-2:]
+    if max(height, width) > _CV_LARGEST or len(image) > _CV_CHANNELS:
+        return _warp(image, flow, filter, border)
+    across, down = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    across, down = across + flow[0].numpy(), down + flow[1].numpy()
+    pixels = image.float().permute(1, 2, 0).contiguous().numpy()
+    code = getattr(cv2, "INTER_CUBIC" if filter == "bicubic" else "INTER_LINEAR")
+    moved = cv2.remap(pixels, across, down, code, borderMode=getattr(cv2, _CV_BORDERS[border]))
+    return torch.from_numpy(moved.reshape(height, width, -1)).permute(2, 0, 1).contiguous().to(image.dtype)
 
 
 def _warp(image: Tensor, flow: Tensor, filter: Filter, border: Border) -> Tensor:

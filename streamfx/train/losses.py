@@ -66,12 +66,15 @@ class PaintingLoss:
     term is relative to the size of its target.
     """
 
-    def __init__(self, paintings: Sequence[tuple[Tensor, float]], settings: TrainingSettings, eyes: Sequence[Eye]) -> None:
+    def __init__(
+        self, paintings: Sequence[tuple[Tensor, float]], settings: TrainingSettings, eyes: Sequence[Eye]
+    ) -> None:
         """`paintings`: images [3, H, W] on the eyes' device, and their shares in the style."""
         self.settings = settings
         whole = sum(share for _, share in paintings)
         shares = [share / whole for _, share in paintings]
-        self.targets = {eye.network: self._targets(eye, [painting for painting, _ in paintings], shares) for eye in eyes}
+        images = [painting for painting, _ in paintings]
+        self.targets = {eye.network: self._targets(eye, images, shares) for eye in eyes}
         self.palette = torch.cat([_palette(image, share) for (image, _), share in zip(paintings, shares)])
 
     @torch.no_grad()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from streamfx.errors import StreamfxError, unknown
 from streamfx.nets.painter import SIZES, Painter, load_painter, paint_after, save_painter
-from streamfx.ops.warp import warp
+from streamfx.ops.warp import hold, warp
 from streamfx.preset import Quality, TrainingSettings
 from streamfx.train.losses import Eye, PaintingLoss, border_loss, flicker_loss
 from streamfx.train.motion import Clip, as_measured, build_clip
@@ -170,7 +170,9 @@ class Training:
         with torch.autocast(self.device.type, torch.bfloat16):
             if motion is None:
                 return paint(frame, style).float()
-            return paint_after(paint, frame, style, last[0], *motion).float()
+            flow, trust = motion
+            warped = warp(last[0], flow, "bicubic").clamp(0, 1)
+            return paint_after(paint, frame, style, warped, trust, hold(flow, trust)).float()
 
     def _flicker(self, clip: Clip, painted: Tensor, before: Sequence[Tensor]) -> Tensor:
         """What changed in the painting without a reason, since the frame before and since the clip's first one."""
@@ -192,7 +194,7 @@ class Training:
         motion: tuple[Tensor, Tensor] | None,
         canvas: Tensor,
     ) -> Tensor:
-        """What the teacher paints in the pupil's place, on the same canvas: that which was drawn at this random state."""
+        """What the teacher paints in the pupil's place, and on the canvas drawn at this random state: the same."""
         assert self.teacher is not None, "nobody to follow"
         teacher, known = self.teacher
         chance = torch.get_rng_state()

@@ -1,0 +1,111 @@
+"""What was painted before, brought to where it belongs now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from streamfx.frame import Memory
+from streamfx.nets.flow import Motion
+from streamfx.ops.warp import hold, warp
+
+_LOOK_BACK = Fraction(1)  # seconds; the older picture is one to two times that old
+_GAP = 0.002  # share of a frame that the last one does not explain, from where on it is worth to look further back
+_BETTER = 0.3  # by so much must an older picture be trusted more than the last
+
+Follow = Callable[[Tensor, Tensor], Motion]  # previous image, current image [3, H, W]
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """A painting made before, in the places of the present frame."""
+
+    warped: Tensor  # [3, H, W] RGB 0..1
+    trust: Tensor  # [1, H, W] 0..1
+    share: Tensor  # [1, H, W] 0..1, of it that stays
+
+
+def follow_past(memory: Memory, seen: Tensor, follow: Follow) -> dict[str, Motion]:
+    """Where the parts of the frame `seen` [3, H, W] were in the frames remembered, by the age of these.
+
+    Only where the last frame does not explain all that is seen now is it looked for in an older one, at half the size:
+    what was hidden for a moment gets its strokes back (the long-term consistency of Ruder et al. 2016).
+    """
+    last = memory.get("last.seen")
+    if not isinstance(last, Tensor) or last.shape != seen.shape:
+        memory.clear()
+        return {}
+    motions = {"last": follow(last, seen)}
+    old = memory.get("old.seen")
+    if isinstance(old, Tensor) and (motions["last"].trust < 0.5).float().mean() > _GAP:
+        motions["old"] = _follow_coarsely(old, seen, follow)
+    return motions
+
+
+def find_prior(memory: Memory, name: str, motions: Mapping[str, Motion]) -> Prior | None:
+    """The painting called `name` as these motions bring it here; None where there is none to bring."""
+    found: Prior | None = None
+    for age, motion in motions.items():
+        painted = memory.get(f"{age}.{name}")
+        if isinstance(painted, Tensor):
+            prior = _bring(painted, motion)
+            found = prior if found is None else _best(found, prior)
+    return found
+
+
+def remember(memory: Memory, seen: Tensor, paintings: Mapping[str, Tensor], pts: Fraction) -> None:
+    """Keep the frame `seen` and the `paintings` of it, [3, H, W] each, by name; forget those that are too old."""
+    _put(memory, "last", seen, paintings)
+    since = memory.get("young.pts")
+    if not isinstance(since, Fraction):
+        memory["young.pts"] = pts
+        _put(memory, "young", seen, paintings)
+    elif pts - since >= _LOOK_BACK:
+        _put(memory, "old", *_get(memory, "young"))
+        memory["young.pts"] = pts
+        _put(memory, "young", seen, paintings)
+
+
+def _put(memory: Memory, age: str, seen: Tensor, paintings: Mapping[str, Tensor]) -> None:
+    for key in [key for key in memory if key.startswith(f"{age}.") and key != f"{age}.pts"]:
+        del memory[key]
+    memory[f"{age}.seen"] = seen
+    for name, painted in paintings.items():
+        memory[f"{age}.{name}"] = painted
+
+
+def _get(memory: Memory, age: str) -> tuple[Tensor, dict[str, Tensor]]:
+    kept = {key.partition(".")[2]: value for key, value in memory.items() if key.startswith(f"{age}.")}
+    pictures = {name: value for name, value in kept.items() if isinstance(value, Tensor)}
+    return pictures.pop("seen"), pictures
+
+
+def _bring(painted: Tensor, motion: Motion) -> Prior:
+    warped = warp(painted, motion.flow, "bicubic").clamp_(0, 1)
+    return Prior(warped, motion.trust, hold(motion.flow, motion.trust))
+
+
+def _best(first: Prior, second: Prior) -> Prior:
+    """The first, but where the second is to be trusted more by far."""
+    where = second.trust > first.trust + _BETTER
+    return Prior(
+        torch.where(where, second.warped, first.warped),
+        torch.where(where, second.trust, first.trust),
+        torch.where(where, second.share, first.share),
+    )
+
+
+def _follow_coarsely(previous: Tensor, current: Tensor, follow: Follow) -> Motion:
+    """The motion between the pictures as their halves show it."""
+    size = current.shape[-2:]
+    if min(size) < 2:
+        return follow(previous, current)
+    motion = follow(*(F.avg_pool2d(image, 2, ceil_mode=True) for image in (previous, current)))
+    fields = torch.cat([motion.flow * 2, motion.trust])[None]
+    fields = F.interpolate(fields, scale_factor=2, mode="bilinear")[0, :, : size[0], : size[1]]
+    return Motion(fields[:2], fields[2:])
