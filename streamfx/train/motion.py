@@ -38,14 +38,15 @@ class Clip:
 
     def motion(self, at: int, before: int) -> tuple[Tensor, Tensor]:
         """(flow [N, 2, H, W] pixels, trust [N, 1, H, W] 0 or 1), exact, from frame `at` back to frame `before`."""
-        here = _places(self.shape)
-        covered = _seen(self.shape, _moved(here, self.thing[at]), "zeros") > 0.5
-        by_ground = _moved(here, torch.linalg.solve(self.ground[before], self.ground[at]))
-        by_thing = _moved(here, torch.linalg.solve(self.thing[before], self.thing[at]))
-        there = torch.where(covered.movedim(1, -1), by_thing, by_ground)  # [N, H, W, 2]
-        hidden = (_seen(self.shape, _moved(there, self.thing[before]), "zeros") > 0.5) & ~covered
+        by_ground = torch.linalg.solve(self.ground[before], self.ground[at])
+        by_thing = torch.linalg.solve(self.thing[before], self.thing[at])
+        size = self.shape.shape
+        covered = _seen(self.shape, self.thing[at], "zeros") > 0.5
+        there = torch.where(covered.movedim(1, -1), _places(by_thing, size), _places(by_ground, size))  # [N, H, W, 2]
+        hidden = (_seen(self.shape, self.thing[before] @ by_ground, "zeros") > 0.5) & ~covered
         inside = (there.abs() <= 1).all(-1).unsqueeze(1)
-        flow = ((there - here) * (self.shape.shape[-1] / 2)).movedim(-1, 1)
+        here = _places(torch.eye(3).expand_as(by_ground), size)
+        flow = ((there - here) * (size[-1] / 2)).movedim(-1, 1)
         return flow, (inside & ~hidden).to(flow)
 
     def brightened(self, at: int, before: int) -> Tensor:
@@ -69,12 +70,12 @@ def build_clip(photos: list[Tensor], crop: int, batch: int, frames: int, chance:
     lit = torch.tensor([float(chance.random() < _LIT) for _ in range(batch)])
     light = (1 + _WANDER * lit * (2 * torch.rand(frames, batch, generator=maker) - 1)).cumprod(0)
     light = light.view(frames, batch, 1, 1, 1)
-    here = _places(shape)
     wanted = []
     for at in range(frames):
-        behind = _seen(clean, _moved(here, ground[at]), "reflection")
-        place = _moved(here, thing[at])
-        image = torch.lerp(behind, _seen(clean.flip(0), place, "reflection"), _seen(shape, place, "zeros"))
+        image = _seen(clean, ground[at], "reflection")
+        if any(crossed):
+            front = _seen(clean.flip(0), thing[at], "reflection")
+            image = torch.lerp(image, front, _seen(shape, thing[at], "zeros"))
         wanted.append((image * light[at]).clamp(0, 1))
     seen = [(image + noise * torch.randn(image.shape, generator=maker)).clamp(0, 1) for image in wanted]
     return Clip(seen, wanted, light, ground, thing, shape)
@@ -119,17 +120,11 @@ def _blob(crop: int, chance: random.Random, maker: torch.Generator) -> Tensor:
     return (torch.hypot(x[None, :], y[:, None]) < radius * (0.5 + wave)).float()
 
 
-def _places(like: Tensor) -> Tensor:
-    """The coordinates [N, H, W, 2] of the pixels of pictures [N, C, H, W]: -1 and 1 at the picture's edges."""
-    count, _, height, width = like.shape
-    return F.affine_grid(torch.eye(2, 3).expand(count, 2, 3), [count, 1, height, width], align_corners=False)
+def _places(moved: Tensor, size: Sequence[int]) -> Tensor:
+    """Where matrices [N, 3, 3] move the pixels of pictures [N, C, H, W]: [N, H, W, 2], -1 and 1 at the edges."""
+    return F.affine_grid(moved[:, :2], list(size), align_corners=False)
 
 
-def _moved(places: Tensor, by: Tensor) -> Tensor:
-    """Coordinates [N, H, W, 2] through matrices [N, 3, 3]."""
-    turned = torch.einsum("nij,nhwj->nhwi", by[:, :2, :2], places)
-    return turned + by[:, None, None, :2, 2]
-
-
-def _seen(images: Tensor, places: Tensor, beyond: str) -> Tensor:
-    return F.grid_sample(images, places, "bilinear", beyond, align_corners=False)
+def _seen(images: Tensor, moved: Tensor, beyond: str) -> Tensor:
+    """Pictures [N, C, H, W] seen through matrices [N, 3, 3]."""
+    return F.grid_sample(images, _places(moved, images.shape), "bilinear", beyond, align_corners=False)

@@ -26,7 +26,7 @@ from streamfx.train.sheets import write_preview
 _SAVE_EVERY = 60.0  # seconds between checkpoints and preview sheets
 _LONGEST_STEP = 20.0  # seconds; what is longer, the machine slept
 _WARM_UP = 50  # steps in which the learning rate rises
-_LENGTHS = (1, 1, 2, 2, 3, 4, 6)  # frames of the clips that a step may practise on
+_LENGTHS = (1, 1, 1, 2, 2, 2, 3, 5)  # frames of the clips that a step may practise on
 _STYLE_RATE = 6.0  # of the learning rate, for a style's numbers, which have each to go a longer way
 _SHARED_RATE = 0.3  # of the learning rate, for weights that have learned to paint before
 
@@ -178,8 +178,7 @@ class Training:
         """What changed in the painting without a reason, since the frame before and since the clip's first one."""
         if not before:
             return painted.new_zeros(())
-        end = len(before)
-        return torch.stack([self._change(clip, painted, before[at], at) for at in (end - 1, 0)]).mean()
+        return torch.stack([self._change(clip, painted, before[at], at) for at in {0, len(before) - 1}]).mean()
 
     def _change(self, clip: Clip, painted: Tensor, earlier: Tensor, at: int) -> Tensor:
         flow, visible = (x.to(self.device) for x in clip.motion(len(clip.given) - 1, at))
