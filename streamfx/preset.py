@@ -39,7 +39,7 @@ class TrainingSettings(BaseModel):
         "lite0": ("block3", "block5", "block8"),
         "lite1": ("block4", "block7", "block11"),
     }
-    style_weight: float = Field(default=2.5, ge=0)
+    style_weight: float = Field(default=4.0, ge=0)
     palette_weight: float = Field(default=3.0, ge=0)
     light_weight: float = Field(default=1.5, ge=0)  # the large shapes of light and dark stay where they are
     grid_weight: float = Field(default=20.0, ge=0)  # no pixel position within 8x8 differs from the others
@@ -76,6 +76,7 @@ class StylePreset(BaseModel):
     year: str = ""
     licence: str
     weights: dict[Quality, Annotated[str, Field(pattern=r"^[^/\\]+$")]] = Field(min_length=1)  # beside the preset
+    targets: Annotated[str, Field(pattern=r"^[^/\\]+$")] | None = None  # beside it; for the method optimise
     painting: tuple[Painting, ...] = Field(min_length=1)
     training: TrainingSettings = TrainingSettings()
 
@@ -97,6 +98,16 @@ class Preset(BaseModel):
         """A small picture of the painting beside the preset, NAME.jpg; None where there is none."""
         file = self.path.with_suffix(".jpg")
         return file if file.is_file() else None
+
+    @property
+    def targets(self) -> Path:
+        """The file that tells what the paintings are like, under the preset's name."""
+        if self.style.targets is None:
+            raise StreamfxError(
+                f"the preset {self.name} keeps nothing of its painting to compare with; "
+                "use --method network, or train it again"
+            )
+        return self.path.parent / self.style.targets
 
     def weights(self, quality: str) -> Path:
         """The file of the painter of this quality that knows the style, under the preset's name."""

@@ -43,6 +43,11 @@ def style(
     motion: Annotated[
         Literal["dis", "raft"], typer.Option(help="How motion is found; raft is a network, slow without a GPU.")
     ] = "dis",
+    method: Annotated[
+        Literal["network", "optimise"],
+        typer.Option(help="optimise goes step by step to the painting's style: finer, minutes a frame, for stills."),
+    ] = "network",
+    iterations: Annotated[int, typer.Option(min=1, max=10000, help="Steps of --method optimise.")] = 100,
     options: FilmOptions,
 ) -> None:
     """Paint a video like a master: streamfx style in.mp4 out.mp4 --preset vangogh"""
@@ -67,5 +72,7 @@ def style(
         mask_preset=mask_preset,
         coherence=coherence,
         motion=motion,
+        method=method,
+        iterations=iterations,
     )
     make_film(source, output, [effect], options, {"preset": preset, **facts})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from streamfx.nets.prior import Prior
+    from streamfx.preset import Preset
 
 CANVAS = 1280 * 720  # pixels; frames of every size are painted at this area, and so with strokes of one size
 NEAR = 1.12  # of a frame's side to the canvas's; what is nearer is painted as it is
@@ -39,6 +40,8 @@ class Style:
     mask_start: Fraction = Fraction(0)  # second of a mask video at which the film begins
     coherence: str = "full"  # off: each frame alone; warp: mixed with the last painting; full: painted to follow it
     motion: str = "dis"  # how motion is found: dis, or raft: a network, slow
+    method: str = "network"  # network: one pass; optimise: iterations on the pixels, minutes a frame, for stills
+    iterations: int = 100  # of the method optimise, 1..10000; half of them suffice for a frame that follows another
 
     def __post_init__(self) -> None:
         for name, value in (("mask", self.mask), ("mask_preset", self.mask_preset)):
@@ -55,9 +58,16 @@ class Style:
             ("quality", self.quality, ("fine", "fast")),
             ("coherence", self.coherence, ("off", "warp", "full")),
             ("motion", self.motion, ("dis", "raft")),
+            ("method", self.method, ("network", "optimise")),
         ):
             if word not in known:
                 raise unknown(f"{name} of style", str(word), known)
+        if (
+            not isinstance(self.iterations, int)
+            or isinstance(self.iterations, bool)
+            or not 1 <= self.iterations <= 10000
+        ):
+            raise StreamfxError(f"style: iterations is {self.iterations!r}, but must be a whole number from 1 to 10000")
         if self.mask_preset and not self.mask:
             raise StreamfxError("style: mask_preset is for the black of a mask; give the mask as well")
         if not isinstance(self.mask_start, int | Fraction) or not 0 <= self.mask_start <= LATEST:
@@ -119,14 +129,28 @@ class Style:
         return painted if self.strength == 1 else source.lerp(painted, self.strength)
 
     def _build_paint(self, preset: str, device: torch.device) -> Callable[[Tensor, Prior | None], Tensor]:
-        """Canvas [3, H, W] and what was painted before -> painting [3, H, W]; one engine for each size met."""
+        """Canvas [3, H, W] and what was painted before -> painting [3, H, W]."""
+        from streamfx.preset import load_preset, parse_blend
+
+        blend = [(load_preset(name), share) for name, share in parse_blend(preset)]
+        if self.method == "network":
+            return self._build_network(blend, device)
+
+        from streamfx.painting.losses import load_targets
+        from streamfx.painting.pixels import PixelPainter
+
+        parts = [(load_targets(p.targets, p.name), share) for p, share in blend]
+        return PixelPainter(parts, blend[0][0].style.training, self.iterations, device)
+
+    def _build_network(
+        self, blend: Sequence[tuple[Preset, float]], device: torch.device
+    ) -> Callable[[Tensor, Prior | None], Tensor]:
+        """Painting by the presets' network; one engine for each size met."""
         import torch
 
         from streamfx.nets.engine import Engine, build_engine
         from streamfx.nets.painter import mix_painters, paint_after
-        from streamfx.preset import load_preset, parse_blend
 
-        blend = [(load_preset(name), share) for name, share in parse_blend(preset)]
         painter, numbers = mix_painters([(p.weights(self.quality), p.name, share) for p, share in blend])
         numbers = numbers.to(device)
         engines: dict[tuple[int, ...], Engine] = {}

@@ -14,6 +14,7 @@ from platformdirs import user_cache_dir
 
 from streamfx.errors import StreamfxError
 from streamfx.nets.painter import load_painter, save_painter
+from streamfx.painting.losses import save_targets
 from streamfx.preset import Quality, StylePreset, TrainingSettings, load_preset
 from streamfx.train.content import load_photos
 from streamfx.train.painter import Subject, Training, learn
@@ -21,11 +22,12 @@ from streamfx.train.pictures import load_painting
 from streamfx.train.recipe import build_style, make_folder, masters, save_preset, title_of, weights_file
 
 FIT_SECONDS = 150.0  # with what comes before and after, below three minutes on two cores
-VERSION = 1  # of the trainer; to be raised whenever it fits otherwise, so that what is kept is fitted anew
+VERSION = 2  # of the trainer; to be raised whenever it fits otherwise, so that what is kept is fitted anew
 SETTINGS = TrainingSettings(minutes=FIT_SECONDS / 60, batch=2)
 
 _ALONE = 0.25  # share of the time in which the style's numbers learn alone
 _NAME = "style"
+_TARGETS = "targets.safetensors"
 
 
 def fit_style(
@@ -103,4 +105,5 @@ def _growing(folder: Path, is_there: Callable[[], bool]) -> Iterator[Path]:
 
 def _save(preset: Path, style: StylePreset, quality: Quality, training: Training) -> None:
     save_painter(weights_file(preset, quality), training.painter, training.numbers())
-    save_preset(preset, style)
+    save_targets(preset.with_name(_TARGETS), training.targets())
+    save_preset(preset, style.model_copy(update={"targets": _TARGETS}))

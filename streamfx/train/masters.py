@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from streamfx.errors import StreamfxError
+from streamfx.painting.losses import save_targets
 from streamfx.preset import QUALITIES, Quality, StylePreset, TrainingSettings, load_preset
 from streamfx.shipped import shipped
 from streamfx.train.content import load_photos
@@ -60,6 +61,7 @@ def train_masters(
             told = ", ".join(f"{name} {loss:.4g}" for name, loss in means.items())
             print(f"step {progress.step}, {progress.minutes:.2f} minutes: {told}", flush=True)
 
+    save_targets(weights.with_name("targets.safetensors"), training.targets())
     train(training, load_photos(photos, settings.crop), weights, resume=resume, report=report)
 
 

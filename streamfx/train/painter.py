@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from streamfx.errors import StreamfxError, unknown
 from streamfx.nets.painter import SIZES, Painter, load_painter, paint_after, save_painter
 from streamfx.ops.warp import hold, warp
+from streamfx.painting.losses import Eye, PaintingLoss, Targets, border_loss, flicker_loss, learn_targets
 from streamfx.preset import Quality, TrainingSettings
-from streamfx.train.losses import Eye, PaintingLoss, border_loss, flicker_loss
 from streamfx.train.motion import Clip, as_measured, build_clip
 from streamfx.train.sheets import write_preview
 
@@ -92,7 +92,7 @@ class Training:
 
     def _loss(self, subject: Subject) -> PaintingLoss:
         paintings = [(image.to(self.device), share) for image, share in subject.paintings]
-        return PaintingLoss(paintings, subject.settings, self.eyes)
+        return PaintingLoss(learn_targets(paintings, subject.settings, self.eyes), subject.settings)
 
     def follow(self, weights: Path) -> None:
         """Paint what the painter in `weights` paints of a photo, in the paintings' style, rather than the photo."""
@@ -218,6 +218,10 @@ class Training:
     def numbers(self) -> dict[str, Tensor]:
         """The styles as they are now, [numbers] each."""
         return {name: style.detach() for name, style in self.styles.items()}
+
+    def targets(self) -> dict[str, Targets]:
+        """What the styles are compared with."""
+        return {name: loss.targets for name, loss in self.losses.items()}
 
     def save(self, file: Path) -> None:
         beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")

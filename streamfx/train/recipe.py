@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from streamfx.errors import StreamfxError
+from streamfx.painting.losses import save_targets
 from streamfx.preset import Painting, Quality, StylePreset, TrainingSettings, load_preset
 from streamfx.shipped import shipped
 from streamfx.train.content import load_photos
@@ -121,7 +122,8 @@ def train_preset(
         training.load(weights.with_suffix(".checkpoint"))
     make_folder(preset.parent)
     train(training, content, weights, report=report)
-    save_preset(preset, style)
+    save_targets(targets := weights.with_name(f"{name}-targets.safetensors"), training.targets())
+    save_preset(preset, style.model_copy(update={"targets": targets.name}))
     write_thumbnail(preset.with_suffix(".jpg"), paintings[0])
     write_sheet(weights.with_suffix(".sheet.png"), training.painter, training.numbers()[name], content)
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from streamfx.errors import unknown
 from streamfx.nets.features import Features
+from streamfx.nets.weights import load_weights, save_weights
 from streamfx.preset import TrainingSettings
 
 Losses = dict[str, Tensor]
 
 _ALONE = 0.2  # share of the style that each picture must have alone, rather than all together
 _PALETTE = 16384  # colours kept of all paintings of a style
+_PALETTE_KEPT = 1024  # of them, in a file
 _CPU = torch.device("cpu")
 
 
@@ -58,6 +62,81 @@ class Eye:
         return Seen(self.network, sizes, [self.see(size) for size in sizes], photos, wanted)
 
 
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What is kept of a style's paintings to compare with."""
+
+    grams: Mapping[str, Sequence[Mapping[str, Tensor]]]  # by network; at full and at half size; by layer [1, C, C]
+    palette: Tensor  # [M, 3] colours
+
+    def to(self, device: torch.device) -> Targets:
+        grams = {
+            name: [{layer: x.to(device) for layer, x in size.items()} for size in g] for name, g in self.grams.items()
+        }
+        return Targets(grams, self.palette.to(device))
+
+
+@torch.no_grad()
+def learn_targets(
+    paintings: Sequence[tuple[Tensor, float]], settings: TrainingSettings, eyes: Sequence[Eye]
+) -> Targets:
+    """The targets of `paintings`: images [3, H, W] on the eyes' device, and their shares in the style."""
+    whole = sum(share for _, share in paintings)
+    grams = {}
+    for eye in eyes:
+        found = [[_grams(settings, eye.network, eye.see(x)) for x in _sizes(p.unsqueeze(0))] for p, _ in paintings]
+        parts = [share / whole for _, share in paintings]
+        grams[eye.network] = [_mixed(size, parts) for size in zip(*found)]
+    return Targets(grams, torch.cat([_palette(image, share / whole) for image, share in paintings]))
+
+
+def mix_targets(parts: Sequence[tuple[Targets, float]]) -> Targets:
+    """The targets of a style between those of `parts`, whose shares sum to 1."""
+    shares = [share for _, share in parts]
+    networks = parts[0][0].grams
+    grams = {
+        name: [_mixed(size, shares) for size in zip(*(each.grams[name] for each, _ in parts))] for name in networks
+    }
+    kept = [each.palette[:: max(1, round(1 / share))] for each, share in parts if share > 0]
+    return Targets(grams, torch.cat(kept))
+
+
+def _mixed(grams: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
+    return {layer: sum((g[layer] * share for g, share in zip(grams, shares)), torch.zeros(())) for layer in grams[0]}
+
+
+def save_targets(path: Path, targets: Mapping[str, Targets]) -> None:
+    """Write the targets of styles by name, in half precision."""
+    state = {}
+    for name, each in targets.items():
+        state[f"{name}/palette"] = each.palette[:: max(1, len(each.palette) // _PALETTE_KEPT)]
+        for network, sizes in each.grams.items():
+            for number, size in enumerate(sizes):
+                state |= {f"{name}/{network}/{number}/{layer}": gram.squeeze(0) for layer, gram in size.items()}
+    save_weights(path, state, "targets", {})
+
+
+def load_targets(path: Path, name: str) -> Targets:
+    """The targets of the style `name` in the file `path`."""
+    state, _ = load_weights(path, "targets")
+    if f"{name}/palette" not in state:
+        raise unknown(f"style in {path}", name, sorted({key.partition("/")[0] for key in state}))
+    grams: dict[str, list[dict[str, Tensor]]] = {}
+    for key in sorted(state):
+        own, _, rest = key.partition("/")
+        if own == name and rest != "palette":
+            network, number, layer = rest.split("/")
+            sizes = grams.setdefault(network, [])
+            if int(number) == len(sizes):
+                sizes.append({})
+            sizes[int(number)][layer] = state[key].unsqueeze(0)
+    return Targets(grams, state[f"{name}/palette"])
+
+
+def _grams(settings: TrainingSettings, network: str, seen: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {layer: gram(seen[layer]) for layer in settings.style_layers[network]}
+
+
 class PaintingLoss:
     """How far paintings are from a painting's style and from their photos (Johnson et al. 2016).
 
@@ -66,28 +145,8 @@ class PaintingLoss:
     term is relative to the size of its target.
     """
 
-    def __init__(
-        self, paintings: Sequence[tuple[Tensor, float]], settings: TrainingSettings, eyes: Sequence[Eye]
-    ) -> None:
-        """`paintings`: images [3, H, W] on the eyes' device, and their shares in the style."""
-        self.settings = settings
-        whole = sum(share for _, share in paintings)
-        shares = [share / whole for _, share in paintings]
-        images = [painting for painting, _ in paintings]
-        self.targets = {eye.network: self._targets(eye, images, shares) for eye in eyes}
-        self.palette = torch.cat([_palette(image, share) for (image, _), share in zip(paintings, shares)])
-
-    @torch.no_grad()
-    def _targets(self, eye: Eye, paintings: Sequence[Tensor], shares: Sequence[float]) -> list[dict[str, Tensor]]:
-        """Gram matrices of the paintings in their mean, at full and at half size."""
-        found = [[self._grams(eye.network, eye.see(x)) for x in _sizes(each.unsqueeze(0))] for each in paintings]
-        return [
-            {layer: torch.stack([f[layer] * share for f, share in zip(size, shares)]).sum(0) for layer in size[0]}
-            for size in zip(*found)
-        ]
-
-    def _grams(self, network: str, seen: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {layer: gram(seen[layer]) for layer in self.settings.style_layers[network]}
+    def __init__(self, targets: Targets, settings: TrainingSettings) -> None:
+        self.targets, self.settings = targets, settings
 
     def __call__(self, seen: Seen) -> Losses:
         """The losses of what was seen, unweighted."""
@@ -96,8 +155,8 @@ class PaintingLoss:
         for layer in self.settings.content_layers[seen.network]:
             target = seen.wanted[layer].float()
             content = content + F.mse_loss(seen.features[0][layer].float(), target) / target.square().mean()
-        for features, wanted in zip(seen.features, self.targets[seen.network]):
-            for layer, own in self._grams(seen.network, features).items():
+        for features, wanted in zip(seen.features, self.targets.grams[seen.network]):
+            for layer, own in _grams(self.settings, seen.network, features).items():
                 each = F.mse_loss(own, wanted[layer].expand_as(own))
                 together = F.mse_loss(own.mean(0), wanted[layer].squeeze(0))
                 cost = torch.lerp(together, each, _ALONE) / wanted[layer].square().mean()
@@ -105,7 +164,7 @@ class PaintingLoss:
         return {
             "style": style,
             "content": content,
-            "palette": palette_loss(painted, self.palette),
+            "palette": palette_loss(painted, self.targets.palette),
             "light": light_loss(painted, seen.photos),
             "grid": grid_loss(painted),
             "smooth": total_variation(painted),

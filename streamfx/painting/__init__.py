@@ -1,0 +1,1 @@
+"""What makes a painting good, and painting by going there step by step."""
