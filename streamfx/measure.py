@@ -26,12 +26,11 @@ from streamfx.ops.warp import warp
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from streamfx.nets.flow import Motion
+    from streamfx.nets.flow import Estimate
 
 FAR = 10  # frames between the two of a far pair
 VISIBLE = 50.0  # alpha of Lai et al. 2018: how soon a difference in the source is taken for an occlusion
 
-MotionOf: TypeAlias = "Callable[[Tensor, Tensor], Motion]"  # previous and current picture -> from current to previous
 Distance: TypeAlias = Callable[[Tensor, Tensor], float]  # of two pictures [3, H, W]
 
 
@@ -90,7 +89,7 @@ class Measured:
 def measure(
     source: Iterable[Frame],
     processed: Iterable[Frame],
-    motion: MotionOf,
+    motion: Estimate,
     *,
     flows: Sequence[Path] | None = None,
     distance: Distance | None = None,
@@ -217,7 +216,7 @@ def _compare_near(
     curves: tuple[Curves, Curves],
     pair: tuple[Tensor, Tensor],
     before: Sequence[Tensor] | None,
-    motion: MotionOf,
+    motion: Estimate,
     true: Tensor | None,
 ) -> None:
     """E_warp and e_stab to the frame before, along the true motion where it is given."""
@@ -241,7 +240,7 @@ def _compare_far(
     curves: tuple[Curves, Curves],
     pair: tuple[Tensor, Tensor],
     before: tuple[Tensor, Tensor] | None,
-    motion: MotionOf,
+    motion: Estimate,
 ) -> None:
     """E_warp to the frame FAR before, along the motion estimated between the two."""
     found = None if before is None else motion(before[0].float(), pair[0])

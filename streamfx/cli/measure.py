@@ -20,7 +20,7 @@ from rich.table import Table
 from streamfx.cli.film import Misuse
 from streamfx.cli.progress import Bar
 from streamfx.cli.terminal import STDERR
-from streamfx.errors import StreamfxError, unknown
+from streamfx.errors import StreamfxError
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamfx")
 
-METHODS = ("dis", "raft")
 ROWS = {  # field of Figures -> its name, how it is written, what it tells
     "warp_near": ("E_warp, lag 1", "{:.5f}", "change along the motion; less is steadier"),
     "warp_far": ("E_warp, lag 10", "{:.5f}", "the same, ten frames apart"),
@@ -69,8 +68,6 @@ def measure(
     """Measure flicker, drift and sharpness: streamfx measure in.mp4 out.mp4"""
     if quiet:
         log.setLevel(logging.ERROR)
-    if method not in METHODS:
-        raise unknown("method of motion", method, METHODS)
     if source == processed == "-":
         raise Misuse("only one of the two can come from stdin; name the other's file")
     if "-" in (source, processed) and sys.stdin.isatty():

@@ -41,9 +41,9 @@ from torch.nn.functional import avg_pool2d
 from streamfx.effects.style import Style
 from streamfx.errors import StreamfxError
 from streamfx.frame import Effect, Frame, Memory
-from streamfx.measure import Figures, MotionOf, mean_color, measure, sharpness, warp_error
+from streamfx.measure import Figures, mean_color, measure, sharpness, warp_error
 from streamfx.media.reader import Reader
-from streamfx.nets.flow import build_motion
+from streamfx.nets.flow import Estimate, build_motion
 from streamfx.ops.color import luma
 from streamfx.ops.warp import warp
 from streamfx.preset import QUALITIES, load_preset
@@ -235,7 +235,7 @@ def _frames(clip: Path, most: int) -> Iterator[Frame]:
         yield from islice(frames, most)
 
 
-def _measured(clip: Path, most: int, motion: MotionOf, effect: Effect, side: Side) -> Figures:
+def _measured(clip: Path, most: int, motion: Estimate, effect: Effect, side: Side) -> Figures:
     def made() -> Iterator[Frame]:
         images = (frame.image for frame in _frames(clip, most))
         for number, image in enumerate(run(effect, images)):
