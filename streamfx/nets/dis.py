@@ -1,0 +1,182 @@
+"""Motion by dense inverse search on the CPU; imported only where it is asked for, because OpenCV is slow to load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from streamfx.nets.flow import OUTSIDE, SIGMA, Motion, check
+
+Array: TypeAlias = NDArray[Any]  # float32
+Mask: TypeAlias = NDArray[np.bool_]
+
+SMALLEST = 32  # pixels: what the search needs of each side
+SPREAD, WIDENING = 0.1, 11  # see `_trust`; pixels of the widening at half size
+_REPEAT = cv2.BORDER_REPLICATE
+BLOCK = 16  # pixels at half size of the blocks that are judged still or moving, 3 by 3 of them at a time
+
+
+def build_dis() -> Callable[[Tensor, Tensor], Motion]:
+    """See `streamfx.nets.flow.build_motion`."""
+    backwards, forwards = _estimator(strength=5), _estimator(strength=2)  # the forward flow only checks the other
+    beside = ThreadPoolExecutor(1, thread_name_prefix="flow")
+
+    def estimate(previous: Tensor, current: Tensor) -> Motion:
+        check(previous, current)
+        height, width = current.shape[-2:]
+        before, after = _half_luma(previous), _half_luma(current)
+        if min(height, width) < SMALLEST:
+            return _zero_motion(before, after, current)
+        lit = before + np.median((after - before)[::4, ::4])  # the search takes another light for motion
+        forward = beside.submit(_search, forwards, lit, after)
+        backward = _search(backwards, after, lit)
+        return _enlarged(*_judged(before, after, backward, forward.result()), current)
+
+    return estimate
+
+
+def _estimator(strength: int) -> cv2.DISOpticalFlow:
+    """OpenCV's estimator, ending at an eighth of the picture's own size in steps of 4 of these pixels."""
+    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    estimator.setFinestScale(1)
+    estimator.setPatchSize(8)
+    estimator.setPatchStride(4)
+    estimator.setGradientDescentIterations(8 if strength > 2 else 4)
+    estimator.setVariationalRefinementIterations(strength)
+    estimator.setUseMeanNormalization(False)
+    return estimator
+
+
+def _search(estimator: cv2.DISOpticalFlow, image: Array, other: Array) -> Array:
+    """[h, w, 2] where each pixel of `image` is in `other`, relative to it."""
+    eight = [np.rint(luma).clip(0, 255).astype(np.uint8) for luma in (image, other)]
+    return np.asarray(estimator.calc(eight[0], eight[1], None))  # type: ignore[call-overload]
+
+
+def _judged(before: Array, after: Array, backward: Array, forward: Array) -> tuple[Array, Array]:
+    """The backward flow [2, h, w] with what stands still set to 0, and its trust [h, w].
+
+    From lumas [h, w] 0..255 and flows [h, w, 2].
+    """
+    flow = np.stack(cv2.split(backward))
+    was, *back = _at_sources([before, *cv2.split(forward)], flow)
+    moved, stood = _low_pass(after - was), _low_pass(after - before)
+    motion = _moving(stood, moved, after, flow)
+    flow *= motion
+    residual = stood + (moved - stood) * motion
+    return flow, _trust(flow, np.stack(back) * motion) * _explained(residual)
+
+
+def _moving(stood: Array, moved: Array, after: Array, flow: Array) -> Array:
+    """[h, w] 0..1: 0 where standing still explains the picture as well as `flow` [2, h, w] does.
+
+    `stood` and `moved` [h, w] are what each leaves unexplained, `after` the luma. Where nothing can be seen of either,
+    as in a clear sky, the greater part of what can be seen decides.
+    """
+    height, width = after.shape
+    blocks = -(-width // BLOCK), -(-height // BLOCK)
+
+    def mean(values: Array) -> Array:
+        return cv2.blur(cv2.resize(values, blocks, interpolation=cv2.INTER_AREA), (3, 3), borderType=_REPEAT)
+
+    slope_x, slope_y = _slopes(_low_pass(after))
+    still_error, error = mean(stood * stood), mean(moved * moved)
+    better = still_error > 1.3 * error + 0.05  # in noise alone, 1.25 is seldom passed
+    shows = 0.0225 * mean(slope_x * slope_x + slope_y * slope_y) > 0.3 * error + 0.05  # 0.15 pixels would be noticed
+    keeps = better if np.sum(shows & ~better) >= np.sum(shows & better) else better | ~shows
+    keeps |= np.hypot(mean(flow[0]), mean(flow[1])) > 1  # a bare patch of something that goes along
+    return np.asarray(cv2.resize(keeps.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def _trust(flow: Array, back: Array) -> Array:
+    """The formula of `trust_mask`, and a wider band where it finds things apart or drawing apart; [h, w] 0 or 1.
+
+    `back` is the forward flow where `flow` leads, both [2, h, w]. Where something is uncovered, motion found by patches
+    goes on beyond its edge for half a patch, and the forward motion agrees. So the band where the motion into the
+    current image spreads by more than SPREAD pixels a pixel is widened to reach that edge. (So a zoom by SPREAD / 2 or
+    more a frame is not trusted at all.)
+    """
+    doubt, apart, spread = _doubts(flow, back)
+    grain = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (WIDENING, WIDENING))
+    wide = cv2.dilate((apart | (spread > SPREAD)).astype(np.uint8), grain)
+    return np.asarray(~doubt & (wide == 0), np.float32)
+
+
+def _doubts(flow: Array, back: Array) -> tuple[Mask, Mask, Array]:
+    """Where `trust_mask` does not trust, where that is for disagreement; and how the motion spreads. All [h, w]."""
+    square, back_square = _square(flow), _square(back)
+    apart = _square(flow + back) >= 0.01 * (square + back_square) + 0.5
+    (x, y), (height, width) = _sources(flow), square.shape
+    left = (x < -OUTSIDE) | (x > width - 1 + OUTSIDE) | (y < -OUTSIDE) | (y > height - 1 + OUTSIDE)
+    (xx, xy), (yx, yy) = _slopes(flow[0]), _slopes(flow[1])
+    edge = xx * xx + xy * xy + yx * yx + yy * yy > 0.01 * square + 0.002
+    return apart | left | edge, apart, -(xx + yy)
+
+
+def _sources(flow: Array) -> tuple[Array, Array]:
+    """Across and down [h, w]: the points that the pixels come from."""
+    height, width = flow.shape[1:]
+    return flow[0] + np.arange(width, dtype=np.float32), flow[1] + np.arange(height, dtype=np.float32)[:, None]
+
+
+def _at_sources(planes: Sequence[Array], flow: Array) -> Sequence[Array]:
+    """The planes [h, w], each seen through the flow [2, h, w]."""
+    return cv2.split(cv2.remap(cv2.merge(planes), *_sources(flow), cv2.INTER_LINEAR, borderMode=_REPEAT))
+
+
+def _slopes(values: Array) -> tuple[Array, Array]:
+    """Central differences [h, w] across and down."""
+    kernel = np.array([[-0.5, 0, 0.5]], np.float32)
+    across, down = (cv2.filter2D(values, -1, each, borderType=_REPEAT) for each in (kernel, kernel.T))
+    return across, down
+
+
+def _square(vectors: Array) -> Array:
+    return np.asarray(vectors[0] * vectors[0] + vectors[1] * vectors[1])
+
+
+def _low_pass(values: Array) -> Array:
+    """[h, w] without most of what is sensor noise."""
+    smooth: Array = cv2.blur(values, (5, 5), borderType=_REPEAT)
+    return smooth
+
+
+def _explained(residual: Array) -> Array:
+    return np.exp(-np.square(residual / np.float32(SIGMA)))
+
+
+def _half_luma(image: Tensor) -> Array:
+    """BT.709 luma [h, w] 0..255 at half the size of an image [3, H, W], at least 1 by 1."""
+    size = [max(1, (side + 1) // 2) for side in image.shape[-2:]]
+    if image.is_cuda:
+        image = F.interpolate(image[None], size=size, mode="area")[0].cpu()
+    planes = [cv2.resize(p, size[::-1], interpolation=cv2.INTER_AREA) for p in image.detach().float().numpy()]
+    mixed = np.float32(0.2126 * 255) * planes[0] + np.float32(0.7152 * 255) * planes[1]
+    result: Array = np.clip(mixed + np.float32(0.0722 * 255) * planes[2], 0, 255)
+    return result
+
+
+def _enlarged(flow: Array, trust: Array, like: Tensor) -> Motion:
+    """The Motion, from half-size flow [2, h, w] and trust [h, w], at the size and on the device of the image `like`."""
+    size = like.shape[-2:]
+    scales = size[1] / trust.shape[1], size[0] / trust.shape[0]
+    planes = np.stack([flow[0] * np.float32(scales[0]), flow[1] * np.float32(scales[1]), trust])
+    if like.is_cuda:
+        large = F.interpolate(torch.from_numpy(planes).to(like.device)[None], size=size, mode="bilinear")[0]
+    else:
+        large = torch.empty(3, *size)
+        for plane, out in zip(planes, large.numpy()):
+            cv2.resize(plane, size[::-1], dst=out, interpolation=cv2.INTER_LINEAR)
+    return Motion(large[:2], large[2:])
+
+
+def _zero_motion(before: Array, after: Array, like: Tensor) -> Motion:
+    return _enlarged(np.zeros((2, *after.shape), np.float32), _explained(_low_pass(after - before)), like)
