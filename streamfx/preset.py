@@ -45,7 +45,7 @@ class TrainingSettings(BaseModel):
     grid_weight: float = Field(default=20.0, ge=0)  # no pixel position within 8x8 differs from the others
     smooth_weight: float = Field(default=0.3, ge=0)  # total variation
     border_weight: float = Field(default=40.0, ge=0)  # at the borders the picture goes on as within
-    flicker_weight: float = Field(default=100.0, ge=0)  # what does not change in a clip does not change in its painting
+    flicker_weight: float = Field(default=250.0, ge=0)  # what does not change in a clip does not change in its painting
     learning_rate: float = Field(default=3e-3, gt=0)
     minutes: float = Field(default=10.0, gt=0)
     steps: int | None = Field(default=None, ge=1)  # ends the training instead of the minutes: the same on any machine

@@ -98,14 +98,15 @@ class Style:
             white = where is None or where.max() > BLACK
             black = where is not None and where.min() < WHITE
             seen = _resized(image, canvas_size(image.shape[1], image.shape[2], self.stroke))
-            priors = follow(seen, memory, frame.cut)
+            watched = image if image.shape[1] < seen.shape[1] else seen  # enlarged, it would show no more
+            priors = follow(watched, seen, memory, frame.cut)
             paintings = {}
             if white:
                 paintings["white"] = paint(seen, priors("white"))
             if black and paint_black is not None:
                 paintings["black"] = paint_black(seen, priors("black"))
             if self.coherence != "off":
-                remember(memory, seen, paintings, frame.pts)
+                remember(memory, watched, paintings, frame.pts)
             finished = {name: self._finish(image, painted) for name, painted in paintings.items()}
             ground = finished.get("black", image)
             if not white:
@@ -167,7 +168,7 @@ class Style:
                 nothing = [torch.zeros(1, 4, *seen.shape[1:], device=device)] if sees_prior else []
                 return engine(frame, numbers, *nothing).squeeze(0)
             network = engine if sees_prior else lambda frame, numbers, _: engine(frame, numbers)
-            before = (prior.warped[None], prior.trust[None], prior.share[None])
+            before = (prior.warped[None], prior.follow[None], prior.share[None])
             return paint_after(network, frame, numbers, *before).squeeze(0)
 
         return paint
@@ -175,17 +176,17 @@ class Style:
     def _build_follow(self, device: torch.device) -> Callable[[Tensor, Memory, bool], Callable[[str], Prior | None]]:
         """(canvas, memory, first of a shot) -> the prior of each painting in memory, by its name."""
         if self.coherence == "off":
-            return lambda seen, memory, cut: lambda name: None
+            return lambda watched, seen, memory, cut: lambda name: None
 
         from streamfx.nets.flow import build_motion
         from streamfx.nets.prior import find_prior, follow_past
 
         motion = build_motion(self.motion, device)
 
-        def follow(seen: Tensor, memory: Memory, cut: bool) -> Callable[[str], Prior | None]:
+        def follow(watched: Tensor, seen: Tensor, memory: Memory, cut: bool) -> Callable[[str], Prior | None]:
             if cut:
                 memory.clear()
-            motions = follow_past(memory, seen, motion)
+            motions = follow_past(memory, watched, (seen.shape[1], seen.shape[2]), motion)
             return lambda name: find_prior(memory, name, motions)
 
         return follow

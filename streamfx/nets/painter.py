@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from streamfx.errors import StreamfxError, unknown
 from streamfx.nets.weights import load_state, load_weights, save_weights
-from streamfx.ops.warp import blend
+from streamfx.ops.warp import renew
 
 FRAME, PRIOR = 3, 4  # channels: RGB; RGB of the warped previous painting and the trust in it
 _STRIDE = 4  # the stem's; the deep part works at half of that again
@@ -151,16 +151,16 @@ def paint_after(
     frame: Tensor,
     style: Tensor,
     warped: Tensor,
-    trust: Tensor,
+    follow: Tensor,
     share: Tensor,
 ) -> Tensor:
     """The painting [N, 3, H, W] by a painter `paint` of a `frame` that follows others.
 
-    `warped` [N, 3, H, W] is what was painted before, in its place now, `trust` [N, 1, H, W] 0..1 tells where to believe
-    that, `share` [N, 1, H, W] 0..1 how much of it stays as it is.
+    `warped` [N, 3, H, W] is what was painted before, in its place now, `follow` [N, 1, H, W] 0..1 tells where to go
+    by that, `share` [N, 1, H, W] 0..1 how much of it stays as it is.
     """
-    painted = paint(frame, style, torch.cat([warped, trust], dim=-3))
-    return blend(painted.to(warped), warped, share)
+    painted = paint(frame, style, torch.cat([warped, follow], dim=-3))
+    return renew(painted.to(warped), warped, share)
 
 
 def _canvas() -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from streamfx.frame import Memory
 from streamfx.nets.flow import Motion
-from streamfx.ops.warp import hold, warp
+from streamfx.ops.warp import split_trust, warp
 
 _LOOK_BACK = Fraction(1)  # seconds; the older picture is one to two times that old
 _GAP = 0.002  # share of a frame that the last one does not explain, from where on it is worth to look further back
@@ -27,12 +27,14 @@ class Prior:
 
     warped: Tensor  # [3, H, W] RGB 0..1
     trust: Tensor  # [1, H, W] 0..1
-    share: Tensor  # [1, H, W] 0..1, of it that stays
+    follow: Tensor  # [1, H, W] 0..1, how far the painter is to follow it
+    share: Tensor  # [1, H, W] 0..1, of it that stays as it is
 
 
-def follow_past(memory: Memory, seen: Tensor, follow: Follow) -> dict[str, Motion]:
-    """Where the parts of the frame `seen` [3, H, W] were in the frames remembered, by the age of these.
+def follow_past(memory: Memory, seen: Tensor, size: tuple[int, int], follow: Follow) -> dict[str, Motion]:
+    """Where the parts of the frame `seen` [3, h, w] were in the frames remembered, by the age of these.
 
+    The motions are for paintings of `size` (H, W), whatever the size at which the frame is seen.
     Only where the last frame does not explain all that is seen now is it looked for in an older one, at half the size:
     what was hidden for a moment gets its strokes back (the long-term consistency of Ruder et al. 2016).
     """
@@ -40,10 +42,12 @@ def follow_past(memory: Memory, seen: Tensor, follow: Follow) -> dict[str, Motio
     if not isinstance(last, Tensor) or last.shape != seen.shape:
         memory.clear()
         return {}
-    motions = {"last": follow(last, seen)}
+    motion = follow(last, seen)
+    motions = {"last": _scaled(motion, size)}
     old = memory.get("old.seen")
-    if isinstance(old, Tensor) and (motions["last"].trust < 0.5).float().mean() > _GAP:
-        motions["old"] = _follow_coarsely(old, seen, follow)
+    if isinstance(old, Tensor) and (motion.trust < 0.5).float().mean() > _GAP:
+        halves = [F.avg_pool2d(image, 2, ceil_mode=True) for image in (old, seen)]
+        motions["old"] = _scaled(follow(*halves), size)
     return motions
 
 
@@ -87,7 +91,7 @@ def _get(memory: Memory, age: str) -> tuple[Tensor, dict[str, Tensor]]:
 
 def _bring(painted: Tensor, motion: Motion) -> Prior:
     warped = warp(painted, motion.flow, "bicubic").clamp_(0, 1)
-    return Prior(warped, motion.trust, hold(motion.flow, motion.trust))
+    return Prior(warped, motion.trust, *split_trust(motion.flow, motion.trust))
 
 
 def _best(first: Prior, second: Prior) -> Prior:
@@ -96,16 +100,16 @@ def _best(first: Prior, second: Prior) -> Prior:
     return Prior(
         torch.where(where, second.warped, first.warped),
         torch.where(where, second.trust, first.trust),
+        torch.where(where, second.follow, first.follow),
         torch.where(where, second.share, first.share),
     )
 
 
-def _follow_coarsely(previous: Tensor, current: Tensor, follow: Follow) -> Motion:
-    """The motion between the pictures as their halves show it."""
-    size = current.shape[-2:]
-    if min(size) < 2:
-        return follow(previous, current)
-    motion = follow(*(F.avg_pool2d(image, 2, ceil_mode=True) for image in (previous, current)))
-    fields = torch.cat([motion.flow * 2, motion.trust])[None]
-    fields = F.interpolate(fields, scale_factor=2, mode="bilinear")[0, :, : size[0], : size[1]]
-    return Motion(fields[:2], fields[2:])
+def _scaled(motion: Motion, size: tuple[int, int]) -> Motion:
+    """The motion as pictures of `size` (H, W) show it."""
+    height, width = motion.trust.shape[-2:]
+    if (height, width) == size:
+        return motion
+    fields = F.interpolate(torch.cat([motion.flow, motion.trust])[None], size, mode="bilinear")[0]
+    scale = fields.new_tensor([size[1] / width, size[0] / height]).view(2, 1, 1)
+    return Motion(fields[:2] * scale, fields[2:])

@@ -15,8 +15,10 @@ Border: TypeAlias = Literal["replicate", "reflect", "wrap", "zeros"]
 _PADDING = {"replicate": "border", "reflect": "reflection", "wrap": "zeros", "zeros": "zeros"}  # grid_sample's words
 _CV_BORDERS = {"replicate": "BORDER_REPLICATE", "reflect": "BORDER_REFLECT_101"}  # the borders OpenCV treats alike
 _CV_LARGEST, _CV_CHANNELS = 32766, 4  # pixels, and channels, that it can move
-_STILL = 0.2  # pixels; what moves less hardly moves
-_HOLD_MOVING, _HOLD_STILL = 0.5, 0.9
+_DETAIL, _REGION = 7, 17  # pixels; what is finer than the first is detail, whose strength is judged over the second
+_FAINT = 1e-5  # of the power of detail: what is that weak is no detail
+_STILL = 0.1  # pixels; what moves less hardly moves
+_KEPT_MOVING, _KEPT_STILL = 0.5, 0.9
 
 
 def warp(image: Tensor, flow: Tensor, filter: Filter = "bilinear", border: Border = "replicate") -> Tensor:
@@ -71,11 +73,40 @@ def blend(ground: Tensor, cover: Tensor, share: Tensor) -> Tensor:
     return torch.lerp(ground, cover, share)
 
 
-def hold(flow: Tensor, trust: Tensor) -> Tensor:
-    """The share [..., 1, H, W] of what was there before to keep, where `trust` [..., 1, H, W] 0..1 allows it.
+def renew(painted: Tensor, warped: Tensor, share: Tensor) -> Tensor:
+    """`share` [..., 1, H, W] 0..1 of `warped` in `painted`, both [..., 3, H, W] 0..1, as sharp as `painted` is.
 
-    Where nothing moves, nearly all: the noise of the camera is averaged over time. Where it moves by `flow`
-    [..., 2, H, W] pixels, half: each move of a picture by parts of a pixel blurs it a little.
+    The mean of two pictures whose details differ a little is duller than either. What of the mixture differs from its
+    surroundings is made as strong again as it is in the painting around there, at most twice as strong.
+    """
+    if painted.ndim == 4 and len(painted) == 1:
+        return renew(painted[0], warped[0], share[0])[None]
+    mixed = blend(painted, warped, share)
+    light = torch.stack([painted.mean(-3), mixed.mean(-3)], dim=-3)  # [..., 2, H, W]
+    power = _around((light - _around(light, _DETAIL)).square(), _REGION)
+    gain = ((power[..., :1, :, :] + _FAINT) / (power[..., 1:, :, :] + _FAINT)).sqrt().clamp(1, 2)
+    detail = mixed - _around(mixed, _DETAIL)
+    return (mixed + (gain - 1) * detail).clamp(0, 1)
+
+
+def _around(image: Tensor, size: int) -> Tensor:
+    """The mean of the `size` x `size` pixels around each of [..., C, H, W]."""
+    if image.device.type == "cpu" and image.ndim == 3 and len(image) <= _CV_CHANNELS and not torch.is_grad_enabled():
+        import cv2
+
+        planes = [torch.from_numpy(cv2.blur(plane.numpy(), (size, size), borderType=cv2.BORDER_REPLICATE)) for plane in image]
+        return torch.stack(planes)
+    batch = image.reshape(-1, *image.shape[-3:])
+    padded = F.pad(batch, (size // 2,) * 4, mode="replicate")
+    return F.avg_pool2d(padded, size, stride=1).view(image.shape)
+
+
+def split_trust(flow: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
+    """(how far to follow what was there before, the share of it to keep as it is), both [..., 1, H, W] 0..1.
+
+    Both are zero where there is no `trust` [..., 1, H, W] 0..1. What moves by `flow` [..., 2, H, W] pixels is followed;
+    little of it is kept, as each move by parts of a pixel blurs. What stands still needs no following: most is kept,
+    so that the camera's noise is averaged over time, and nothing feeds upon itself.
     """
     still = torch.exp(-(flow / _STILL).square().sum(-3, keepdim=True))
-    return trust * torch.lerp(still.new_tensor(_HOLD_MOVING), still.new_tensor(_HOLD_STILL), still)
+    return trust * (1 - still), trust * torch.lerp(still.new_tensor(_KEPT_MOVING), still.new_tensor(_KEPT_STILL), still)

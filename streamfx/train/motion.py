@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from streamfx.ops.color import luma
 from streamfx.train.content import build_batch
 
-_STILL = 0.3  # share of the clips in which nothing moves but the camera's noise
+_STILL = 0.15  # share of the clips in which nothing moves but the camera's noise
 _CROSSED = 0.5  # of those that move, by a thing in front
 _LIT = 0.25  # share of the clips whose light wanders
 _SLOWEST, _FASTEST = 0.1, 8.0  # pixels a frame

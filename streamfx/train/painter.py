@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from streamfx.errors import StreamfxError, unknown
 from streamfx.nets.painter import SIZES, Painter, load_painter, paint_after, save_painter
-from streamfx.ops.warp import hold, warp
+from streamfx.ops.warp import split_trust, warp
 from streamfx.painting.losses import Eye, PaintingLoss, Targets, border_loss, flicker_loss, learn_targets
 from streamfx.preset import Quality, TrainingSettings
 from streamfx.train.motion import Clip, as_measured, build_clip
@@ -26,7 +26,7 @@ from streamfx.train.sheets import write_preview
 _SAVE_EVERY = 60.0  # seconds between checkpoints and preview sheets
 _LONGEST_STEP = 20.0  # seconds; what is longer, the machine slept
 _WARM_UP = 50  # steps in which the learning rate rises
-_LENGTHS = (1, 1, 1, 2, 2, 2, 3, 5)  # frames of the clips that a step may practise on
+_LENGTHS = (1, 1, 2, 2, 3, 4)  # frames of the clips that a step may practise on
 _STYLE_RATE = 6.0  # of the learning rate, for a style's numbers, which have each to go a longer way
 _SHARED_RATE = 0.3  # of the learning rate, for weights that have learned to paint before
 
@@ -172,7 +172,7 @@ class Training:
                 return paint(frame, style).float()
             flow, trust = motion
             warped = warp(last[0], flow, "bicubic").clamp(0, 1)
-            return paint_after(paint, frame, style, warped, trust, hold(flow, trust)).float()
+            return paint_after(paint, frame, style, warped, *split_trust(flow, trust)).float()
 
     def _flicker(self, clip: Clip, painted: Tensor, before: Sequence[Tensor]) -> Tensor:
         """What changed in the painting without a reason, since the frame before and since the clip's first one."""
