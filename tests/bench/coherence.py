@@ -16,6 +16,7 @@ and without its own --smooth 0.3.
 """
 
 import argparse
+import math
 import shlex
 import shutil
 import subprocess
@@ -127,7 +128,7 @@ class Table:
 
     def row(self, preset: str, clip: str, figure: str, off: float, full: float, goal: float | None = None) -> None:
         """Two figures, of which the second is better the lower it is; sharpness, the higher."""
-        ratio, least = full / off, figure == "sharpness"
+        ratio, least = full / off if off else math.inf, figure == "sharpness"
         cells = [preset, clip, figure, f"{off:.4g}", f"{full:.4g}", f"{ratio:.2f}", ""]
         if goal is not None:
             met = ratio >= goal if least else ratio <= goal
