@@ -17,6 +17,7 @@ from av.sidedata.sidedata import Type as SideDataType
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
 from streamfx.media.container import Container
+from streamfx.media.cuts import CutDetector
 from streamfx.media.filtergraph import Filter, FilterGraph, joined
 from streamfx.media.pixels import coding_of, to_image
 from streamfx.media.probe import VideoInfo
@@ -143,16 +144,21 @@ class Reader:
                 return
 
     def frames(self, filters: Sequence[Filter] = (), device: torch.device | None = None) -> Iterator[Frame]:
-        """The pictures as Frames on `device` (CPU if None); each lasts until the next one starts."""
+        """The pictures as Frames on `device` (CPU if None); each lasts until the next one starts.
+
+        Cuts are looked for behind the filters.
+        """
         held: Frame | None = None
+        cuts = CutDetector()
         for picture in self.pictures(filters):
+            cut = cuts.is_cut(picture)
             image, alpha = to_image(picture)
             if device is not None and device.type != "cpu":
                 image, alpha = image.to(device), None if alpha is None else alpha.to(device)
             base = picture.time_base or self._tick
             pts = (picture.pts or 0) * base
             length = picture.duration * base if picture.duration else 1 / (self.info.rate or SEQUENCE_RATE)
-            frame = Frame(image, pts, length, alpha=alpha)
+            frame = Frame(image, pts, length, cut, alpha)
             if held is not None:
                 yield _until(held, pts)
             held = frame
