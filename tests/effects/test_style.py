@@ -5,10 +5,12 @@ import sys
 from fractions import Fraction
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from skimage import data
 from torch.nn import functional as F
 
@@ -181,6 +183,64 @@ def test_a_film_that_fades_fades_as_a_painting():
     assert greys[0] == 0
     assert greys == sorted(greys)
     assert luma(paint(torch.ones(3, 36, 64))).mean() == 1
+
+
+def film_of(images, cuts=(), **settings):
+    step, memory = Style(**settings).build(CPU), {}
+    frames = [Frame(x, Fraction(n, 25), Fraction(1, 25), cut=n in cuts) for n, x in enumerate(images)]
+    return [painted.image for frame in frames for painted in step(frame, memory)]
+
+
+@pytest.fixture(scope="module")
+def still(photo):
+    """A still shot, with the noise of a camera."""
+    generator = torch.Generator().manual_seed(3)
+    return [(photo + 0.01 * torch.randn(photo.shape, generator=generator)).clamp(0, 1) for _ in range(6)]
+
+
+@pytest.fixture(scope="module")
+def unsteady(still):
+    return changes(film_of(still, coherence="off"))
+
+
+def changes(film):
+    return [(second - first).abs().mean().item() for first, second in pairwise(film)]
+
+
+@pytest.mark.parametrize("coherence", ["warp", "full"])
+def test_a_still_shot_is_painted_still(still, unsteady, coherence):
+    assert changes(film_of(still, coherence=coherence))[-1] < 0.3 * unsteady[-1]
+
+
+@pytest.mark.parametrize("coherence", ["warp", "full"])
+def test_a_cut_begins_anew(still, photo, coherence):
+    other = photo.flip(0).flip(2)
+    film = film_of([still[0], still[1], other], cuts=(2,), coherence=coherence)
+    assert torch.equal(film[2], paint(other, coherence=coherence))
+
+
+def test_what_cannot_be_followed_is_painted_anew(still, photo):
+    """Even if nobody marked the cut."""
+    other = photo.flip(0).flip(2)
+    film = film_of([still[0], still[1], other])
+    alone = paint(other)
+    assert (film[2] - alone).abs().mean() < 0.15 * (film[1] - alone).abs().mean()
+
+
+def test_masks_leave_two_paintings_that_both_hold_still(still, tmp_path):
+    mask = Image.fromarray(np.repeat(np.linspace(0, 255, 320).astype("uint8")[None], 240, 0))
+    mask.save(tmp_path / "mask.png")
+    settings = {"mask": str(tmp_path / "mask.png"), "mask_preset": "munch"}
+    steady = changes(film_of(still, **settings))
+    assert steady[-1] < 0.4 * changes(film_of(still, coherence="off", **settings))[-1]
+
+
+def test_by_iteration_with_the_same_settings_otherwise(photo):
+    small = F.interpolate(photo[None], (36, 48))[0]
+    settings = {"method": "optimise", "iterations": 2, "stroke": 2.0, "preset": "munch:0.5,monet:0.5"}
+    painted = paint(small, **settings)
+    assert painted.shape == small.shape
+    assert not torch.equal(painted, paint(small, **(settings | {"iterations": 3})))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ def seen(value=0.5):
 
 def follow_trusted(trust):
     """Nothing moves, and all is trusted as much."""
-    return lambda previous, current: Motion(torch.zeros(2, *current.shape[1:]), torch.full((1, *current.shape[1:]), trust))
+    return lambda previous, current: Motion(
+        torch.zeros(2, *current.shape[1:]), torch.full((1, *current.shape[1:]), trust)
+    )
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from streamfx.ops.warp import blend, warp
+from streamfx.ops.warp import blend, renew, split_trust, warp
 
 
 def uniform(across, down, size=(7, 9)):
@@ -66,3 +66,45 @@ def test_flows_that_do_not_fit(flow):
 def test_blend():
     ground, cover, share = torch.zeros(3, 4, 5), torch.ones(3, 4, 5), torch.rand(1, 4, 5)
     torch.testing.assert_close(blend(ground, cover, share), share.expand(3, 4, 5))
+
+
+@pytest.mark.parametrize("filter", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("border", ["replicate", "reflect"])
+def test_a_single_picture_is_moved_as_one_of_a_batch_is(filter, border):
+    """OpenCV does the first, torch the second."""
+    image, flow = torch.rand(3, 21, 33), 6 * torch.randn(2, 21, 33)
+    by_torch = warp(image[None], flow[None], filter, border)[0]
+    by_opencv = warp(image, flow, filter, border)
+    inner = (slice(None), slice(3, -3), slice(3, -3))
+    assert (by_torch - by_opencv).abs()[inner].mean() < 0.02
+    assert (by_torch - by_opencv).abs()[inner].max() < 0.15  # 1/32 of a pixel, between neighbours as far apart as noise
+
+
+def test_what_stands_still_is_kept_and_what_moves_is_followed():
+    flow, trust = torch.zeros(2, 1, 3), torch.tensor([[[1.0, 1.0, 0.0]]])
+    flow[0, 0] = torch.tensor([0.0, 5.0, 5.0])
+    follow, share = split_trust(flow, trust)
+    assert torch.allclose(follow, torch.tensor([[[0.0, 1.0, 0.0]]]))
+    assert torch.allclose(share, torch.tensor([[[0.9, 0.5, 0.0]]]))
+
+
+@pytest.mark.parametrize("batch", [(), (1,), (2,)])
+def test_a_mixture_is_as_sharp_as_the_painting(batch):
+    generator = torch.Generator().manual_seed(1)
+    painted, warped = (torch.rand(*batch, 3, 40, 50, generator=generator) for _ in range(2))
+    half = torch.full((*batch, 1, 40, 50), 0.5)
+
+    def contrast(image):
+        return (image - image.mean((-2, -1), keepdim=True)).std()
+
+    mixed = renew(painted, warped, half)
+    assert contrast(blend(painted, warped, half)) < 0.8 * contrast(painted)
+    assert contrast(mixed) > 0.9 * contrast(painted)
+    assert 0 <= mixed.min() < mixed.max() <= 1
+    assert torch.allclose(mixed.mean(), (painted.mean() + warped.mean()) / 2, atol=0.01)
+
+
+def test_a_mixture_without_a_share_is_the_painting():
+    painted = torch.rand(3, 20, 30)
+    assert torch.allclose(renew(painted, torch.rand(3, 20, 30), torch.zeros(1, 20, 30)), painted, atol=1e-6)
+    assert torch.allclose(renew(painted, painted, torch.ones(1, 20, 30)), painted, atol=1e-6)

@@ -1,0 +1,92 @@
+"""What makes a painting good: styles are told apart, kept in files, mixed; changes without a reason cost."""
+
+import pytest
+import torch
+from skimage import data
+from torch.nn import functional as F
+
+from streamfx.errors import StreamfxError
+from streamfx.painting.losses import (
+    Eye,
+    PaintingLoss,
+    flicker_loss,
+    gram,
+    learn_targets,
+    load_targets,
+    mix_targets,
+    save_targets,
+)
+from streamfx.preset import TrainingSettings
+
+SETTINGS = TrainingSettings()
+
+
+def picture(image):
+    image = torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 255
+    return F.interpolate(image, (96, 96), mode="bilinear", antialias=True)
+
+
+CAT, CUP = picture(data.chelsea()), picture(data.coffee())
+
+
+@pytest.fixture(scope="module")
+def eyes():
+    return [Eye(SETTINGS, network) for network in SETTINGS.style_layers]
+
+
+@pytest.fixture(scope="module")
+def cat(eyes):
+    return learn_targets([(CAT[0], 1.0)], SETTINGS, eyes)
+
+
+@pytest.fixture(scope="module")
+def cup(eyes):
+    return learn_targets([(CUP[0], 1.0)], SETTINGS, eyes)
+
+
+def style_of(image, targets, eye):
+    return PaintingLoss(targets, SETTINGS)(eye.compare(image, image))["style"].item()
+
+
+def test_gram_matrices_are_means_of_products():
+    x = torch.rand(2, 3, 4, 5)
+    assert torch.allclose(gram(x)[1, 0, 2], (x[1, 0] * x[1, 2]).mean())
+
+
+def test_a_painting_has_its_own_style_in_the_eyes_of_each_network(eyes, cat, cup):
+    assert len(eyes) == 2
+    for eye in eyes:
+        assert style_of(CAT, cat, eye) < 0.02 * style_of(CUP, cat, eye)
+        assert style_of(CUP, cup, eye) < 0.02 * style_of(CAT, cup, eye)
+
+
+def test_content_is_that_of_the_photo(eyes, cat):
+    loss = PaintingLoss(cat, SETTINGS)
+    with torch.no_grad():
+        same, other = (loss(eyes[0].compare(painted, CAT))["content"] for painted in (CAT, CUP))
+    assert same < 1e-3 < other
+
+
+def test_targets_come_back_from_a_file(tmp_path, eyes, cat, cup):
+    file = tmp_path / "targets.safetensors"
+    save_targets(file, {"cat": cat, "cup": cup})
+    for eye in eyes:
+        assert style_of(CAT, load_targets(file, "cat"), eye) == pytest.approx(style_of(CAT, cat, eye), abs=0.01)
+        assert style_of(CAT, load_targets(file, "cup"), eye) == pytest.approx(style_of(CAT, cup, eye), rel=0.05)
+    with pytest.raises(StreamfxError, match="did you mean cat"):
+        load_targets(file, "car")
+
+
+def test_mixed_targets_lie_between(eyes, cat, cup):
+    mixed = mix_targets([(cat, 0.5), (cup, 0.5)])
+    for own, first, second in zip(*(each.grams["lite0"] for each in (mixed, cat, cup))):
+        assert torch.allclose(own["stem"], (first["stem"] + second["stem"]) / 2)
+    assert style_of(CAT, mixed, eyes[0]) < style_of(CAT, cup, eyes[0])
+
+
+def test_only_change_that_is_seen_and_has_no_reason_is_flicker():
+    still, visible, none = torch.rand(1, 3, 8, 8), torch.ones(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
+    assert flicker_loss(still, still, none, visible) == 0
+    assert flicker_loss(still + 0.1, still, none, visible) == pytest.approx(0.01)
+    assert flicker_loss(still + 0.1, still, none + 0.1, visible) == pytest.approx(0, abs=1e-9)
+    assert flicker_loss(still + 0.1, still, none, none) == 0
