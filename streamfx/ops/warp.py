@@ -82,11 +82,13 @@ def renew(painted: Tensor, warped: Tensor, share: Tensor) -> Tensor:
     if painted.ndim == 4 and len(painted) == 1:
         return renew(painted[0], warped[0], share[0])[None]
     mixed = blend(painted, warped, share)
-    light = torch.stack([painted.mean(-3), mixed.mean(-3)], dim=-3)  # [..., 2, H, W]
-    power = _around((light - _around(light, _DETAIL)).square(), _REGION)
-    gain = ((power[..., :1, :, :] + _FAINT) / (power[..., 1:, :, :] + _FAINT)).sqrt().clamp(1, 2)
     detail = mixed - _around(mixed, _DETAIL)
-    return (mixed + (gain - 1) * detail).clamp(0, 1)
+    with torch.no_grad():  # a strength to take as given
+        light = painted.mean(-3, keepdim=True)
+        fine = torch.cat([light - _around(light, _DETAIL), detail.mean(-3, keepdim=True)], dim=-3)
+        power = _around(fine.square(), _REGION) + _FAINT
+        gain = (power[..., :1, :, :] / power[..., 1:, :, :]).sqrt().clamp(1, 2) - 1
+    return torch.addcmul(mixed, gain, detail).clamp(0, 1)
 
 
 def _around(image: Tensor, size: int) -> Tensor:
@@ -98,7 +100,7 @@ def _around(image: Tensor, size: int) -> Tensor:
         return torch.stack(planes)
     batch = image.reshape(-1, *image.shape[-3:])
     padded = F.pad(batch, (size // 2,) * 4, mode="replicate")
-    return F.avg_pool2d(padded, size, stride=1).view(image.shape)
+    return F.avg_pool2d(F.avg_pool2d(padded, (1, size), stride=1), (size, 1), stride=1).view(image.shape)
 
 
 def split_trust(flow: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:

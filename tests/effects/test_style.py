@@ -253,6 +253,10 @@ def test_by_iteration_with_the_same_settings_otherwise(photo):
         ({"preset": ""}, "preset is ''"),
         ({"stroke": 3}, "stroke is 3, but must be a number from 0.5 to 2"),
         ({"quality": "best"}, "unknown quality of style 'best'"),
+        ({"coherence": "some"}, "unknown coherence of style 'some'"),
+        ({"motion": "tv"}, "unknown motion of style 'tv'"),
+        ({"method": "optimize"}, "did you mean optimise"),
+        ({"iterations": 0}, "iterations is 0, but must be a whole number from 1 to 10000"),
         ({"mask_preset": "munch"}, "mask_preset is for the black of a mask"),
     ],
 )
