@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from streamfx.errors import StreamfxError, unknown
 from streamfx.frame import Frame, Memory, Step
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from streamfx.nets.prior import Prior
     from streamfx.preset import Preset
+
+_Follow: TypeAlias = "Callable[[Tensor, Tensor, Memory, bool], Callable[[str], Prior | None]]"
 
 CANVAS = 1280 * 720  # pixels; frames of every size are painted at this area, and so with strokes of one size
 NEAR = 1.12  # of a frame's side to the canvas's; what is nearer is painted as it is
@@ -173,8 +175,8 @@ class Style:
 
         return paint
 
-    def _build_follow(self, device: torch.device) -> Callable[[Tensor, Memory, bool], Callable[[str], Prior | None]]:
-        """(canvas, memory, first of a shot) -> the prior of each painting in memory, by its name."""
+    def _build_follow(self, device: torch.device) -> _Follow:
+        """(frame, canvas, memory, first of a shot) -> the prior of each painting in memory, by its name."""
         if self.coherence == "off":
             return lambda watched, seen, memory, cut: lambda name: None
 

@@ -57,9 +57,8 @@ def _warp(image: Tensor, flow: Tensor, filter: Filter, border: Border) -> Tensor
     source = image
     if border == "wrap":  # one more pixel all round, so that what lies between the last and the first is mixed of both
         across, down = across % width + 2, down % height + 2
-        source = F.pad(image.reshape(-1, *image.shape[-3:]), (2, 2, 2, 2), mode="circular").view(
-            *image.shape[:-2], height + 4, width + 4
-        )
+        around = [torch.arange(-2, side + 2, device=image.device) % side for side in (height, width)]
+        source = image[..., around[0][:, None], around[1]]
     rows, columns = source.shape[-2:]
     grid = torch.stack([across * (2 / max(1, columns - 1)) - 1, down * (2 / max(1, rows - 1)) - 1], dim=-1)
     batch = source.reshape(-1, *source.shape[-3:])
@@ -96,7 +95,9 @@ def _around(image: Tensor, size: int) -> Tensor:
     if image.device.type == "cpu" and image.ndim == 3 and len(image) <= _CV_CHANNELS and not torch.is_grad_enabled():
         import cv2
 
-        planes = [torch.from_numpy(cv2.blur(plane.numpy(), (size, size), borderType=cv2.BORDER_REPLICATE)) for plane in image]
+        planes = [
+            torch.from_numpy(cv2.blur(plane.numpy(), (size, size), borderType=cv2.BORDER_REPLICATE)) for plane in image
+        ]
         return torch.stack(planes)
     batch = image.reshape(-1, *image.shape[-3:])
     padded = F.pad(batch, (size // 2,) * 4, mode="replicate")

@@ -53,7 +53,7 @@ def test_batches_are_warped_each_by_its_own_flow():
 
 
 def test_one_pixel_pictures():
-    for border in ("replicate", "reflect", "zeros"):
+    for border in ("replicate", "reflect", "wrap", "zeros"):
         assert warp(torch.ones(1, 1, 1), torch.zeros(2, 1, 1), border=border).item() == pytest.approx(1)
 
 
