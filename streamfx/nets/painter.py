@@ -177,11 +177,10 @@ def _extend(x: Tensor, margin: int) -> Tensor:
     Two of these at least: reflection and instance norm need them.
     """
     height, width = x.shape[-2:]
-    mode = "reflect" if min(height, width) > margin else "replicate"
-    x = F.pad(x, (margin, margin, margin, margin), mode=mode)
     whole = 2 * _STRIDE
-    right, bottom = (max(-side % whole, 2 * whole - side) for side in (width + 2 * margin, height + 2 * margin))
-    return F.pad(x, (0, right, 0, bottom), mode="replicate")
+    right, bottom = (margin + max(-side % whole, 2 * whole - side) for side in (width + 2 * margin, height + 2 * margin))
+    mode = "reflect" if height > max(margin, bottom) and width > max(margin, right) else "replicate"
+    return F.pad(x, (margin, right, margin, bottom), mode=mode)
 
 
 def _init_icnr(conv: nn.Conv2d, stride: int) -> None:
