@@ -39,7 +39,7 @@ def style(
     coherence: Annotated[
         Literal["off", "warp", "full"],
         typer.Option(help="off: each frame alone; warp: mixed with the last one; full: painted to follow it."),
-    ] = "full",
+    ] = "warp",
     motion: Annotated[
         Literal["dis", "raft"], typer.Option(help="How motion is found; raft is a network, slow without a GPU.")
     ] = "dis",

@@ -40,7 +40,7 @@ class Style:
     mask: str = ""  # picture or video: paint where it is white
     mask_preset: str = ""  # the preset for where it is black; else the source stays
     mask_start: Fraction = Fraction(0)  # second of a mask video at which the film begins
-    coherence: str = "full"  # off: each frame alone; warp: mixed with the last painting; full: painted to follow it
+    coherence: str = "warp"  # off: each frame alone; warp: mixed with the last painting; full: painted to follow it
     motion: str = "dis"  # how motion is found: dis, or raft: a network, slow
     method: str = "network"  # network: one pass; optimise: iterations on the pixels, minutes a frame, for stills
     iterations: int = 100  # of the method optimise, 1..10000; half of them suffice for a frame that follows another

@@ -178,7 +178,9 @@ def _extend(x: Tensor, margin: int) -> Tensor:
     """
     height, width = x.shape[-2:]
     whole = 2 * _STRIDE
-    right, bottom = (margin + max(-side % whole, 2 * whole - side) for side in (width + 2 * margin, height + 2 * margin))
+    right, bottom = (
+        margin + max(-side % whole, 2 * whole - side) for side in (width + 2 * margin, height + 2 * margin)
+    )
     mode = "reflect" if height > max(margin, bottom) and width > max(margin, right) else "replicate"
     return F.pad(x, (margin, right, margin, bottom), mode=mode)
 

@@ -18,7 +18,7 @@ _CV_LARGEST, _CV_CHANNELS = 32766, 4  # pixels, and channels, that it can move
 _DETAIL, _REGION = 7, 17  # pixels; what is finer than the first is detail, whose strength is judged over the second
 _FAINT = 1e-5  # of the power of detail: what is that weak is no detail
 _STILL = 0.1  # pixels; what moves less hardly moves
-_KEPT_MOVING, _KEPT_STILL = 0.4, 0.9
+_KEPT_MOVING, _KEPT_STILL = 0.55, 0.9
 
 
 def warp(image: Tensor, flow: Tensor, filter: Filter = "bilinear", border: Border = "replicate") -> Tensor:

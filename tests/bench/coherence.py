@@ -1,4 +1,4 @@
-"""How coherent painting is in time: `coherence=full`, the default, beside `coherence=off`, frame by frame.
+"""How coherent painting is in time: the default beside `coherence=off`, frame by frame.
 
 python tests/bench/coherence.py [--presets vangogh ...] [--quality fine] [--clips pan still ...] [--peer PATH]
 
