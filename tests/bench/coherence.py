@@ -372,7 +372,7 @@ def build_pair(preset: str, asked: argparse.Namespace, judge: Judge) -> Pair:
     else:
         raise SystemExit(f"the preset {preset} has no thumbnail to measure its style by; give --paintings")
     grams = [judge.see(at_height(painting, height))[0] for height in PAINTING_HEIGHTS]
-    return Pair(loaded.name, *(effect_of(preset, asked.quality, each) for each in ("off", "full")), grams)
+    return Pair(loaded.name, *(effect_of(preset, asked.quality, each) for each in ("off", Style().coherence)), grams)
 
 
 def arguments() -> argparse.Namespace:
