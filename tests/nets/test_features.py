@@ -5,7 +5,7 @@ import torch
 from skimage import data
 
 from streamfx.errors import StreamfxError
-from streamfx.nets.features import LITE0_LAYERS, Features
+from streamfx.nets.features import NETWORKS, Features
 
 
 def test_layers_come_in_the_order_asked_for_with_their_strides():
@@ -20,15 +20,23 @@ def test_layers_come_in_the_order_asked_for_with_their_strides():
 
 def test_nothing_behind_the_last_layer_is_kept():
     assert len(Features(["block1"]).stages) == 3
-    assert len(Features([LITE0_LAYERS[-1]]).stages) == 17
+    assert len(Features([NETWORKS["lite0"][-1]]).stages) == 17
+    assert len(Features([NETWORKS["lite1"][-1]], "lite1").stages) == 22
 
 
-def test_weights_are_trained_and_mapped_in_order():
+def test_the_second_network_has_its_own_strides():
+    layers = ["block1", "block4", "block7", "block15"]
+    seen = Features(layers, "lite1")(torch.rand(1, 3, 64, 64))
+    assert [seen[layer].shape[-1] for layer in layers] == [16, 8, 4, 2]
+
+
+@pytest.mark.parametrize(("network", "layer"), [("lite0", "block15"), ("lite1", "block20")])
+def test_weights_are_trained_and_mapped_in_order(network, layer):
     """A cat's face and its mirror image agree far better at a deep layer than a cat and a cup do."""
     cat = torch.from_numpy(data.chelsea()[:224, 100:324].copy()).permute(2, 0, 1)[None] / 255
     cup = torch.from_numpy(data.coffee()[50:274, 150:374].copy()).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
-        seen = Features(["block15"])(torch.cat([cat, cat.flip(-1), cup]))["block15"].mean((2, 3))
+        seen = Features([layer], network)(torch.cat([cat, cat.flip(-1), cup]))[layer].mean((2, 3))
     same = torch.cosine_similarity(seen[0], seen[1], dim=0)
     other = torch.cosine_similarity(seen[0], seen[2], dim=0)
     assert same > other + 0.3
@@ -45,5 +53,5 @@ def test_gradients_reach_the_image_and_not_the_weights():
 def test_unknown_names_are_refused():
     with pytest.raises(StreamfxError, match=r"did you mean .*block1"):
         Features(["blok1"])
-    with pytest.raises(StreamfxError, match="efficientnet-lite0"):
-        Features(["stem"], network="efficientnet-lite9")
+    with pytest.raises(StreamfxError, match="did you mean lite0"):
+        Features(["stem"], network="lite9")
