@@ -53,5 +53,5 @@ def test_gradients_reach_the_image_and_not_the_weights():
 def test_unknown_names_are_refused():
     with pytest.raises(StreamfxError, match=r"did you mean .*block1"):
         Features(["blok1"])
-    with pytest.raises(StreamfxError, match="did you mean lite0"):
+    with pytest.raises(StreamfxError, match="did you mean lite1 or lite0"):
         Features(["stem"], network="lite9")
