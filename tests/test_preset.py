@@ -82,7 +82,7 @@ def test_nothing_lies_beside_the_presets_that_none_of_them_names():
     named = set()
     for name in MASTERS:
         preset = load_preset(str(shipped("presets") / f"{name}.toml"))
-        named |= {preset.path, preset.thumbnail, *map(preset.weights, preset.style.weights)}
+        named |= {preset.path, preset.thumbnail, preset.targets, *map(preset.weights, preset.style.weights)}
     assert set(shipped("presets").iterdir()) == named
 
 

@@ -29,7 +29,7 @@ def test_a_training_writes_a_preset_that_says_all(painting, photo, small, tmp_pa
     train_preset(preset, style, "fast", [painting, second], photo)
 
     loaded = load_preset(str(preset))
-    assert loaded.style == style
+    assert loaded.style == style.model_copy(update={"targets": "my.style-targets.safetensors"})
     assert loaded.style.training == settings
     assert loaded.style.title == "My.Style"
     assert [(p.file, p.title, p.height, p.share) for p in loaded.style.painting] == [
@@ -42,7 +42,7 @@ def test_a_training_writes_a_preset_that_says_all(painting, photo, small, tmp_pa
         assert sheet.height == 960
     assert sorted(p.name for p in preset.parent.iterdir()) == [
         "my.style-fast.checkpoint", "my.style-fast.preview.png", "my.style-fast.safetensors",
-        "my.style-fast.sheet.png", "my.style.jpg", "my.style.toml",
+        "my.style-fast.sheet.png", "my.style-targets.safetensors", "my.style.jpg", "my.style.toml",
     ]  # fmt: skip
 
 
