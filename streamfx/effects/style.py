@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from streamfx.errors import StreamfxError, unknown
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from streamfx.nets.prior import Prior
     from streamfx.preset import Preset
 
-_Follow: TypeAlias = "Callable[[Tensor, Tensor, Memory, bool], Callable[[str], Prior | None]]"
+_Paint: TypeAlias = "Callable[[Tensor, Callable[[], Prior | None]], Tensor]"
+_Follow: TypeAlias = "Callable[[Memory, Tensor, tuple[int, int], Sequence[str]], Callable[[str], Prior | None]]"
 
 CANVAS = 1280 * 720  # pixels; frames of every size are painted at this area, and so with strokes of one size
 NEAR = 1.12  # of a frame's side to the canvas's; what is nearer is painted as it is
@@ -101,12 +103,11 @@ class Style:
             black = where is not None and where.min() < WHITE
             seen = _resized(image, canvas_size(image.shape[1], image.shape[2], self.stroke))
             watched = image if image.shape[1] < seen.shape[1] else seen  # enlarged, it would show no more
-            priors = follow(watched, seen, memory, frame.cut)
-            paintings = {}
-            if white:
-                paintings["white"] = paint(seen, priors("white"))
-            if black and paint_black is not None:
-                paintings["black"] = paint_black(seen, priors("black"))
+            painters = ({"white": paint} if white else {}) | ({"black": paint_black} if black and paint_black else {})
+            if frame.cut:
+                memory.clear()
+            prior_of = follow(memory, watched, (seen.shape[1], seen.shape[2]), list(painters))
+            paintings = {name: each(seen, partial(prior_of, name)) for name, each in painters.items()}
             if self.coherence != "off":
                 remember(memory, watched, paintings, frame.pts)
             finished = {name: self._finish(image, painted) for name, painted in paintings.items()}
@@ -131,8 +132,8 @@ class Style:
             painted = keep_color(source, painted)
         return painted if self.strength == 1 else source.lerp(painted, self.strength)
 
-    def _build_paint(self, preset: str, device: torch.device) -> Callable[[Tensor, Prior | None], Tensor]:
-        """Canvas [3, H, W] and what was painted before -> painting [3, H, W]."""
+    def _build_paint(self, preset: str, device: torch.device) -> _Paint:
+        """Canvas [3, H, W], and what gives that which was painted before -> painting [3, H, W]."""
         from streamfx.preset import load_preset, parse_blend
 
         blend = [(load_preset(name), share) for name, share in parse_blend(preset)]
@@ -143,53 +144,63 @@ class Style:
         from streamfx.painting.pixels import PixelPainter
 
         parts = [(load_targets(p.targets, p.name), share) for p, share in blend]
-        return PixelPainter(parts, blend[0][0].style.training, self.iterations, device)
+        painter = PixelPainter(parts, blend[0][0].style.training, self.iterations, device)
+        return lambda seen, prior: painter(seen, prior())
 
-    def _build_network(
-        self, blend: Sequence[tuple[Preset, float]], device: torch.device
-    ) -> Callable[[Tensor, Prior | None], Tensor]:
+    def _build_network(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> _Paint:
         """Painting by the presets' network; one engine for each size met."""
         import torch
 
         from streamfx.nets.engine import Engine, build_engine
-        from streamfx.nets.painter import mix_painters, paint_after
+        from streamfx.nets.painter import mix_painters
+        from streamfx.ops.warp import renew
 
         painter, numbers = mix_painters([(p.weights(self.quality), p.name, share) for p, share in blend])
         numbers = numbers.to(device)
         engines: dict[tuple[int, ...], Engine] = {}
         sees_prior = self.coherence == "full"
 
-        def paint(seen: Tensor, prior: Prior | None) -> Tensor:
-            frame = seen.unsqueeze(0)
+        def paint(seen: Tensor, prior_of: Callable[[], Prior | None]) -> Tensor:
+            inputs = [seen.unsqueeze(0), numbers]
+            if sees_prior:
+                prior = prior_of()
+                shown = torch.zeros(4, *seen.shape[1:]) if prior is None else torch.cat([prior.warped, prior.follow])
+                inputs.append(shown.to(device).unsqueeze(0))
             if seen.shape not in engines:
-                shapes = [tuple(frame.shape), tuple(numbers.shape)]
-                shapes += [(1, 4, *seen.shape[1:])] if sees_prior else []
-                engines[seen.shape] = build_engine(painter, shapes, device)
-            engine = engines[seen.shape]
-            if prior is None:
-                nothing = [torch.zeros(1, 4, *seen.shape[1:], device=device)] if sees_prior else []
-                return engine(frame, numbers, *nothing).squeeze(0)
-            network = engine if sees_prior else lambda frame, numbers, _: engine(frame, numbers)
-            before = (prior.warped[None], prior.follow[None], prior.share[None])
-            return paint_after(network, frame, numbers, *before).squeeze(0)
+                engines[seen.shape] = build_engine(painter, [tuple(x.shape) for x in inputs], device)
+            painted = engines[seen.shape](*inputs).squeeze(0)
+            prior = prior_of()
+            return painted if prior is None else renew(painted, prior.warped, prior.share)
 
         return paint
 
     def _build_follow(self, device: torch.device) -> _Follow:
-        """(frame, canvas, memory, first of a shot) -> the prior of each painting in memory, by its name."""
+        """(memory, frame, size of the canvas, names of paintings) -> what gives the prior of each by its name.
+
+        It is found on another thread, for those who need it only when they have painted.
+        """
         if self.coherence == "off":
-            return lambda watched, seen, memory, cut: lambda name: None
+            return lambda memory, watched, size, names: lambda name: None
+
+        from concurrent.futures import ThreadPoolExecutor
 
         from streamfx.nets.flow import build_motion
         from streamfx.nets.prior import find_prior, follow_past
 
         motion = build_motion(self.motion, device)
+        beside = ThreadPoolExecutor(1, thread_name_prefix="motion")
 
-        def follow(watched: Tensor, seen: Tensor, memory: Memory, cut: bool) -> Callable[[str], Prior | None]:
-            if cut:
-                memory.clear()
-            motions = follow_past(memory, watched, (seen.shape[1], seen.shape[2]), motion)
-            return lambda name: find_prior(memory, name, motions)
+        def find(
+            memory: Memory, watched: Tensor, size: tuple[int, int], names: Sequence[str]
+        ) -> dict[str, Prior | None]:
+            motions = follow_past(memory, watched, size, motion)
+            return {name: find_prior(memory, name, motions) for name in names}
+
+        def follow(
+            memory: Memory, watched: Tensor, size: tuple[int, int], names: Sequence[str]
+        ) -> Callable[[str], Prior | None]:
+            found = beside.submit(find, memory, watched, size, names)
+            return lambda name: found.result()[name]
 
         return follow
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamfx.nets.flow import OUTSIDE, SIGMA, Motion, check
+from streamfx.ops.color import LUMA
 
 Array: TypeAlias = NDArray[Any]  # float32
 Mask: TypeAlias = NDArray[np.bool_]
@@ -160,8 +161,8 @@ def _half_luma(image: Tensor) -> Array:
     if image.is_cuda:
         image = F.interpolate(image[None], size=size, mode="area")[0].cpu()
     planes = [cv2.resize(p, size[::-1], interpolation=cv2.INTER_AREA) for p in image.detach().float().numpy()]
-    mixed = np.float32(0.2126 * 255) * planes[0] + np.float32(0.7152 * 255) * planes[1]
-    result: Array = np.clip(mixed + np.float32(0.0722 * 255) * planes[2], 0, 255)
+    red, green, blue = (plane * np.float32(255 * weight) for plane, weight in zip(planes, LUMA))
+    result: Array = np.clip(red + green + blue, 0, 255)
     return result
 
 

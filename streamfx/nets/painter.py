@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from streamfx.errors import StreamfxError, unknown
 from streamfx.nets.weights import load_state, load_weights, save_weights
-from streamfx.ops.warp import renew
 
 FRAME, PRIOR = 3, 4  # channels: RGB; RGB of the warped previous painting and the trust in it
 _STRIDE = 4  # the stem's; the deep part works at half of that again
@@ -144,23 +143,6 @@ class Painter(nn.Module):
             canvas = canvas.roll(torch.randint(_CANVAS, (2,)).tolist(), (-2, -1))
         canvas = canvas.repeat(1, 1, -(-height // _CANVAS), -(-width // _CANVAS))
         return canvas[..., :height, :width]
-
-
-def paint_after(
-    paint: Callable[[Tensor, Tensor, Tensor], Tensor],
-    frame: Tensor,
-    style: Tensor,
-    warped: Tensor,
-    follow: Tensor,
-    share: Tensor,
-) -> Tensor:
-    """The painting [N, 3, H, W] by a painter `paint` of a `frame` that follows others.
-
-    `warped` [N, 3, H, W] is what was painted before, in its place now, `follow` [N, 1, H, W] 0..1 tells where to go
-    by that, `share` [N, 1, H, W] 0..1 how much of it stays as it is.
-    """
-    painted = paint(frame, style, torch.cat([warped, follow], dim=-3))
-    return renew(painted.to(warped), warped, share)
 
 
 def _canvas() -> Tensor:

@@ -91,7 +91,9 @@ def _get(memory: Memory, age: str) -> tuple[Tensor, dict[str, Tensor]]:
 
 def _bring(painted: Tensor, motion: Motion) -> Prior:
     warped = warp(painted, motion.flow, "bicubic").clamp_(0, 1)
-    return Prior(warped, motion.trust, *split_trust(motion.flow, motion.trust))
+    coarse = split_trust(motion.flow[:, ::2, ::2], motion.trust[:, ::2, ::2])  # shares are smooth
+    shares = F.interpolate(torch.cat(coarse)[None], warped.shape[-2:], mode="bilinear")[0]
+    return Prior(warped, motion.trust, shares[:1], shares[1:])
 
 
 def _best(first: Prior, second: Prior) -> Prior:

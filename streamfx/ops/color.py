@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 _BAND = 64  # rows
-_LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709, of R, G and B
+LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709, of R, G and B
 
 
 def luma(image: Tensor) -> Tensor:
     """BT.709 luma [..., 1, H, W] of an RGB `image` [..., 3, H, W], in the image's own range."""
     red, green, blue = image.unbind(-3)
-    return (_LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue).unsqueeze(-3)
+    return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue).unsqueeze(-3)
 
 
 def keep_color(source: Tensor, painted: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ Border: TypeAlias = Literal["replicate", "reflect", "wrap", "zeros"]
 _PADDING = {"replicate": "border", "reflect": "reflection", "wrap": "zeros", "zeros": "zeros"}  # grid_sample's words
 _CV_BORDERS = {"replicate": "BORDER_REPLICATE", "reflect": "BORDER_REFLECT_101"}  # the borders OpenCV treats alike
 _CV_LARGEST, _CV_CHANNELS = 32766, 4  # pixels, and channels, that it can move
-_DETAIL, _REGION = 7, 17  # pixels; what is finer than the first is detail, whose strength is judged over the second
+_DETAIL, _REGION = 7, 19  # pixels: what is finer than the first is detail, whose strength is judged over the second
 _FAINT = 1e-5  # of the power of detail: what is that weak is no detail
 _STILL = 0.1  # pixels; what moves less hardly moves
 _KEPT_MOVING, _KEPT_STILL = 0.55, 0.9
@@ -30,9 +30,16 @@ def warp(image: Tensor, flow: Tensor, filter: Filter = "bilinear", border: Borde
     """
     if image.shape[-2:] != flow.shape[-2:] or flow.shape[-3] != 2 or image.shape[:-3] != flow.shape[:-3]:
         raise ValueError(f"a flow {tuple(flow.shape)} does not fit an image {tuple(image.shape)}")
-    if image.device.type == "cpu" and image.ndim == 3 and border in _CV_BORDERS and not torch.is_grad_enabled():
+    if _by_opencv(image, flow) and border in _CV_BORDERS:
         return _warp_cpu(image, flow, filter, border)
     return _warp(image, flow, filter, border)
+
+
+def _by_opencv(*images: Tensor) -> bool:
+    """Whether OpenCV may work on these: single pictures on the CPU that nothing is to be learned from."""
+    first = images[0]
+    fits = first.ndim == 3 and len(first) <= _CV_CHANNELS and max(first.shape) <= _CV_LARGEST
+    return fits and first.device.type == "cpu" and not any(image.requires_grad for image in images)
 
 
 def _warp_cpu(image: Tensor, flow: Tensor, filter: Filter, border: Border) -> Tensor:
@@ -40,14 +47,14 @@ def _warp_cpu(image: Tensor, flow: Tensor, filter: Filter, border: Border) -> Te
     import cv2
 
     height, width = image.shape[-2:]
-    if max(height, width) > _CV_LARGEST or len(image) > _CV_CHANNELS:
-        return _warp(image, flow, filter, border)
-    across, down = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    across, down = across + flow[0].numpy(), down + flow[1].numpy()
-    pixels = image.float().permute(1, 2, 0).contiguous().numpy()
-    code = getattr(cv2, "INTER_CUBIC" if filter == "bicubic" else "INTER_LINEAR")
-    moved = cv2.remap(pixels, across, down, code, borderMode=getattr(cv2, _CV_BORDERS[border]))
-    return torch.from_numpy(moved.reshape(height, width, -1)).permute(2, 0, 1).contiguous().to(image.dtype)
+    across = flow[0].numpy() + np.arange(width, dtype=np.float32)
+    down = flow[1].numpy() + np.arange(height, dtype=np.float32)[:, None]
+    pixels = cv2.merge([plane.float().numpy() for plane in image])
+    code = cv2.INTER_CUBIC if filter == "bicubic" else cv2.INTER_LINEAR
+    made = cv2.remap(pixels, across, down, code, borderMode=getattr(cv2, _CV_BORDERS[border]))
+    moved = torch.empty(image.shape)
+    cv2.split(made, list(moved.numpy()))
+    return moved.to(image.dtype)
 
 
 def _warp(image: Tensor, flow: Tensor, filter: Filter, border: Border) -> Tensor:
@@ -78,21 +85,26 @@ def renew(painted: Tensor, warped: Tensor, share: Tensor) -> Tensor:
     The mean of two pictures whose details differ a little is duller than either. What of the mixture differs from its
     surroundings is made as strong again as it is in the painting around there, at most twice as strong.
     """
-    if painted.ndim == 4 and len(painted) == 1:
-        return renew(painted[0], warped[0], share[0])[None]
     mixed = blend(painted, warped, share)
-    detail = mixed - _around(mixed, _DETAIL)
     with torch.no_grad():  # a strength to take as given
-        light = painted.mean(-3, keepdim=True)
-        fine = torch.cat([light - _around(light, _DETAIL), detail.mean(-3, keepdim=True)], dim=-3)
-        power = _around(fine.square(), _REGION) + _FAINT
+        light = _halved(torch.cat([painted[..., 1:2, :, :], mixed[..., 1:2, :, :]], dim=-3))  # green is most of it
+        power = _around((light - _around(light, _DETAIL // 2)).square(), _REGION // 2) + _FAINT
         gain = (power[..., :1, :, :] / power[..., 1:, :, :]).sqrt().clamp(1, 2) - 1
-    return torch.addcmul(mixed, gain, detail).clamp(0, 1)
+        batch = gain.reshape(-1, 1, *gain.shape[-2:])
+        gain = F.interpolate(batch, mixed.shape[-2:], mode="bilinear").view(share.shape)
+    return torch.addcmul(mixed, gain, mixed - _around(mixed, _DETAIL)).clamp(0, 1)
+
+
+def _halved(image: Tensor) -> Tensor:
+    """[..., C, H, W] at half the size, odd sides rounded up."""
+    batch = image.reshape(-1, *image.shape[-3:])
+    halved = F.avg_pool2d(batch, 2, ceil_mode=True)
+    return halved.view(*image.shape[:-2], *halved.shape[-2:])
 
 
 def _around(image: Tensor, size: int) -> Tensor:
     """The mean of the `size` x `size` pixels around each of [..., C, H, W]."""
-    if image.device.type == "cpu" and image.ndim == 3 and len(image) <= _CV_CHANNELS and not torch.is_grad_enabled():
+    if _by_opencv(image):
         import cv2
 
         planes = [
@@ -111,5 +123,7 @@ def split_trust(flow: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
     little of it is kept, as each move by parts of a pixel blurs. What stands still needs no following: most is kept,
     so that the camera's noise is averaged over time, and nothing feeds upon itself.
     """
-    still = torch.exp(-(flow / _STILL).square().sum(-3, keepdim=True))
-    return trust * (1 - still), trust * torch.lerp(still.new_tensor(_KEPT_MOVING), still.new_tensor(_KEPT_STILL), still)
+    square = torch.addcmul(flow[..., :1, :, :].square(), flow[..., 1:, :, :], flow[..., 1:, :, :])
+    still = square.mul_(-1 / _STILL**2).exp_()
+    share = still.mul(_KEPT_STILL - _KEPT_MOVING).add_(_KEPT_MOVING).mul_(trust)
+    return trust * (1 - still), share

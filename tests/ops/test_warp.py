@@ -80,6 +80,19 @@ def test_a_single_picture_is_moved_as_one_of_a_batch_is(filter, border):
     assert (by_torch - by_opencv).abs()[inner].max() < 0.15  # 1/32 of a pixel, between neighbours as far apart as noise
 
 
+def test_what_is_not_learned_from_is_moved_and_mixed_alike_with_and_without_gradients():
+    """A film is painted with gradients on, which nothing asks for: that must not choose the slow way."""
+    images, flow = torch.rand(2, 3, 21, 33), torch.randn(2, 21, 33)
+    share = torch.full((1, 21, 33), 0.5)
+    with torch.no_grad():
+        plain = warp(images[0], flow, "bicubic"), renew(*images, share)
+    assert torch.equal(warp(images[0], flow, "bicubic"), plain[0])
+    assert torch.equal(renew(*images, share), plain[1])
+    learned = warp(images[0].requires_grad_(), flow, "bicubic")
+    assert learned.requires_grad
+    assert not torch.equal(learned, plain[0])  # by torch, at more than 1/32 of a pixel
+
+
 def test_what_stands_still_is_kept_and_what_moves_is_followed():
     flow, trust = torch.zeros(2, 1, 3), torch.tensor([[[1.0, 1.0, 0.0]]])
     flow[0, 0] = torch.tensor([0.0, 5.0, 5.0])
