@@ -30,14 +30,18 @@ _REPEAT = cv2.BORDER_REPLICATE
 
 def build_dis() -> Callable[[Tensor, Tensor], Motion]:
     """See `streamfx.nets.flow.build_motion`."""
-    backwards = _estimator(stride=5, descents=5, refinements=5)
+    backwards = _estimator(stride=5, descents=5, refinements=3)
     forwards = _estimator(stride=6, descents=4, refinements=2)  # only checks the other
     beside = ThreadPoolExecutor(1, thread_name_prefix="flow")
+    kept: tuple[Tensor, Array] | None = None  # the last image and its luma, for it is the next one's previous
 
     def estimate(previous: Tensor, current: Tensor) -> Motion:
+        nonlocal kept
         check(previous, current)
         halvings = _halvings(*current.shape[-2:])
-        before, after = _small_luma(previous, halvings), _small_luma(current, halvings)
+        before = kept[1] if kept is not None and kept[0] is previous else _small_luma(previous, halvings)
+        after = _small_luma(current, halvings)
+        kept = current, after
         if min(after.shape) < SMALLEST:
             return _zero_motion(before, after, current)
         light = float(np.median((after - before)[::4, ::4]))

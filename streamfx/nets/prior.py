@@ -15,7 +15,10 @@ from streamfx.nets.flow import Motion
 from streamfx.ops.warp import enlarge, split_trust, warp
 
 _LOOK_BACK = Fraction(1)  # seconds; the older picture is one to two times that old
-_CELLS = 18, 32  # rows and columns of parts of a frame; a part that is nearly all unexplained by the last frame is a gap
+_CELLS = (
+    18,
+    32,
+)  # rows and columns of parts of a frame; a part that is nearly all unexplained by the last frame is a gap
 _GAPS = 3  # parts, from how many on it is worth to look further back
 _BETTER = 0.3  # by so much must an older picture be trusted more than the last
 
@@ -91,8 +94,8 @@ def _get(memory: Memory, age: str) -> tuple[Tensor, dict[str, Tensor]]:
 
 def _bring(painted: Tensor, motion: Motion) -> Prior:
     warped = warp(painted, motion.flow)
-    fields = torch.cat([motion.flow, motion.trust])[:, ::2, ::2].contiguous()  # shares are smooth
-    coarse = split_trust(fields[:2], fields[2:])
+    flow, trust = (field[:, ::4, ::4].contiguous() for field in (motion.flow, motion.trust))
+    coarse = split_trust(flow, trust)  # at a quarter of the size: shares are smooth
     return Prior(warped, motion.trust, *(enlarge(share, (painted.shape[1], painted.shape[2])) for share in coarse))
 
 

@@ -23,7 +23,7 @@ _AIM, _MOST = (
     2.5,
 )  # of the painting's detail, to be reached; times that what is left of it is strengthened at most
 _STILL = 0.1  # pixels; what moves less hardly moves
-_KEPT_MOVING, _KEPT_STILL = 0.6, 0.9
+_KEPT_MOVING, _KEPT_STILL = 0.63, 0.9
 
 
 def warp(image: Tensor, flow: Tensor, filter: Filter = "bilinear", border: Border = "replicate") -> Tensor:
@@ -84,29 +84,30 @@ def blend(ground: Tensor, cover: Tensor, share: Tensor) -> Tensor:
     return torch.lerp(ground, cover, share)
 
 
-def renew(painted: Tensor, warped: Tensor, share: Tensor) -> Tensor:
+def renew(painted: Tensor, warped: Tensor, share: Tensor, detail: float = 0.97) -> Tensor:
     """`share` [..., 1, H, W] 0..1 of `warped` in `painted`, both [..., 3, H, W] 0..1, as sharp as `painted` is.
 
     The mean of two pictures whose details differ a little is duller than either, and so is what was moved by parts of a
-    pixel. What of the mixture differs from its neighbours is made as strong again as it is in the painting around there.
+    pixel. What of the mixture differs from its neighbours is made as strong again as it is in the painting around there,
+    or the share `detail` 0..1 of that.
     """
     share = share.squeeze(-3)
     mixed = [torch.lerp(ours, theirs, share) for ours, theirs in zip(painted.unbind(-3), warped.unbind(-3))]
     with torch.no_grad():  # a strength to take as given
-        gain = _weakened(painted.select(-3, 1), mixed[1])  # green is most of what is seen
+        gain = _weakened(painted.select(-3, 1), mixed[1], detail)  # green is most of what is seen
     # plane by plane, because a plane stays in the cache
     sharp = [torch.addcmul(plane, gain, plane - _around(plane, _DETAIL)).clamp_(0, 1) for plane in mixed]
     return torch.stack(sharp, dim=-3)
 
 
-def _weakened(whole: Tensor, mixed: Tensor) -> Tensor:
-    """What times the detail of `mixed` is missing to that of `whole`, all [..., H, W]; 0 where nothing is."""
+def _weakened(whole: Tensor, mixed: Tensor, aim: float) -> Tensor:
+    """What times the detail of `mixed` is missing to `aim` of that of `whole`, all [..., H, W]; 0 where nothing is."""
     cells = []
     for plane in (whole, mixed):
         square = (plane - _around(plane, _DETAIL)).square_()
         cells.append(F.avg_pool2d(square.reshape(-1, 1, *square.shape[-2:]), _CELL, ceil_mode=True))
     power = _around(torch.stack(cells), 3) + _FAINT  # [2, N, 1, h, w]
-    gain = (power[0] / power[1]).sqrt_().mul_(_AIM).clamp_(1, _MOST) - 1
+    gain = (power[0] / power[1]).sqrt_().mul_(aim).clamp_(1, _MOST) - 1
     height, width = whole.shape[-2:]
     grown = enlarge(gain, (gain.shape[-2] * _CELL, gain.shape[-1] * _CELL))
     return grown[..., :height, :width].reshape(whole.shape)
@@ -134,7 +135,7 @@ def _around(planes: Tensor, size: int) -> Tensor:
     if planes.device.type == "cpu" and not planes.requires_grad and max(planes.shape[-2:]) <= _CV_LARGEST:
         import cv2
 
-        means = torch.empty_like(planes, memory_format=torch.contiguous_format)
+        means = torch.empty(planes.shape)
         for source, target in zip(_flat(planes), _flat(means)):
             cv2.blur(source.numpy(), (size, size), dst=target.numpy(), borderType=cv2.BORDER_REPLICATE)
         return means
