@@ -88,8 +88,8 @@ def renew(painted: Tensor, warped: Tensor, share: Tensor, detail: float = 0.97) 
     """`share` [..., 1, H, W] 0..1 of `warped` in `painted`, both [..., 3, H, W] 0..1, as sharp as `painted` is.
 
     The mean of two pictures whose details differ a little is duller than either, and so is what was moved by parts of a
-    pixel. What of the mixture differs from its neighbours is made as strong again as it is in the painting around there,
-    or the share `detail` 0..1 of that.
+    pixel. What of the mixture differs from its neighbours is made as strong again as it is in the painting thereabouts,
+    or `detail` 0..1 of that.
     """
     share = share.squeeze(-3)
     mixed = [torch.lerp(ours, theirs, share) for ours, theirs in zip(painted.unbind(-3), warped.unbind(-3))]
@@ -114,7 +114,7 @@ def _weakened(whole: Tensor, mixed: Tensor, aim: float) -> Tensor:
 
 
 def enlarge(planes: Tensor, size: tuple[int, int]) -> Tensor:
-    """`planes` [..., H, W] at another `size` (height, width), by bilinear interpolation: for fields, not for pictures."""
+    """`planes` [..., H, W] at another `size` (height, width), bilinear: for fields, not for pictures."""
     if planes.device.type == "cpu" and not planes.requires_grad and max(*size, *planes.shape[-2:]) <= _CV_LARGEST:
         import cv2
 

@@ -14,7 +14,7 @@ from torchvision.models.optical_flow import Raft_Small_Weights, raft_small
 
 from streamfx.errors import StreamfxError
 from streamfx.nets import flow as module
-from streamfx.nets.flow import OUTSIDE, METHODS, Motion, build_motion, trust_mask
+from streamfx.nets.flow import METHODS, OUTSIDE, Motion, build_motion, trust_mask
 
 CPU = torch.device("cpu")
 COFFEE, ASTRONAUT = "skimage/data/coffee.png", "skimage/data/astronaut.png"
