@@ -151,7 +151,7 @@ trees = st.recursive(
     numbers | st.sampled_from(["t", "s", "max_f"]),
     lambda inner: st.one_of(
         st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "<", ">="]), inner).map(
-            lambda each: f"(1.0*({' '.join(each)})"
+            lambda each: f"(1.0*({' '.join(each)}))"
         ),
         inner.map(lambda each: f"(-{each})"),
         inner.map(lambda each: f"sin({each})"),
