@@ -106,7 +106,7 @@ def _envelope(track: Array, attack: float, release: float) -> Array:
 
 
 def analyse(path: str | Path) -> Music:
-    """What is heard in a song, or in a film's sound: out of the cache, or found now, some seconds for each minute.
+    """What is heard in a song, or in a film's sound: out of the cache, or found now, in seconds.
 
     Raises StreamfxError where there is no such file, no sound in it, or none that can be decoded.
     """
