@@ -3,7 +3,7 @@
 #include "pixel.cuh"
 
 // 1 where `backward` can be trusted by `forward`, both [batch][2][height][width], else 0; see nets/flow.py, trust_mask
-extern "C" __global__ void trust_mask(const float* __restrict__ backward, const float* __restrict__ forward,
+extern "C" __global__ void __launch_bounds__(256, 4) trust_mask(const float* __restrict__ backward, const float* __restrict__ forward,
                                       float* __restrict__ out, int height, int width, float outside) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
@@ -61,7 +61,7 @@ extern "C" __global__ void halve(const float* __restrict__ plane, float* __restr
 }
 
 // A flow of half the size, [2][(height + 1) / 2][(width + 1) / 2], at [2][height][width]: between pixels, and doubled
-extern "C" __global__ void enlarge(const float* __restrict__ flow, float* __restrict__ out, int height, int width) {
+extern "C" __global__ void __launch_bounds__(256, 4) enlarge(const float* __restrict__ flow, float* __restrict__ out, int height, int width) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
     const int columns = (width + 1) / 2, rows = (height + 1) / 2;
@@ -83,7 +83,7 @@ enum { N, X, Y, T, U, V, MADE, XX = MADE, XY, YY, XT, YT, SUMS };
 // from `image`, but for one shift of light in the window. `damping` pulls it to the mean of the motion there, and it
 // changes by at most `limit` pixels. Blocks of 32 x 8: what the window needs of each pixel is made once in shared memory, summed along
 // rows, then along columns.
-extern "C" __global__ void __launch_bounds__(BLOCK_X * BLOCK_Y)
+extern "C" __global__ void __launch_bounds__(BLOCK_X * BLOCK_Y, 4)
     lucas_kanade(const float* __restrict__ image, const float* __restrict__ other, const float* __restrict__ flow,
                  float* __restrict__ out, int height, int width, int radius, float damping, float limit) {
     __shared__ float made[MADE][(BLOCK_Y + 2 * LARGEST) * (BLOCK_X + 2 * LARGEST)];

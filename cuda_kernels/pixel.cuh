@@ -55,26 +55,27 @@ __device__ __forceinline__ float mixed(float ground, float cover, float share) {
 
 // The coordinate inside the picture, or little outside, that shows the same as `at`
 __device__ __forceinline__ float settled(float at, int size, int border) {
-    const float last = (float)(size - 1);
-    if (border == REFLECT && !(at >= 0.0f && at <= last)) {
-        at = size > 1 ? fmodf(fabsf(at), 2.0f * last) : 0.0f;
-        at = at > last ? 2.0f * last - at : at;
-    } else if (border == WRAP && !(at >= 0.0f && at <= last)) {
-        at = fmodf(at, (float)size);
-        at = at < 0.0f ? at + (float)size : at;
+    if (border == REFLECT || border == WRAP) {
+        const float last = (float)(size - 1), period = border == WRAP ? (float)size : fmaxf(1.0f, 2.0f * last);
+        at = fmaf(-period, floorf(at / period), at);  // exact, if perhaps one period from where it belongs
+        if (border == REFLECT) at = at > last ? 2.0f * last - at : at;
     }
     return clamped(at, -4.0f, (float)size + 3.0f);
 }
 
-// The pixel of a row of `size` that stands where `index` would; -1 for none
+// The pixel of a row of `size` that stands where `index` would, a few pixels outside at most; -1 for none
 __device__ __forceinline__ int bordered(int index, int size, int border) {
-    if (index >= 0 && index < size) return index;
-    if (border == REPLICATE) return clamped(index, 0, size - 1);
-    if (border == ZEROS) return -1;
-    const int period = border == WRAP ? size : max(1, 2 * (size - 1));
-    index %= period;
-    index = index < 0 ? index + period : index;
-    return index < size ? index : period - index;
+    const int last = size - 1;
+    if (border == ZEROS) return index < size ? max(index, -1) : -1;
+    if (border == REFLECT) {
+        index = abs(index);
+        index = index > last ? abs(2 * last - index) : index;
+    } else if (border == WRAP) {
+        index = index < 0 ? index + size : index;
+        index = index > last ? index - size : index;
+        index = index > last ? index - size : index;
+    }
+    return clamped(index, 0, last);
 }
 
 // The N pixels of a row of `size` around `at`, and their shares: 2 are linear, 4 cubic (Keys 1981, a = -0.75)

@@ -142,7 +142,7 @@ def affine(
     """`streamfx.ops.affine.affine`: image [..., C, H, W], matrix of two or three rows of three."""
     image = _picture("image", image)
     rows = [*matrix, (0.0, 0.0, 1.0)][:3]
-    if len(rows) != 3 or any(len(row) != 3 for row in rows):
+    if len(matrix) not in (2, 3) or any(len(row) != 3 for row in rows):
         raise ValueError(f"a matrix has two or three rows of three numbers; got {matrix}")
     out = torch.empty_like(image)
     numbers = [float(value) for row in rows for value in row]

@@ -3,7 +3,7 @@
 import ctypes
 import re
 import subprocess
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +18,20 @@ FLAGS += ["-fsanitize=alignment,bounds,float-cast-overflow,signed-integer-overfl
 
 
 class OnCpu:
-    """Launches kernels.Call on CPU tensors; compiles a family when it is first asked for."""
+    """Launches kernels.Call on CPU tensors."""
 
     def __init__(self, folder: Path) -> None:
-        self._library = cache(lambda family, half: ctypes.CDLL(str(_compiled(folder, family, half))))
+        kinds = [(family, half) for family in kernels.FAMILIES for half in (False, True)]
+        with ThreadPoolExecutor() as pool:
+            made = pool.map(lambda kind: _compiled(folder, *kind), kinds)
+        self._libraries = {kind: ctypes.CDLL(str(path)) for kind, path in zip(kinds, made)}
 
     def __call__(self, call: kernels.Call, device: torch.device) -> None:
         values = [_as_c(value) for value in call.arguments]
         sizes = (ctypes.c_int * len(values))(*map(ctypes.sizeof, values))
         pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(value) for value in values))
         sides = [(ctypes.c_int * 3)(*size) for size in (call.grid, call.block)]
-        launch = getattr(self._library(call.family, call.half), f"launch_{call.kernel}")
+        launch = getattr(self._libraries[call.family, call.half], f"launch_{call.kernel}")
         said = launch(*sides, len(values), sizes, pointers)
         assert said != -1, f"{call.kernel} takes other arguments than {call.arguments}"
         assert said != -2, f"the threads of {call.kernel} do not meet at a barrier"
@@ -101,10 +104,20 @@ def furthest(request):
     return furthest
 
 
+@pytest.fixture(scope="session")
+def registers(request):
+    """By kernel and GPU: the most registers and bytes of spills; printed at the end."""
+    return request.config.stash.setdefault(REGISTERS, {})
+
+
 WORST = pytest.StashKey[dict]()
+REGISTERS = pytest.StashKey[dict]()
 
 
 def pytest_terminal_summary(terminalreporter, config):
+    for kernel, found in sorted(config.stash.get(REGISTERS, {}).items()):
+        row = "  ".join(f"{gpu} {taken}/{spilled}" for gpu, (taken, spilled) in found.items())
+        terminalreporter.write_line(f"{kernel:20} registers/spills: {row}")
     worst = config.stash.get(WORST, {})
     if worst:
         said = ", ".join(f"{name} {error:.1e}" for name, error in sorted(worst.items()))

@@ -56,7 +56,7 @@ static void play() {
     swapcontext(&self->context, &conductor);
 }
 
-static void __syncthreads() {
+[[maybe_unused]] static void __syncthreads() {
     self->state = Thread::WAITS;
     swapcontext(&self->context, &conductor);
     threadIdx = self->index;

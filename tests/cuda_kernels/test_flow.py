@@ -66,7 +66,7 @@ def test_a_round_of_lucas_kanade(height, width, radius, seed, device, fenced, fu
     flow = 4 * smooth(seed, 2, height, width, 20) - 2 + 30 * (seed % 3)
     made = KERNELS.round(fenced(image), fenced(other), fenced(flow), radius, 1.0, 2.0)
     wanted = TWINS.round(*(each.double() for each in (image, other, flow)), radius, 1.0, 2.0)
-    furthest("lucas_kanade", made, wanted, 1e-3)  # pixels
+    furthest("lucas_kanade", made, wanted, 5e-3)  # pixels
 
 
 @pytest.mark.parametrize("finest", [0, 1])
