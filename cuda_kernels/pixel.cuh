@@ -107,10 +107,10 @@ __device__ __forceinline__ float sampled(const T* plane, int width, const int* c
     float sum = 0.0f;
 #pragma unroll
     for (int y = 0; y < N; ++y) {
-        const T* line = plane + (long long)row[y] * width;
+        const int start = row[y] * width;  // of 32 bits, so that few registers hold where all N x N are
         float value = 0.0f;
 #pragma unroll
-        for (int x = 0; x < N; ++x) value += across[x] * load(line + column[x]);
+        for (int x = 0; x < N; ++x) value += across[x] * load(plane + (unsigned int)(start + column[x]));
         sum += down[y] * value;
     }
     return sum;

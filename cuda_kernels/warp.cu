@@ -11,6 +11,7 @@ __device__ __forceinline__ void fetch(const Pixel* image, const Pixel* ground, P
     find_taps<N>(at_x, width, border, column, across);
     find_taps<N>(at_y, height, border, row, down);
     const long long plane = (long long)height * width;
+#pragma unroll N == 4 ? 1 : 2  // 16 loads in flight are enough, 4 are few
     for (int c = 0; c < channels; ++c) {
         float value = sampled<N>(image + c * plane, width, column, across, row, down);
         if (ground) value = mixed(load(ground + c * plane + pixel), value, share);
@@ -19,7 +20,7 @@ __device__ __forceinline__ void fetch(const Pixel* image, const Pixel* ground, P
 }
 
 // image, out [batch][channels][height][width]; flow [batch][2][height][width]: out at p is the image at p + flow(p)
-extern "C" __global__ void __launch_bounds__(256, 4) warp(const Pixel* __restrict__ image, const float* __restrict__ flow,
+extern "C" __global__ void __launch_bounds__(256, 3) warp(const Pixel* __restrict__ image, const float* __restrict__ flow,
                                 Pixel* __restrict__ out, int channels, int height, int width, int cubic, int border) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
@@ -39,7 +40,7 @@ extern "C" __global__ void __launch_bounds__(256, 4) warp(const Pixel* __restric
 }
 
 // The image warped, over `ground` in the share [batch][1][height][width] of each pixel. What has no share is not fetched.
-extern "C" __global__ void __launch_bounds__(256, 4) warp_blend(const Pixel* __restrict__ ground, const Pixel* __restrict__ image,
+extern "C" __global__ void __launch_bounds__(256, 3) warp_blend(const Pixel* __restrict__ ground, const Pixel* __restrict__ image,
                                       const float* __restrict__ flow, const float* __restrict__ share,
                                       Pixel* __restrict__ out, int channels, int height, int width, int cubic,
                                       int border) {
@@ -67,7 +68,7 @@ extern "C" __global__ void __launch_bounds__(256, 4) warp_blend(const Pixel* __r
 }
 
 // out at (x, y) is the image at M (x, y, 1), M = {{xx, xy, x1}, {yx, yy, y1}, {wx, wy, w1}} in pixels
-extern "C" __global__ void __launch_bounds__(256, 4) affine(const Pixel* __restrict__ image, Pixel* __restrict__ out, int channels, int height,
+extern "C" __global__ void __launch_bounds__(256, 3) affine(const Pixel* __restrict__ image, Pixel* __restrict__ out, int channels, int height,
                                   int width, int cubic, int border, float xx, float xy, float x1, float yx, float yy,
                                   float y1, float wx, float wy, float w1) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
