@@ -11,7 +11,7 @@ __device__ __forceinline__ void fetch(const Pixel* image, const Pixel* ground, P
     find_taps<N>(at_x, width, border, column, across);
     find_taps<N>(at_y, height, border, row, down);
     const long long plane = (long long)height * width;
-#pragma unroll N == 4 ? 1 : 2  // 16 loads in flight are enough, 4 are few
+#pragma unroll 1  // what lies in flight of one channel is enough, and registers are not
     for (int c = 0; c < channels; ++c) {
         float value = sampled<N>(image + c * plane, width, column, across, row, down);
         if (ground) value = mixed(load(ground + c * plane + pixel), value, share);
@@ -56,6 +56,7 @@ extern "C" __global__ void __launch_bounds__(256, 3) warp_blend(const Pixel* __r
 
     const float part = share[blockIdx.z * plane + pixel];
     if (part == 0.0f) {
+#pragma unroll 1
         for (int c = 0; c < channels; ++c) out[c * plane + pixel] = ground[c * plane + pixel];
         return;
     }

@@ -85,9 +85,7 @@ def rgb_to_nv12(
     return y, uv
 
 
-def _rgb_to_nv12(
-    image: Tensor, kr: float, kb: float, bits: int, full: bool, shift: int, y: Tensor, uv: Tensor
-) -> None:
+def _rgb_to_nv12(image: Tensor, kr: float, kb: float, bits: int, full: bool, shift: int, y: Tensor, uv: Tensor) -> None:
     image, (height, width) = image.detach().float(), image.shape[-2:]
     peak = (1 << bits) - 1
     padded = F.pad(image[None], (1, 1 + width % 2, 0, height % 2), mode="replicate")[0]
@@ -99,12 +97,13 @@ def _rgb_to_nv12(
 
 
 def nv12_planes(height: int, width: int, bits: int, device: torch.device, pitch: int = 256) -> tuple[Tensor, Tensor]:
-    """Unset y [H, W] and uv [(H + 1) // 2, (W + 1) // 2, 2] in one allocation; rows begin at multiples of `pitch` bytes."""
+    """Unset y [H, W] and uv [(H + 1) // 2, (W + 1) // 2, 2] in one allocation, whose rows are multiples of `pitch` bytes."""
     dtype = torch.uint8 if bits <= 8 else torch.uint16
     each = pitch // dtype.itemsize
     rows, columns = (height + 1) // 2, (width + 1) // 2
     held = torch.empty(height + rows, -(-2 * columns // each) * each, dtype=dtype, device=device)
-    return held[:height, :width], held[height:, : 2 * columns].unflatten(1, (columns, 2))
+    uv = held.as_strided((rows, columns, 2), (held.shape[1], 2, 1), height * held.shape[1])
+    return held[:height, :width], uv
 
 
 def _unused_bits(y: Tensor, bits: int) -> int:

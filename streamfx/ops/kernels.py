@@ -1,4 +1,4 @@
-"""Compile and launch cuda_kernels/*.cu on tensors, where they lie, on torch's current stream; the only file with cupy."""
+"""Compile and launch cuda_kernels/*.cu on tensors where they lie, on torch's stream; the only file with cupy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Size: TypeAlias = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One launch of a kernel: `arguments` are pointers to tensors' first elements, 32-bit integers and 32-bit floats."""
+    """One launch of a kernel: `arguments` are tensors, given by address, and 32-bit integers and floats."""
 
     family: str
     kernel: str
@@ -146,7 +146,7 @@ def affine(
         raise ValueError(f"a matrix has two or three rows of three numbers; got {matrix}")
     out = torch.empty_like(image)
     numbers = [float(value) for row in rows for value in row]
-    arguments = (image, out, *_sides(image), *_ways(filter, border), *numbers)
+    arguments: tuple[Argument, ...] = (image, out, *_sides(image), *_ways(filter, border), *numbers)
     _run("warp", "affine", image, _tiles(image), _BLOCK, *arguments)
     return out
 
@@ -189,9 +189,7 @@ def enlarge(flow: Tensor, height: int, width: int) -> Tensor:
     return out
 
 
-def lucas_kanade(
-    image: Tensor, other: Tensor, flow: Tensor, radius: int, damping: float, limit: float
-) -> Tensor:
+def lucas_kanade(image: Tensor, other: Tensor, flow: Tensor, radius: int, damping: float, limit: float) -> Tensor:
     """One round on lumas [1, H, W]: see `streamfx.ops.lucas_kanade`. The new flow [2, H, W]."""
     image = _flow("image", image, 1)
     other, flow = _plane("other", other, image, 1), _plane("flow", flow, image, 2)
@@ -231,7 +229,7 @@ def ring(
 ) -> Tensor:
     """`streamfx.ops.mix.ring`: a mask [1, H, W] float32."""
     out = torch.empty((1, *size), device=device)
-    arguments = (out, *size, *map(float, (*centre, inner, outer, soft)))
+    arguments: tuple[Argument, ...] = (out, *size, *map(float, (*centre, inner, outer, soft)))
     _run("mix", "ring", out, _tiles(out), _BLOCK, *arguments)
     return out
 

@@ -70,10 +70,10 @@ def _enlarge(flow: Tensor, height: int, width: int) -> Tensor:
 
 
 def _round(image: Tensor, other: Tensor, flow: Tensor, radius: int, damping: float, limit: float) -> Tensor:
-    """One round: the motion that explains by least squares, over the (2 `radius` + 1)^2 pixels around each, the changes.
+    """One round: the motion that best explains the changes in the (2 `radius` + 1)^2 pixels around each.
 
-    `damping` pulls it to the mean of the motion there, and it changes by at most `limit` pixels. What leaves the picture
-    does not count, and one shift of light in the window is explained by itself.
+    `damping` pulls it to the mean of the motion there, and it changes by at most `limit` pixels. What leaves the
+    picture does not count, and one shift of light in the window is explained by itself.
     """
     height, width = image.shape[1:]
     x = torch.arange(width, device=flow.device) + flow[:1]
@@ -81,7 +81,7 @@ def _round(image: Tensor, other: Tensor, flow: Tensor, radius: int, damping: flo
     known = ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)).float()  # [1, H, W]
     slope_x, slope_y = (known * slope for slope in _slopes(image))
     about = flow.mean((1, 2), keepdim=True)  # from which motion is counted, so that sums stay small
-    u, v = (flow - about).split(1)
+    u, v = (flow - about).unsqueeze(1)
     moved = slope_x * u + slope_y * v - known * (_warp(other, flow, "bilinear", "replicate") - image)
     products = [slope_x**2, slope_x * slope_y, slope_y**2, slope_x * moved, slope_y * moved]
     count, *sums = _window_sums(torch.cat([known, slope_x, slope_y, moved, known * u, known * v, *products]), radius)

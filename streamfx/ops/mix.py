@@ -75,7 +75,7 @@ def _ring(
             return torch.zeros_like(distance)
         if soft <= 0:
             return (radius - distance + 0.5).clamp(0, 1)
-        return 0.5 * torch.special.erfc((distance - radius) / (soft * 2**0.5))
+        return 0.5 * torch.erfc((distance - radius) / (soft * 2**0.5))
 
     return (disc(outer) - disc(inner)).clamp_min(0)
 
@@ -83,8 +83,8 @@ def _ring(
 def with_colors_of(image: Tensor, reference: Tensor, share: float = 1.0, most: float = 3.0) -> Tensor:
     """`image` with the mean and standard deviation of each channel of `reference`, both [C, H, W], clamped to 0..1.
 
-    Colour transfer after Reinhard et al. (2001), on the channels as they are. `share` 0..1 tells how far to go; contrast
-    grows at most `most` times, and what is flat stays flat.
+    Colour transfer after Reinhard et al. (2001), on the channels as they are. `share` 0..1 tells how far to go;
+    contrast grows at most `most` times, and what is flat stays flat.
     """
     if image.ndim != 3 or reference.ndim != 3 or image.shape[0] != reference.shape[0]:
         raise ValueError(f"colours pass between images of as many channels; got {image.shape}, {reference.shape}")

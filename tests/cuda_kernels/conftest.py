@@ -14,7 +14,10 @@ from streamfx.ops import kernels
 
 SHIM = Path(__file__).with_name("shim.h")
 FLAGS = ["-O2", "-std=c++17", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
-FLAGS += ["-fsanitize=alignment,bounds,float-cast-overflow,signed-integer-overflow", "-fsanitize-undefined-trap-on-error"]
+FLAGS += [
+    "-fsanitize=alignment,bounds,float-cast-overflow,signed-integer-overflow",
+    "-fsanitize-undefined-trap-on-error",
+]
 
 
 class OnCpu:

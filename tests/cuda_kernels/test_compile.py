@@ -19,7 +19,9 @@ PROCESSES = 2
 def compiled(jobs):
     """Whether each (text, options) compiles, and the log."""
     command = [sys.executable, str(Path(__file__).with_name("nvrtc.py"))]
-    return json.loads(subprocess.run(command, input=json.dumps(jobs), check=True, text=True, capture_output=True).stdout)
+    return json.loads(
+        subprocess.run(command, input=json.dumps(jobs), check=True, text=True, capture_output=True).stdout
+    )
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,9 @@ def ground():
     """A picture [3, 170, 230] with details of 3 to 30 pixels."""
     random = torch.Generator().manual_seed(1)
     layers = [
-        F.interpolate(torch.rand(1, 3, 170 // grain + 3, 230 // grain + 3, generator=random), (170, 230), mode="bicubic")
+        F.interpolate(
+            torch.rand(1, 3, 170 // grain + 3, 230 // grain + 3, generator=random), (170, 230), mode="bicubic"
+        )
         for grain in (4, 12, 30)
     ]
     return (sum(layers) / 3)[0].clamp(0, 1)
