@@ -43,9 +43,8 @@ def pytest_runtest_setup(item):
 
 def pytest_terminal_summary(terminalreporter, config):
     if config.stash.get(LEFT_OUT, 0):
-        terminalreporter.write_line(
-            f"CUDA does not work here: {config.stash[LEFT_OUT]} tests that need it were left out"
-        )
+        count = config.stash[LEFT_OUT]
+        terminalreporter.write_line(f"CUDA does not work here: {count} tests that need it were left out")
 
 
 def _ffmpeg(*arguments, stdin=None):

@@ -97,7 +97,7 @@ def _rgb_to_nv12(image: Tensor, kr: float, kb: float, bits: int, full: bool, shi
 
 
 def nv12_planes(height: int, width: int, bits: int, device: torch.device, pitch: int = 256) -> tuple[Tensor, Tensor]:
-    """Unset y [H, W] and uv [(H + 1) // 2, (W + 1) // 2, 2] in one allocation, whose rows are multiples of `pitch` bytes."""
+    """Unset y [H, W] and uv [(H + 1) // 2, (W + 1) // 2, 2] in one allocation; rows are whole `pitch` bytes."""
     dtype = torch.uint8 if bits <= 8 else torch.uint16
     each = pitch // dtype.itemsize
     rows, columns = (height + 1) // 2, (width + 1) // 2

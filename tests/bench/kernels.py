@@ -1,8 +1,8 @@
 """Each CUDA kernel beside its twin in torch on a GPU: python tests/bench/kernels.py [--size 1920x1080] [--half]
 
 The share is that of the card's copy bandwidth, which is measured by copying 1 GiB from one place on it to another: the
-bytes that a kernel must read and write at the least (each once, what it fetches from neighbours not counted), divided by
-the time. Times are medians of CUDA events, with the cache overwritten before each.
+bytes that a kernel must read and write at the least (each once, what it fetches from neighbours not counted), divided
+by the time. Times are medians of CUDA events, with the cache overwritten before each.
 """
 
 import argparse
@@ -122,9 +122,8 @@ def flow_rows(image: Tensor, other: Tensor, flow: Tensor) -> Iterator[Row]:
         lambda: TWINS.round(light, moved, flow, *settings),
         size_of(light, moved, flow, flow),
     )
-    yield Row(
-        "lucas_kanade, whole", lambda: search(image, other, 1, KERNELS), lambda: search(image, other, 1, TWINS), 0
-    )
+    whole = [lambda steps=steps: search(image, other, 1, steps) for steps in (KERNELS, TWINS)]
+    yield Row("lucas_kanade, whole", *whole, 0)
 
 
 def seconds(job: Callable[[], object], cache: Tensor) -> float:

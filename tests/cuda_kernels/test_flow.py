@@ -38,9 +38,8 @@ def test_trust_is_neither_all_nor_nothing(device, fenced):
     backward = 6 * (smooth(3, 2, 60, 75, 25) - 0.5)
     mask = kernels.trust_mask(fenced(backward), fenced(-backward + smooth(4, 2, 60, 75, 9) - 0.4), OUTSIDE)
     assert 0.1 < mask.mean() < 0.9
-    batch = kernels.trust_mask(
-        torch.stack([backward, -backward]).to(device), torch.zeros(2, 2, 60, 75).to(device), 0.25
-    )
+    pair = torch.stack([backward, -backward]).to(device)
+    batch = kernels.trust_mask(pair, torch.zeros_like(pair), OUTSIDE)
     assert batch.shape == (2, 1, 60, 75)
 
 

@@ -125,7 +125,7 @@ def test_what_does_not_fit_is_said(device):
     image, flow = torch.rand(3, 5, 6, device=device), torch.zeros(2, 5, 6, device=device)
     with pytest.raises(ValueError, match="does not fit"):
         kernels.warp(image, flow[..., :5])
-    with pytest.raises(ValueError, match="float32 or float16, not torch.float64"):
+    with pytest.raises(ValueError, match="float32 or float16, not"):
         kernels.warp(image.double(), flow)
     with pytest.raises(ValueError, match="filter is one of"):
         kernels.warp(image, flow, "nearest")
