@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamfx.errors import StreamfxError, unknown
+from streamfx.ops import kernels
 from streamfx.ops.color import luma
 from streamfx.ops.warp import warp
 
@@ -60,6 +61,8 @@ def trust_mask(backward: Tensor, forward: Tensor) -> Tensor:
     the picture, where |b + u|^2 >= 0.01 (|b|^2 + |u|^2) + 0.5, or at motion boundaries, where
     |grad bx|^2 + |grad by|^2 > 0.01 |b|^2 + 0.002. Gradients are central differences.
     """
+    if kernels.takes(backward, forward):
+        return kernels.trust_mask(backward, forward, OUTSIDE)
     height, width = backward.shape[-2:]
     back = warp(forward, backward)
     square = backward.square().sum(-3, keepdim=True)  # [..., 1, H, W]
