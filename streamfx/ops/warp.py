@@ -25,7 +25,7 @@ _AIM, _MOST = (
     2.5,
 )  # of the painting's detail, to be reached; times that what is left of it is strengthened at most
 _STILL = 0.1  # pixels; what moves less hardly moves
-_KEPT_MOVING, _KEPT_STILL = 0.63, 0.9
+_KEPT_MOVING, _KEPT_STILL = 0.58, 0.9
 
 
 def warp(image: Tensor, flow: Tensor, filter: Filter = "bilinear", border: Border = "replicate") -> Tensor:
