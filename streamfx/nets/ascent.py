@@ -14,6 +14,7 @@ Gradient = Callable[[Tensor], Tensor]  # [1, 3, h, w] RGB -> of the same shape
 
 _LEAST = 96  # pixels, the shortest side that a network is shown; InceptionV3 takes no less than 75
 _SMALLEST = 32  # pixels, the shortest side of an octave
+_SEAM = 24  # pixels, between the end of a picture and its beginning
 _LEVELS = 4  # of the pyramid that smooths gradients
 _BEYOND = 0.05  # how far a pixel may leave 0..1 while it climbs
 
@@ -92,8 +93,8 @@ def tiled_gradient(image: Tensor, gradient: Gradient, tile: int, roll: list[int]
 
     Tiles are of one size, at most `tile` on a side, and cover every pixel; what two of them cover has their mean.
     """
-    rolled = torch.roll(image, roll, (2, 3))
     height, width = image.shape[2:]
+    rolled = torch.roll(_endless(_endless(image, 2), 3), roll, (2, 3))
     below, beside = max(0, _LEAST - height), max(0, _LEAST - width)
     if below or beside:
         rolled = F.pad(rolled, (0, beside, 0, below), mode="replicate")
@@ -107,7 +108,29 @@ def tiled_gradient(image: Tensor, gradient: Gradient, tile: int, roll: list[int]
             total[:, :, rows, columns] += gradient(rolled[:, :, rows, columns])
             count[:, :, rows, columns] += 1
         total /= count
-    return torch.roll(total[:, :, :height, :width], [-by for by in roll], (2, 3))
+    rows, columns = (side + _seam(side) for side in (height, width))
+    return torch.roll(total[:, :, :rows, :columns], [-by for by in roll], (2, 3))[:, :, :height, :width]
+
+
+def _endless(image: Tensor, dim: int) -> Tensor:
+    """The image with a seam behind its end, in which the mirrored end fades into the mirrored beginning.
+
+    Rolled around without it, what is at the bottom would be dreamed on at the top.
+    """
+    side = image.shape[dim]
+    seam = _seam(side)
+    if seam == 0:
+        return image
+    end = image.narrow(dim, side - 1 - seam, seam).flip(dim)
+    beginning = image.narrow(dim, 1, seam).flip(dim)
+    shape = [1, 1, 1, 1]
+    shape[dim] = seam
+    share = ((torch.arange(seam, device=image.device) + 0.5) / seam).view(shape)
+    return torch.cat([image, end.lerp(beginning, share)], dim)
+
+
+def _seam(side: int) -> int:
+    return min(_SEAM, side - 1)
 
 
 def _tiles(height: int, width: int, tile: int) -> Iterator[tuple[slice, slice]]:
@@ -120,7 +143,9 @@ def _tiles(height: int, width: int, tile: int) -> Iterator[tuple[slice, slice]]:
 def _spans(side: int, most: int) -> list[slice]:
     count = math.ceil(side / most)
     size = math.ceil(side / count)
-    return [slice(start, start + size) for start in (round(n * (side - size) / max(1, count - 1)) for n in range(count))]
+    return [
+        slice(start, start + size) for start in (round(n * (side - size) / max(1, count - 1)) for n in range(count))
+    ]
 
 
 def _smoothed(slope: Tensor) -> Tensor:

@@ -137,7 +137,9 @@ def list_layers(name: str) -> list[Layer]:
         try:
             _watch(network, dict(network.named_modules()), seen, None)(picture)
         except (RuntimeError, AssertionError, ValueError) as error:
-            raise StreamfxError(f"'{name}' cannot look at pictures of any size; take a convolutional network") from error
+            raise StreamfxError(
+                f"'{name}' cannot look at pictures of any size; take a convolutional network"
+            ) from error
     return [
         Layer(layer, x.shape[1], max(1, round(_SEEN / x.shape[3])))
         for layer, x in seen.items()
