@@ -95,7 +95,7 @@ def tiled_gradient(image: Tensor, gradient: Gradient, tile: int, roll: list[int]
     """
     height, width = image.shape[2:]
     rolled = torch.roll(_endless(_endless(image, 2), 3), roll, (2, 3))
-    below, beside = max(0, _LEAST - height), max(0, _LEAST - width)
+    below, beside = (max(0, _LEAST - side) for side in rolled.shape[2:])
     if below or beside:
         rolled = F.pad(rolled, (0, beside, 0, below), mode="replicate")
     total, count = torch.zeros_like(rolled), None
@@ -108,8 +108,8 @@ def tiled_gradient(image: Tensor, gradient: Gradient, tile: int, roll: list[int]
             total[:, :, rows, columns] += gradient(rolled[:, :, rows, columns])
             count[:, :, rows, columns] += 1
         total /= count
-    rows, columns = (side + _seam(side) for side in (height, width))
-    return torch.roll(total[:, :, :rows, :columns], [-by for by in roll], (2, 3))[:, :, :height, :width]
+    down, across = height + _seam(height), width + _seam(width)
+    return torch.roll(total[:, :, :down, :across], [-by for by in roll], (2, 3))[:, :, :height, :width]
 
 
 def _endless(image: Tensor, dim: int) -> Tensor:

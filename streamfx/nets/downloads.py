@@ -42,7 +42,7 @@ class Download:
 
 
 def fetch(download: Download, report: Report = lambda done, whole: None) -> Path:
-    """The file of `download`; fetched, checked and put into the cache where it is not there yet, whole or not at all."""
+    """The file of `download`; where it is not in the cache yet, fetched, checked and put there, whole or not at all."""
     if download.cached:
         return download.path
     path = download.path

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,13 @@ from numpy.typing import NDArray
 from streamfx.errors import StreamfxError
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_DTYPES = {1: np.dtype("<f4"), 2: np.dtype("<f8"), 3: np.dtype("<i4"), 9: np.dtype("<i8")}  # DT_FLOAT, DT_DOUBLE, ...
-_VALUES = {5: np.dtype("<f4"), 6: np.dtype("<f8")}  # float_val, double_val of a TensorProto
+_DTYPES: dict[int, np.dtype[Any]] = {  # DT_FLOAT, DT_DOUBLE, DT_INT32, DT_INT64
+    1: np.dtype("<f4"),
+    2: np.dtype("<f8"),
+    3: np.dtype("<i4"),
+    9: np.dtype("<i8"),
+}
+_VALUES: dict[int, np.dtype[Any]] = {5: np.dtype("<f4"), 6: np.dtype("<f8")}  # float_val, double_val of a TensorProto
 _INTS = (7, 10)  # int_val, int64_val
 
 Value: TypeAlias = "int | float | bytes | list[int] | NDArray[np.generic]"
@@ -155,7 +160,9 @@ def _tensor(message: bytes) -> NDArray[np.generic]:
     if kind not in _DTYPES:
         return np.zeros(0)  # texts and the like, which no layer reads
     count = int(np.prod(shape, dtype=np.int64))
-    flat = np.frombuffer(content, _DTYPES[kind]) if content else np.concatenate(values).astype(_DTYPES[kind])
+    flat: NDArray[Any] = (
+        np.frombuffer(content, _DTYPES[kind]) if content else np.concatenate(values).astype(_DTYPES[kind])
+    )
     if 0 < flat.size < count:
         flat = np.concatenate([flat, np.full(count - flat.size, flat[-1])])
     if flat.size != count:

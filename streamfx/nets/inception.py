@@ -46,9 +46,9 @@ LAYERS = _names()
 class InceptionV1(nn.Module):
     """Images [N, 3, H, W] RGB 0..1 -> {layer: activations [N, C, h, w]}, by the operations that lead to these layers.
 
-    GoogLeNet (Szegedy et al. 2014) as trained by TensorFlow's authors: layers are the graph's nodes, pictures are 0..255
-    less 117, padding is TensorFlow's SAME (the odd pixel at the end), and local response normalisation multiplies its
-    alpha by the sum of the squares, not by their mean. Parameters are frozen.
+    GoogLeNet (Szegedy et al. 2014) as trained by TensorFlow's authors: layers are the graph's nodes, pictures are
+    0..255 less 117, padding is TensorFlow's SAME (the odd pixel at the end), and local response normalisation
+    multiplies its alpha by the sum of the squares, not by their mean. Parameters are frozen.
     """
 
     def __init__(self, nodes: Sequence[Node], layers: Sequence[str]) -> None:
@@ -182,7 +182,7 @@ def _avg_pool(node: Node, given: Sequence[Tensor]) -> Tensor:
 
 
 def _lrn(node: Node, given: Sequence[Tensor]) -> Tensor:
-    """x / (bias + alpha * sum of squares over the channels within the radius) ** beta; torch's alpha is of their mean."""
+    """x / (bias + alpha * sum of squares of the channels within the radius) ** beta; torch takes their mean."""
     window = 2 * int(_number(node, "depth_radius", 5)) + 1
     alpha, beta = _number(node, "alpha", 1.0), _number(node, "beta", 0.5)
     return F.local_response_norm(given[0], window, alpha * window, beta, _number(node, "bias", 1.0))

@@ -119,7 +119,9 @@ def fetch_network(name: str, report: Report = lambda done, whole: None) -> None:
             _timm_model(name, pretrained=True)
         except Exception as error:  # whatever its hub's client raises
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise StreamfxError(f"timm cannot fetch '{name}' ({reason[:120]}); go online once, or give it by --weights")
+            raise StreamfxError(
+                f"timm cannot fetch '{name}' ({reason[:120]}); go online once, or give the file by --weights"
+            ) from error
 
 
 def list_layers(name: str) -> list[Layer]:

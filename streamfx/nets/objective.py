@@ -77,10 +77,10 @@ def _part(seen: Mapping[str, Tensor], part: Part, guide: Mapping[str, Tensor] | 
 
 
 def _likeness(found: Tensor, wanted: Tensor) -> Tensor:
-    """The mean product of each place of `found` [1, C, H, W] with that place of `wanted` [C, M] that is most like it."""
+    """The mean product of each place of `found` [1, C, H, W] with that of `wanted` [C, M] that is most like it."""
     places = found[0].flatten(1)  # [C, H*W]
     total = found.new_zeros(())
-    for some in places.split(_MOST, dim=1):
+    for some in torch.split(places, _MOST, dim=1):
         best = (some.detach().T @ wanted).argmax(1)
         total = total + (some * wanted[:, best]).sum()
     return total / places.numel()
@@ -100,5 +100,5 @@ def _reference() -> Tensor:
     noise = torch.fft.rfft2(torch.randn(1, 3, _REFERENCE, _REFERENCE, generator=generator))
     down = torch.fft.fftfreq(_REFERENCE)[:, None]
     across = torch.fft.rfftfreq(_REFERENCE)
-    picture = torch.fft.irfft2(noise / torch.hypot(down, across).clamp(min=1 / _REFERENCE))
-    return (0.5 + 0.15 * picture / picture.std()).clamp(0, 1)
+    picture: Tensor = torch.fft.irfft2(noise / torch.hypot(down, across).clamp(min=1 / _REFERENCE))
+    return torch.clamp(0.5 + 0.15 * picture / picture.std(), 0, 1)

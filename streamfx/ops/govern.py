@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -14,9 +16,9 @@ _LIGHT, _HUE = 0.10, 0.06  # deviation of luma and length of chroma that even a 
 def govern(source: Tensor, changed: Tensor) -> Tensor:
     """`changed` [3, H, W], near 0..1, drawn to the statistics of `source` [3, H, W], and softly into 0..1.
 
-    The mean colour becomes the source's. Where the variance of luma or the mean square of chroma is more than the source
-    allows, the change of it is made smaller. What would leave 0..1 nears the end of the range instead. A picture that
-    is fed back through this, frame by frame, can so neither burn out nor fade.
+    The mean colour becomes the source's. Where the variance of luma or the mean square of chroma is more than the
+    source allows, the change of it is made smaller. What would leave 0..1 nears the end of the range instead. A picture
+    that is fed back through this, frame by frame, can so neither burn out nor fade.
     """
     change = changed - source
     change = change - change.mean((1, 2), keepdim=True)
@@ -38,7 +40,7 @@ def _share(own: Tensor, change: Tensor, least: float) -> float:
         return 1.0
     # added k^2 + 2 both k - spare = 0, for the k > 0
     spare = (_RICHER - 1) * had + least**2 / planes
-    return min(1.0, ((both * both + added * spare) ** 0.5 - both) / added)
+    return min(1.0, (math.sqrt(both * both + added * spare) - both) / added)
 
 
 def _softly(source: Tensor, change: Tensor) -> Tensor:
