@@ -81,6 +81,8 @@ class Dream:
 
     def build(self, device: torch.device) -> Step:
         """The step that dreams; reads the network, the guide and the mask now."""
+        import torch
+
         from streamfx.nets.networks import build_layers
         from streamfx.nets.objective import Objective
         from streamfx.nets.prior import remember
@@ -89,7 +91,7 @@ class Dream:
         settled = self.settled()
         parts = settled.parts()
         network = build_layers(settled.model, list(dict.fromkeys(part.layer for part in parts)), self.weights)
-        objective = Objective(network.to(device), parts, device)
+        objective = Objective(network.to(memory_format=torch.channels_last).to(device), parts, device)
         guide_at = self._build_guide(objective, device)
         past_of = self._build_past(device)
         mask = self._open_mask()

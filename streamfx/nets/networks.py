@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ NETWORKS = {
     for each in (
         Network(
             "inceptionv1",
-            "GoogLeNet, the graph of 2015 that dreamed first",
+            "the graph of 2015",
             "Apache-2.0",
             "mixed4c",
             49_937_555,
@@ -68,11 +69,11 @@ NETWORKS = {
                 "tensorflow_inception_graph.pb",
             ),
         ),
-        Network("lite0", "EfficientNet-Lite0, installed with streamfx", "Apache-2.0", "block10", 18_700_000),
-        Network("lite1", "EfficientNet-Lite1, installed with streamfx", "Apache-2.0", "block13", 21_700_000),
+        Network("lite0", "EfficientNet, installed", "Apache-2.0", "block10", 18_700_000),
+        Network("lite1", "EfficientNet, installed", "Apache-2.0", "block13", 21_700_000),
         Network(
             "googlenet",
-            "GoogLeNet of torchvision",
+            "torchvision's",
             "BSD-3-Clause",
             "inception4c",
             52_147_035,
@@ -80,7 +81,7 @@ NETWORKS = {
         ),
         Network(
             "inception_v3",
-            "Inception v3 of torchvision",
+            "torchvision's",
             "BSD-3-Clause",
             "Mixed_6b",
             108_949_747,
@@ -88,7 +89,7 @@ NETWORKS = {
         ),
         Network(
             "vgg19",
-            "VGG-19 of torchvision",
+            "torchvision's",
             "BSD-3-Clause",
             "features.28",
             574_673_361,
@@ -183,6 +184,15 @@ def choose_network(model: str, layers: Sequence[str]) -> Network:
     if strange is None:
         raise StreamfxError(f"no network has all of these layers: {', '.join(layers)}; 'streamfx models' lists them")
     raise unknown("layer", strange, set(known))
+
+
+def main_layers(name: str) -> list[str]:
+    """Those of a network's layers that are worth to be looked at first."""
+    names = [layer.name for layer in list_layers(name)]
+    if name == "inceptionv1":
+        return [each for each in names if re.fullmatch(r"conv2d\d|mixed\d[a-z]", each)]
+    outer = [each for each in names if "." not in each]
+    return outer if len(outer) > 4 else names
 
 
 def build_layers(name: str, layers: Sequence[str], weights: str = "") -> nn.Module:
