@@ -56,31 +56,15 @@ class Place:
 
     def command(self, address: str) -> str:
         """The command that makes the picture of this address, just as it is on the page."""
-        made: list[object] = [
-            "streamfx",
-            "dream",
-            "--start",
-            self.source,
-            "out.png",
-            "--model",
-            self.dream.model,
-            "--layer",
-            address,
-        ]
-        made += [
-            "--size",
-            f"{self.size[0]}x{self.size[1]}",
-            "--octaves",
-            self.dream.octaves,
-            "--steps",
-            self.dream.steps,
-        ]
-        if self.dream.weights:
-            made += ["--weights", self.dream.weights]
-        if self.dream.strength != 1:
-            made += ["--strength", self.dream.strength]
-        if self.dream.seed:
-            made += ["--seed", self.dream.seed]
+        dream, (width, height) = self.dream, self.size
+        made: list[object] = ["streamfx", "dream", "--start", self.source, "out.png", "--size", f"{width}x{height}"]
+        made += ["--model", dream.model, "--layer", address, "--octaves", dream.octaves, "--steps", dream.steps]
+        if dream.weights:
+            made += ["--weights", dream.weights]
+        if dream.strength != 1:
+            made += ["--strength", dream.strength]
+        if dream.seed:
+            made += ["--seed", dream.seed]
         return shlex.join(map(str, made))
 
 

@@ -30,12 +30,12 @@ def _list(context: typer.Context, report: Json = False) -> None:
         print(json.dumps({name: _facts(network) for name, network in NETWORKS.items()}, indent=2))
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("model", "what it is", "weights", "licence", "layers", "here"):
-        table.add_column(heading, no_wrap=heading != "what it is")
+    for heading in ("model", "weights", "licence", "layers", "default", "here"):
+        table.add_column(heading, no_wrap=True)
     for name, network in NETWORKS.items():
         size = f"{network.size / 1e6:.0f} MB"
         here = "yes" if network.cached else "no"
-        table.add_row(f"[bold]{name}[/bold]", network.about, size, network.licence, _span(name), network.default, here)
+        table.add_row(f"[bold]{name}[/bold]", size, network.licence, _span(name), network.default, here)
     console = Console(highlight=False)
     console.print(table)
     console.print(
