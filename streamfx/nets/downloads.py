@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import zipfile
@@ -65,7 +66,8 @@ def fetch(download: Download, report: Report = lambda done, whole: None) -> Path
     except OSError as error:
         raise StreamfxError(f"cannot fetch {download.url} to {path} ({error.strerror or error})") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
     return path
 
 
