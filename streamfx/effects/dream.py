@@ -28,7 +28,7 @@ AMOUNT = 0.08  # of 0..1 that a pixel moves in an octave at strength 1, where th
 BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; what is all beyond them is all source, or all dream
 DUSK = 0.1  # mean luma of frames; what is darker fades, and its dream with it
 LATEST = 10**7  # seconds
-REFRESHED = 0.4  # of a dream that is followed: what it has to gain anew, for it climbs further each time
+REFRESHED = 0.25  # of a dream that is followed: what it has to gain anew, for it climbs further each time
 FEWER = 0.8  # share of the steps that a frame can do without, where all of it follows the last one
 GUIDE_AREA = 384 * 384  # pixels; guides are looked at in this size
 

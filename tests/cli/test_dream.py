@@ -111,7 +111,9 @@ def test_explore_makes_a_page_and_goes_on(streamfx, small, here):
     assert [file.stem for file in after if after[file] != before[file]] == ["block3_1"]
     other = streamfx("explore", small, "page", *asked, "--steps", "2", **here)
     assert (other.returncode, "pictures of another steps" in other.stderr) == (1, True)
-    assert streamfx("explore", small, "page", *asked[:2], "-y", "--octaves", "1", "--steps", "2", **here).returncode == 0
+    assert (
+        streamfx("explore", small, "page", *asked[:2], "-y", "--octaves", "1", "--steps", "2", **here).returncode == 0
+    )
     assert {file.stem for file in (home / "pictures").iterdir()} == {"block2", "block3"}
 
 

@@ -75,9 +75,7 @@ class Graph:
         weights = self.constant(f"{name}_w", self.random.normal(0, scale, (size, size, channels, out)).astype("f4"))
         bias = self.constant(f"{name}_b", self.random.normal(0, 0.1, out).astype("f4"))
         strides = ints([1, stride, stride, 1])
-        made = self.add(
-            f"{name}_pre_relu/conv", "Conv2D", [given, weights], strides=strides, padding=block(2, padding)
-        )
+        made = self.add(f"{name}_pre_relu/conv", "Conv2D", [given, weights], strides=strides, padding=block(2, padding))
         made = self.add(f"{name}_pre_relu", "BiasAdd", [made, bias])
         return self.add(name, "Relu", [made])
 
@@ -92,7 +90,9 @@ class Graph:
         )
 
     def concat(self, name, given):
-        return self.add(name, "Concat", [self.constant(f"{name}/concat_dim", np.int32(3)), *given], N=number(3, len(given)))
+        return self.add(
+            name, "Concat", [self.constant(f"{name}/concat_dim", np.int32(3)), *given], N=number(3, len(given))
+        )
 
     def write(self, path):
         path.write_bytes(b"".join(self.nodes))

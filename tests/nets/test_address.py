@@ -46,7 +46,9 @@ def test_any_text_is_read_or_refused_in_one_line(text):
         assert "\n" not in str(error)
 
 
-@pytest.mark.parametrize("text", ["", "a+", "a b", "*a", "a:x", "a:-1", "1", "0.5 a", "a::1", "a,b", "a+ +b", "ä", "+-a"])
+@pytest.mark.parametrize(
+    "text", ["", "a+", "a b", "*a", "a:x", "a:-1", "1", "0.5 a", "a::1", "a,b", "a+ +b", "ä", "+-a"]
+)
 def test_what_cannot_be_read(text):
     with pytest.raises(StreamfxError, match="cannot be read"):
         parse_objective(text)

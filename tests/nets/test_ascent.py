@@ -90,7 +90,9 @@ def test_room_holds_back_pixel_by_pixel():
 
 def test_chance_is_the_seed_s():
     def climb(seed, number=0):
-        return ascend(PHOTO, lambda x: x.roll(1, 3) * torch.linspace(0, 1, x.shape[3]), Ascent(seed=seed), number=number)
+        return ascend(
+            PHOTO, lambda x: x.roll(1, 3) * torch.linspace(0, 1, x.shape[3]), Ascent(seed=seed), number=number
+        )
 
     assert torch.equal(climb(3), climb(3))
     assert not torch.equal(climb(3), climb(4))

@@ -48,9 +48,7 @@ def seen_by_openvino(plain_file, request):
     model.reshape([1, height, width, 3])
     compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = compiled((picture * 255 - 117).permute(0, 2, 3, 1).contiguous().numpy())
-    values = {
-        layer: torch.from_numpy(found[number].copy()).permute(0, 3, 1, 2) for number, layer in enumerate(SEEN)
-    }
+    values = {layer: torch.from_numpy(found[number].copy()).permute(0, 3, 1, 2) for number, layer in enumerate(SEEN)}
     return picture, values
 
 
