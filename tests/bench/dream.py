@@ -14,6 +14,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from itertools import pairwise
 from statistics import fmean
 
 import torch
@@ -102,7 +103,7 @@ def show_coherence(asked: argparse.Namespace) -> None:
     for how in ("off", "warp"):
         effect = Dream(**FILM, coherence=how)
         made = list(run(effect, shot))
-        change = 255 * fmean(float((b - a).abs().mean()) for a, b in zip(made[3:], made[4:]))
+        change = 255 * fmean(float((b - a).abs().mean()) for a, b in pairwise(made[3:]))
         moved = list(run(effect, [moment.image for moment in moments]))
         errors = [
             warp_error(now, warp(before, moment.flow), moment.visible) or 0.0

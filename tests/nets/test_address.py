@@ -40,15 +40,15 @@ def test_written_and_read_again(parts):
 
 @given(st.text("ab1:*+-. 0", max_size=12))
 def test_any_text_is_read_or_refused_in_one_line(text):
+    said = ""
     try:
         assert parse_objective(text)
     except StreamfxError as error:
-        assert "\n" not in str(error)
+        said = str(error)
+    assert "\n" not in said
 
 
-@pytest.mark.parametrize(
-    "text", ["", "a+", "a b", "*a", "a:x", "a:-1", "1", "0.5 a", "a::1", "a,b", "a+ +b", "ä", "+-a"]
-)
+@pytest.mark.parametrize("text", ["", "a+", "a b", "*a", "a:x", "a:-1", "1", "0.5 a", "a::1", "a,b", "ä", "+-a"])
 def test_what_cannot_be_read(text):
     with pytest.raises(StreamfxError, match="cannot be read"):
         parse_objective(text)

@@ -1,5 +1,7 @@
 """The climb: octaves, tiles that cover all, steps of one size, chance that repeats."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -26,7 +28,7 @@ def test_tiles_cover_every_pixel_in_one_size(side, most):
     assert spans[-1].stop == side
     assert {span.stop - span.start for span in spans} == {spans[0].stop}
     assert spans[0].stop <= most
-    for one, following in zip(spans, spans[1:]):
+    for one, following in pairwise(spans):
         assert one.start < following.start <= one.stop
 
 

@@ -150,22 +150,25 @@ def test_a_graph_that_breaks_off_is_told(file, at):
     content = file.read_bytes()
     broken = file.with_name("broken.pb")
     broken.write_bytes(content[: len(content) * at // 2001])
+    said, nodes = "TensorFlow graph", []
     try:
         nodes = read_graph(broken)
     except StreamfxError as error:
-        assert "TensorFlow graph" in str(error)
-    else:  # cut between two nodes
-        assert len(nodes) < len(read_graph(file))
+        said = str(error)
+    assert "TensorFlow graph" in said
+    assert len(nodes) < len(read_graph(file))  # cut between two nodes, it is a shorter graph
 
 
 @given(st.binary(max_size=200))
 def test_other_files_are_told(file, content):
     other = file.with_name("other.pb")
     other.write_bytes(content)
+    said = "is not a"
     try:
-        assert all(each.name is not None for each in read_graph(other))
+        assert read_graph(other)
     except StreamfxError as error:
-        assert "is not a" in str(error)
+        said = str(error)
+    assert "is not a" in said
 
 
 def test_a_missing_file_is_told(tmp_path):
@@ -177,5 +180,5 @@ def test_a_graph_with_a_hole_is_told(tmp_path):
     graph = Graph()
     graph.add("relu", "Relu", ["input"])
     nodes = [each for each in read_graph(graph.write(tmp_path / "g.pb")) if each.name != "input"]
-    with pytest.raises(StreamfxError, match="unknown layer|has no node 'input'"):
+    with pytest.raises(StreamfxError, match=r"unknown layer|has no node 'input'"):
         InceptionV1(nodes, ["relu"])
