@@ -28,7 +28,8 @@ AMOUNT = 0.08  # of 0..1 that a pixel moves in an octave at strength 1, where th
 BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; what is all beyond them is all source, or all dream
 DUSK = 0.1  # mean luma of frames; what is darker fades, and its dream with it
 LATEST = 10**7  # seconds
-REFRESHED = 0.25  # of a dream that is followed: what it has to gain anew, for it climbs further each time
+# of a dream that is followed, what it has to gain anew: it climbs further each time, and what moves blurs
+ANEW_STILL, ANEW_MOVING = 0.3, 0.65
 FEWER = 0.8  # share of the steps that a frame can do without, where all of it follows the last one
 GUIDE_AREA = 384 * 384  # pixels; guides are looked at in this size
 
@@ -207,7 +208,8 @@ class Dream:
             kept = dreamed.trust * self.blend  # [1, H, W]
             moving = (dreamed.follow / dreamed.trust.clamp(min=1e-3)).clamp(0, 1)
             gained = (dreamed.warped - image).lerp(2 * changed.warped - 1, moving)
-            return image + kept * gained, (1 - kept) * (1 - dreamed.trust * (1 - REFRESHED))
+            anew = ANEW_STILL + (ANEW_MOVING - ANEW_STILL) * moving
+            return image + kept * gained, (1 - kept) * (1 - dreamed.trust * (1 - anew))
 
         return past
 
