@@ -13,13 +13,13 @@ from streamfx.nets.features import Features
 from streamfx.nets.folding import fold_norms
 from streamfx.nets.networks import (
     NETWORKS,
-    Watched,
     build_layers,
     choose_network,
     find_network,
     list_layers,
     main_layers,
 )
+from streamfx.nets.watched import Watched
 
 
 @pytest.fixture
