@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from streamfx.errors import StreamfxError, unknown
@@ -19,13 +18,14 @@ if TYPE_CHECKING:
     from streamfx.nets.prior import Prior
     from streamfx.preset import Preset
 
-_Paint: TypeAlias = "Callable[[Tensor, Callable[[], Prior | None]], Tensor]"
-_Follow: TypeAlias = "Callable[[Memory, Tensor, tuple[int, int], Sequence[str]], Callable[[str], Prior | None]]"
+_Paint: TypeAlias = "Callable[[Tensor, Prior | None, float], Tensor]"
+_Follow: TypeAlias = "Callable[[Memory, Tensor, tuple[int, int], Sequence[str]], dict[str, Prior | None]]"
 
 CANVAS = 1280 * 720  # pixels; frames of every size are painted at this area, and so with strokes of one size
 NEAR = 1.12  # of a frame's side to the canvas's; what is nearer is painted as it is
 BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; what is all beyond them needs only one painting
 DUSK, GLARE = 0.1, 0.92  # mean luma of frames; what is darker or brighter fades, and its painting with it
+CLEAR, HIDDEN = 0.97, 0.78  # of a painting's detail, to be kept in motion; less where it is made smaller in the end
 LATEST = 10**7  # seconds
 LARGEST_SCALE = 6.0  # for the sake of frames that are tiny or a line
 
@@ -102,12 +102,14 @@ class Style:
             white = where is None or where.max() > BLACK
             black = where is not None and where.min() < WHITE
             seen = _resized(image, canvas_size(image.shape[1], image.shape[2], self.stroke))
-            watched = image if image.shape[1] < seen.shape[1] else seen  # enlarged, it would show no more
+            enlarged = image.shape[1] < seen.shape[1]
+            watched = image if enlarged else seen  # enlarged, it would show no more
+            detail = HIDDEN if enlarged else CLEAR
             painters = ({"white": paint} if white else {}) | ({"black": paint_black} if black and paint_black else {})
             if frame.cut:
                 memory.clear()
-            prior_of = follow(memory, watched, (seen.shape[1], seen.shape[2]), list(painters))
-            paintings = {name: each(seen, partial(prior_of, name)) for name, each in painters.items()}
+            priors = follow(memory, watched, (seen.shape[1], seen.shape[2]), list(painters))
+            paintings = {name: each(seen, priors[name], detail) for name, each in painters.items()}
             if self.coherence != "off":
                 remember(memory, watched, paintings, frame.pts)
             finished = {name: self._finish(image, painted) for name, painted in paintings.items()}
@@ -133,7 +135,7 @@ class Style:
         return painted if self.strength == 1 else source.lerp(painted, self.strength)
 
     def _build_paint(self, preset: str, device: torch.device) -> _Paint:
-        """Canvas [3, H, W], and what gives that which was painted before -> painting [3, H, W]."""
+        """Canvas [3, H, W], what was painted before and the detail to keep of it, 0..1 -> painting [3, H, W]."""
         from streamfx.preset import load_preset, parse_blend
 
         blend = [(load_preset(name), share) for name, share in parse_blend(preset)]
@@ -145,7 +147,7 @@ class Style:
 
         parts = [(load_targets(p.targets, p.name), share) for p, share in blend]
         painter = PixelPainter(parts, blend[0][0].style.training, self.iterations, device)
-        return lambda seen, prior: painter(seen, prior())
+        return lambda seen, prior, detail: painter(seen, prior)
 
     def _build_network(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> _Paint:
         """Painting by the presets' network; one engine for each size met."""
@@ -160,47 +162,33 @@ class Style:
         engines: dict[tuple[int, ...], Engine] = {}
         sees_prior = self.coherence == "full"
 
-        def paint(seen: Tensor, prior_of: Callable[[], Prior | None]) -> Tensor:
+        def paint(seen: Tensor, prior: Prior | None, detail: float) -> Tensor:
             inputs = [seen.unsqueeze(0), numbers]
             if sees_prior:
-                prior = prior_of()
                 shown = torch.zeros(4, *seen.shape[1:]) if prior is None else torch.cat([prior.warped, prior.follow])
                 inputs.append(shown.to(device).unsqueeze(0))
             if seen.shape not in engines:
                 engines[seen.shape] = build_engine(painter, [tuple(x.shape) for x in inputs], device)
             painted = engines[seen.shape](*inputs).squeeze(0)
-            prior = prior_of()
-            return painted if prior is None else renew(painted, prior.warped, prior.share)
+            return painted if prior is None else renew(painted, prior.warped, prior.share, detail)
 
         return paint
 
     def _build_follow(self, device: torch.device) -> _Follow:
-        """(memory, frame, size of the canvas, names of paintings) -> what gives the prior of each by its name.
-
-        It is found on another thread, for those who need it only when they have painted.
-        """
+        """(memory, frame, size of the canvas, names of paintings) -> the prior of each, by its name."""
         if self.coherence == "off":
-            return lambda memory, watched, size, names: lambda name: None
-
-        from concurrent.futures import ThreadPoolExecutor
+            return lambda memory, watched, size, names: dict.fromkeys(names)
 
         from streamfx.nets.flow import build_motion
         from streamfx.nets.prior import find_prior, follow_past
 
         motion = build_motion(self.motion, device)
-        beside = ThreadPoolExecutor(1, thread_name_prefix="motion")
 
-        def find(
+        def follow(
             memory: Memory, watched: Tensor, size: tuple[int, int], names: Sequence[str]
         ) -> dict[str, Prior | None]:
             motions = follow_past(memory, watched, size, motion)
             return {name: find_prior(memory, name, motions) for name in names}
-
-        def follow(
-            memory: Memory, watched: Tensor, size: tuple[int, int], names: Sequence[str]
-        ) -> Callable[[str], Prior | None]:
-            found = beside.submit(find, memory, watched, size, names)
-            return lambda name: found.result()[name]
 
         return follow
 

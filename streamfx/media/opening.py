@@ -21,7 +21,9 @@ log = logging.getLogger("streamfx")
 NOT_VIDEO = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text files as pictures
 
 
-def open_input(name: str, input_format: str | None, rate: Fraction | None) -> InputContainer:
+def open_input(
+    name: str, input_format: str | None, rate: Fraction | None, wanted: str = "a video or picture"
+) -> InputContainer:
     """FFmpeg's container of a source; a StreamfxError says why there is none. `rate` is for raw data and cameras."""
     source = "pipe:0" if name == "-" else name
     options = {"framerate": str(rate)} if rate else {}
@@ -32,13 +34,13 @@ def open_input(name: str, input_format: str | None, rate: Fraction | None) -> In
             container = av.open(source, format=input_format, options=options)
         except av.error.FFmpegError as error:
             raise StreamfxError(
-                _why_unreadable(name, input_format, [text for _, _, text in messages], error)
+                _why_unreadable(name, input_format, [text for _, _, text in messages], error, wanted)
             ) from error
         except ValueError as error:
             raise StreamfxError(f"unknown input format '{input_format}'; ffmpeg -demuxers lists them") from error
     if container.format.name in NOT_VIDEO:
         container.close()
-        raise StreamfxError(f"'{name}' is a text file, not a video or a picture")
+        raise StreamfxError(f"'{name}' is a text file, not {wanted}")
     return container
 
 
@@ -53,14 +55,14 @@ def _check_file(path: Path) -> None:
         raise StreamfxError(f"'{path}' may not be read; check its permissions")
 
 
-def _why_unreadable(name: str, input_format: str | None, messages: list[str], error: Exception) -> str:
+def _why_unreadable(name: str, input_format: str | None, messages: list[str], error: Exception, wanted: str) -> str:
     said = " ".join(messages).lower()
     where = "stdin" if name == "-" else f"'{name}'"
     if "moov atom not found" in said or (name == "-" and "moov" in said):
         return f"{where}: this mp4 has no index (moov) that can be read; it is incomplete or broken"
     reason = getattr(error, "strerror", None) or str(error)
     if isinstance(error, av.error.InvalidDataError):
-        return f"{where} is not a video or picture that FFmpeg can read"
+        return f"{where} is not {wanted} that FFmpeg can read"
     return f"cannot open {where}: {reason}" + (f" (as {input_format})" if input_format else "")
 
 

@@ -12,10 +12,14 @@ from torch.nn import functional as F
 
 from streamfx.frame import Memory
 from streamfx.nets.flow import Motion
-from streamfx.ops.warp import split_trust, warp
+from streamfx.ops.warp import enlarge, split_trust, warp
 
 _LOOK_BACK = Fraction(1)  # seconds; the older picture is one to two times that old
-_GAP = 0.002  # share of a frame that the last one does not explain, from where on it is worth to look further back
+_CELLS = (
+    18,
+    32,
+)  # rows and columns of parts of a frame; a part that is nearly all unexplained by the last frame is a gap
+_GAPS = 3  # parts, from how many on it is worth to look further back
 _BETTER = 0.3  # by so much must an older picture be trusted more than the last
 
 Follow = Callable[[Tensor, Tensor], Motion]  # previous image, current image [3, H, W]
@@ -35,8 +39,8 @@ def follow_past(memory: Memory, seen: Tensor, size: tuple[int, int], follow: Fol
     """Where the parts of the frame `seen` [3, h, w] were in the frames remembered, by the age of these.
 
     The motions are for paintings of `size` (H, W), whatever the size at which the frame is seen.
-    Only where the last frame does not explain all that is seen now is it looked for in an older one, at half the size:
-    what was hidden for a moment gets its strokes back (the long-term consistency of Ruder et al. 2016).
+    Only where there are gaps, which the last frame does not explain, is an older one asked: what was hidden for a
+    moment gets its strokes back (the long-term consistency of Ruder et al. 2016).
     """
     last = memory.get("last.seen")
     if not isinstance(last, Tensor) or last.shape != seen.shape:
@@ -45,9 +49,8 @@ def follow_past(memory: Memory, seen: Tensor, size: tuple[int, int], follow: Fol
     motion = follow(last, seen)
     motions = {"last": _scaled(motion, size)}
     old = memory.get("old.seen")
-    if isinstance(old, Tensor) and (motion.trust < 0.5).float().mean() > _GAP:
-        halves = [F.avg_pool2d(image, 2, ceil_mode=True) for image in (old, seen)]
-        motions["old"] = _scaled(follow(*halves), size)
+    if isinstance(old, Tensor) and (F.adaptive_avg_pool2d(motion.trust, _CELLS) < 0.1).sum() >= _GAPS:
+        motions["old"] = _scaled(follow(old, seen), size)
     return motions
 
 
@@ -90,10 +93,10 @@ def _get(memory: Memory, age: str) -> tuple[Tensor, dict[str, Tensor]]:
 
 
 def _bring(painted: Tensor, motion: Motion) -> Prior:
-    warped = warp(painted, motion.flow, "bicubic").clamp_(0, 1)
-    coarse = split_trust(motion.flow[:, ::2, ::2], motion.trust[:, ::2, ::2])  # shares are smooth
-    shares = F.interpolate(torch.cat(coarse)[None], warped.shape[-2:], mode="bilinear")[0]
-    return Prior(warped, motion.trust, shares[:1], shares[1:])
+    warped = warp(painted, motion.flow)
+    flow, trust = (field[:, ::4, ::4].contiguous() for field in (motion.flow, motion.trust))
+    coarse = split_trust(flow, trust)  # at a quarter of the size: shares are smooth
+    return Prior(warped, motion.trust, *(enlarge(share, (painted.shape[1], painted.shape[2])) for share in coarse))
 
 
 def _best(first: Prior, second: Prior) -> Prior:
@@ -112,6 +115,5 @@ def _scaled(motion: Motion, size: tuple[int, int]) -> Motion:
     height, width = motion.trust.shape[-2:]
     if (height, width) == size:
         return motion
-    fields = F.interpolate(torch.cat([motion.flow, motion.trust])[None], size, mode="bilinear")[0]
-    scale = fields.new_tensor([size[1] / width, size[0] / height]).view(2, 1, 1)
-    return Motion(fields[:2] * scale, fields[2:])
+    scale = motion.flow.new_tensor([size[1] / width, size[0] / height]).view(2, 1, 1)
+    return Motion(enlarge(motion.flow, size).mul_(scale), enlarge(motion.trust, size))

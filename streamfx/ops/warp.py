@@ -15,10 +15,15 @@ Border: TypeAlias = Literal["replicate", "reflect", "wrap", "zeros"]
 _PADDING = {"replicate": "border", "reflect": "reflection", "wrap": "zeros", "zeros": "zeros"}  # grid_sample's words
 _CV_BORDERS = {"replicate": "BORDER_REPLICATE", "reflect": "BORDER_REFLECT_101"}  # the borders OpenCV treats alike
 _CV_LARGEST, _CV_CHANNELS = 32766, 4  # pixels, and channels, that it can move
-_DETAIL, _REGION = 7, 19  # pixels: what is finer than the first is detail, whose strength is judged over the second
+_DETAIL = 3  # pixels: what is finer is detail
+_CELL = 8  # pixels of the cells over 3 by 3 of which the strength of detail is judged
 _FAINT = 1e-5  # of the power of detail: what is that weak is no detail
+_AIM, _MOST = (
+    0.97,
+    2.5,
+)  # of the painting's detail, to be reached; times that what is left of it is strengthened at most
 _STILL = 0.1  # pixels; what moves less hardly moves
-_KEPT_MOVING, _KEPT_STILL = 0.55, 0.9
+_KEPT_MOVING, _KEPT_STILL = 0.63, 0.9
 
 
 def warp(image: Tensor, flow: Tensor, filter: Filter = "bilinear", border: Border = "replicate") -> Tensor:
@@ -79,41 +84,64 @@ def blend(ground: Tensor, cover: Tensor, share: Tensor) -> Tensor:
     return torch.lerp(ground, cover, share)
 
 
-def renew(painted: Tensor, warped: Tensor, share: Tensor) -> Tensor:
+def renew(painted: Tensor, warped: Tensor, share: Tensor, detail: float = 0.97) -> Tensor:
     """`share` [..., 1, H, W] 0..1 of `warped` in `painted`, both [..., 3, H, W] 0..1, as sharp as `painted` is.
 
-    The mean of two pictures whose details differ a little is duller than either. What of the mixture differs from its
-    surroundings is made as strong again as it is in the painting around there, at most twice as strong.
+    The mean of two pictures whose details differ a little is duller than either, and so is what was moved by parts of a
+    pixel. What of the mixture differs from its neighbours is made as strong again as it is in the painting thereabouts,
+    or `detail` 0..1 of that.
     """
-    mixed = blend(painted, warped, share)
+    share = share.squeeze(-3)
+    mixed = [torch.lerp(ours, theirs, share) for ours, theirs in zip(painted.unbind(-3), warped.unbind(-3))]
     with torch.no_grad():  # a strength to take as given
-        light = _halved(torch.cat([painted[..., 1:2, :, :], mixed[..., 1:2, :, :]], dim=-3))  # green is most of it
-        power = _around((light - _around(light, _DETAIL // 2)).square(), _REGION // 2) + _FAINT
-        gain = (power[..., :1, :, :] / power[..., 1:, :, :]).sqrt().clamp(1, 2) - 1
-        batch = gain.reshape(-1, 1, *gain.shape[-2:])
-        gain = F.interpolate(batch, mixed.shape[-2:], mode="bilinear").view(share.shape)
-    return torch.addcmul(mixed, gain, mixed - _around(mixed, _DETAIL)).clamp(0, 1)
+        gain = _weakened(painted.select(-3, 1), mixed[1], detail)  # green is most of what is seen
+    # plane by plane, because a plane stays in the cache
+    sharp = [torch.addcmul(plane, gain, plane - _around(plane, _DETAIL)).clamp_(0, 1) for plane in mixed]
+    return torch.stack(sharp, dim=-3)
 
 
-def _halved(image: Tensor) -> Tensor:
-    """[..., C, H, W] at half the size, odd sides rounded up."""
-    batch = image.reshape(-1, *image.shape[-3:])
-    halved = F.avg_pool2d(batch, 2, ceil_mode=True)
-    return halved.view(*image.shape[:-2], *halved.shape[-2:])
+def _weakened(whole: Tensor, mixed: Tensor, aim: float) -> Tensor:
+    """What times the detail of `mixed` is missing to `aim` of that of `whole`, all [..., H, W]; 0 where nothing is."""
+    cells = []
+    for plane in (whole, mixed):
+        square = (plane - _around(plane, _DETAIL)).square_()
+        cells.append(F.avg_pool2d(square.reshape(-1, 1, *square.shape[-2:]), _CELL, ceil_mode=True))
+    power = _around(torch.stack(cells), 3) + _FAINT  # [2, N, 1, h, w]
+    gain = (power[0] / power[1]).sqrt_().mul_(aim).clamp_(1, _MOST) - 1
+    height, width = whole.shape[-2:]
+    grown = enlarge(gain, (gain.shape[-2] * _CELL, gain.shape[-1] * _CELL))
+    return grown[..., :height, :width].reshape(whole.shape)
 
 
-def _around(image: Tensor, size: int) -> Tensor:
-    """The mean of the `size` x `size` pixels around each of [..., C, H, W]."""
-    if _by_opencv(image):
+def enlarge(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    """`planes` [..., H, W] at another `size` (height, width), bilinear: for fields, not for pictures."""
+    if planes.device.type == "cpu" and not planes.requires_grad and max(*size, *planes.shape[-2:]) <= _CV_LARGEST:
         import cv2
 
-        planes = [
-            torch.from_numpy(cv2.blur(plane.numpy(), (size, size), borderType=cv2.BORDER_REPLICATE)) for plane in image
-        ]
-        return torch.stack(planes)
-    batch = image.reshape(-1, *image.shape[-3:])
+        grown = torch.empty(*planes.shape[:-2], *size)
+        for source, target in zip(_flat(planes), _flat(grown)):
+            cv2.resize(source.numpy(), size[::-1], dst=target.numpy(), interpolation=cv2.INTER_LINEAR)
+        return grown
+    batch = planes.reshape(-1, 1, *planes.shape[-2:])
+    return F.interpolate(batch, size, mode="bilinear").view(*planes.shape[:-2], *size)
+
+
+def _flat(planes: Tensor) -> Tensor:
+    return planes.reshape(-1, *planes.shape[-2:])
+
+
+def _around(planes: Tensor, size: int) -> Tensor:
+    """The mean of the `size` x `size` pixels around each of [..., H, W]."""
+    if planes.device.type == "cpu" and not planes.requires_grad and max(planes.shape[-2:]) <= _CV_LARGEST:
+        import cv2
+
+        means = torch.empty(planes.shape)
+        for source, target in zip(_flat(planes), _flat(means)):
+            cv2.blur(source.numpy(), (size, size), dst=target.numpy(), borderType=cv2.BORDER_REPLICATE)
+        return means
+    batch = planes.reshape(-1, 1, *planes.shape[-2:])
     padded = F.pad(batch, (size // 2,) * 4, mode="replicate")
-    return F.avg_pool2d(F.avg_pool2d(padded, (1, size), stride=1), (size, 1), stride=1).view(image.shape)
+    return F.avg_pool2d(F.avg_pool2d(padded, (1, size), stride=1), (size, 1), stride=1).view(planes.shape)
 
 
 def split_trust(flow: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:

@@ -50,7 +50,7 @@ def test_the_last_painting_moves_with_the_frame(film):
     motions = follow_past(memory, seen(), SIZE, lambda previous, current: Motion(flow, torch.ones(1, *SIZE)))
     prior = find_prior(memory, "white", motions)
     assert torch.allclose(prior.warped[:, :, :-2], painted[:, :, 2:], atol=1e-5)
-    assert prior.share.max() < 0.6  # what moves is painted anew by half
+    assert prior.share.max() < 0.7  # what moves is painted anew for a good part
 
 
 def test_what_is_still_and_trusted_stays(film):
@@ -71,7 +71,7 @@ def test_an_older_painting_is_asked_only_where_the_last_does_not_serve(film):
     prior = find_prior(memory, "white", follow_past(memory, seen(), SIZE, follow))
     assert prior.warped.mean() == pytest.approx(0.04, abs=1e-6)
     assert prior.trust.min() > 0.99
-    assert asked == [(3, 12, 16), (3, 6, 8)]
+    assert asked == [(3, 12, 16)] * 2
     assert list(follow_past(memory, seen(), SIZE, follow_trusted(1.0))) == ["last"]
 
 

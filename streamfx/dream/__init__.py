@@ -1,0 +1,1 @@
+"""What drives generated animation: schedules, and the music they listen to."""
