@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 _Guide: TypeAlias = "Callable[[Fraction], Mapping[str, Tensor] | None]"
 _Past: TypeAlias = "Callable[[Memory, Tensor], tuple[Tensor, Tensor] | None]"
 
-AMOUNT = 0.08  # of 0..1 that a pixel moves in an octave at strength 1, where the gradient has its mean size
+AMOUNT, AMONG = 0.08, 6  # of 0..1 that a pixel moves in an octave at strength 1, where the gradient has its mean size
+SHARED = 0.65  # power of the number of steps by which one is smaller: many steps turn more often than few large ones
 BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; what is all beyond them is all source, or all dream
 DUSK = 0.1  # mean luma of frames; what is darker fades, and its dream with it
 LATEST = 10**7  # seconds
 # of a dream that is followed, what it has to gain anew: it climbs further each time, and what moves blurs
-ANEW_STILL, ANEW_MOVING = 0.3, 0.65
+ANEW_STILL, ANEW_MOVING = 0.15, 0.4
+JUDGED = 4  # frames from one to the next that is judged for it
+LEAST_ANEW, MOST_ANEW = 0.2, 1.8  # times that
 FEWER = 0.8  # share of the steps that a frame can do without, where all of it follows the last one
 GUIDE_AREA = 384 * 384  # pixels; guides are looked at in this size
 
@@ -117,6 +120,8 @@ class Dream:
             climbed = self._climb(start, room, lambda x: objective.gradient(x, guide), image, number)
             dream = govern(image, climbed)
             if self.coherence != "off":
+                if number % JUDGED == 0:
+                    _judge(memory, *(objective.value(self._middle(each), guide) for each in (dream, image)))
                 remember(memory, image, {"dream": dream, "change": 0.5 + 0.5 * (dream - image)}, frame.pts)
                 memory["number"] = number + 1
             yield frame.with_image(self._finish(image, dream, where))
@@ -128,8 +133,8 @@ class Dream:
         from streamfx.nets.ascent import Ascent
 
         steps = max(min(2, self.steps), math.ceil(self.steps * (1 - FEWER * known)))
-        step = self.step * self.strength or AMOUNT * self.strength / self.steps
-        step *= self.steps / steps * min(1.0, light / DUSK)
+        step = self.step * self.strength or AMOUNT / AMONG * self.strength * (AMONG / self.steps) ** SHARED
+        step *= (self.steps / steps) ** SHARED * min(1.0, light / DUSK)
         return Ascent(self.octaves, self.octave_scale, steps, step, self.smooth, self.tile, self.seed)
 
     def _climb(
@@ -148,6 +153,12 @@ class Dream:
             number=number,
             report=lambda done, whole: steps_log.info("step %d of %d", done, whole),
         )
+
+    def _middle(self, image: Tensor) -> Tensor:
+        """What the network is shown at once of an image [3, H, W], as [1, 3, h, w]."""
+        from streamfx.nets.ascent import middle
+
+        return middle(image[None], self.tile)
 
     def _finish(self, source: Tensor, dream: Tensor, where: Tensor | None) -> Tensor:
         """The dream as it is to be seen: in its source's colours, and where the mask is white."""
@@ -208,10 +219,27 @@ class Dream:
             kept = dreamed.trust * self.blend  # [1, H, W]
             moving = (dreamed.follow / dreamed.trust.clamp(min=1e-3)).clamp(0, 1)
             gained = (dreamed.warped - image).lerp(2 * changed.warped - 1, moving)
-            anew = ANEW_STILL + (ANEW_MOVING - ANEW_STILL) * moving
+            gain = memory.get("anew", Fraction(1))
+            assert isinstance(gain, Fraction)
+            anew = ((ANEW_STILL + (ANEW_MOVING - ANEW_STILL) * moving) * float(gain)).clamp(max=1)
             return image + kept * gained, (1 - kept) * (1 - dreamed.trust * (1 - anew))
 
         return past
+
+
+def _judge(memory: Memory, dreamed: float, was: float) -> None:
+    """Adjust what is gained anew, so that a followed dream excites the network by as many times as its first frame did.
+
+    `dreamed` and `was` are what the objective says of the dream and of its source.
+    """
+    if min(dreamed, was) <= 0:  # of sums with minus signs nothing can be said
+        return
+    wanted, gain = memory.get("excited"), memory.get("anew", Fraction(1))
+    assert isinstance(gain, Fraction)
+    if isinstance(wanted, Fraction):
+        memory["anew"] = Fraction(min(MOST_ANEW, max(LEAST_ANEW, float(gain * wanted) * was / dreamed)))
+    else:
+        memory["excited"] = Fraction(dreamed / was)
 
 
 def _check(dream: Dream) -> None:

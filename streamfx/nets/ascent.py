@@ -112,6 +112,15 @@ def tiled_gradient(image: Tensor, gradient: Gradient, tile: int, roll: list[int]
     return torch.roll(total[:, :, :down, :across], [-by for by in roll], (2, 3))[:, :, :height, :width]
 
 
+def middle(image: Tensor, tile: int) -> Tensor:
+    """The middle of `image` [1, 3, H, W], as much of it as a network is shown at once; small ones go on at their ends."""
+    height, width = (min(tile, side) for side in image.shape[2:])
+    top, left = (image.shape[2] - height) // 2, (image.shape[3] - width) // 2
+    shown = image[:, :, top : top + height, left : left + width]
+    below, beside = max(0, _LEAST - height), max(0, _LEAST - width)
+    return F.pad(shown, (0, beside, 0, below), mode="replicate") if below or beside else shown
+
+
 def _endless(image: Tensor, dim: int) -> Tensor:
     """The image with a seam behind its end, in which the mirrored end fades into the mirrored beginning.
 

@@ -35,10 +35,10 @@ class Objective:
         return self._climb(image, list(zip(self.parts, self.units)), guide)[0]
 
     @torch.no_grad()
-    def value(self, image: Tensor) -> float:
-        """The sum for `image` [1, 3, H, W] without a guide."""
+    def value(self, image: Tensor, guide: Mapping[str, Tensor] | None = None) -> float:
+        """The sum for `image` [1, 3, H, W]."""
         seen = self.network(image)
-        found = [unit * part.share * float(_part(seen, part, None)) for part, unit in zip(self.parts, self.units)]
+        found = [unit * part.share * float(_part(seen, part, guide)) for part, unit in zip(self.parts, self.units)]
         return math.fsum(found)
 
     @torch.no_grad()

@@ -1,10 +1,16 @@
 """`streamfx dream`: pictures, films, what it tells, its mistakes."""
 
 import json
+import logging
+import signal
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from streamfx.cli import main
 
 QUICK = ("--layer", "block3", "--octaves", "1", "--steps", "1")
 
@@ -23,6 +29,29 @@ def here(tmp_path):
     import os
 
     return {"env": os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}}
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """The same as `streamfx`, with an empty cache, in this process: starting one and loading torch takes seconds."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    logger, ending = logging.getLogger("streamfx"), signal.getsignal(signal.SIGTERM)
+    handlers = list(logger.handlers)
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["streamfx", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        logger.handlers[:] = handlers
+        said = capsys.readouterr()
+        return SimpleNamespace(returncode=ended.value.code or 0, stdout=said.out, stderr=said.err)
+
+    command.home = home
+    yield command
+    signal.signal(signal.SIGTERM, ending)
 
 
 def test_a_picture_and_what_is_told_once(streamfx, small, here):
@@ -70,60 +99,60 @@ def test_a_chain_tells_the_model_too(streamfx, film, probe, here):
         (["none.mp4", "out.mp4", *QUICK, "--model", "lite0"], 1, "no such file: 'none.mp4'"),
     ],
 )
-def test_mistakes_are_one_line_and_leave_nothing(arguments, code, words, streamfx, film, here):
+def test_mistakes_are_one_line_and_leave_nothing(arguments, code, words, command, film):
     given = [str(film) if each == "in.mp4" and len(arguments) > 1 else each for each in arguments]
-    done = streamfx("dream", *given, **here)
+    done = command("dream", *given)
     assert done.returncode == code, done.stderr
     assert words in done.stderr
     assert [line for line in done.stderr.splitlines() if "dreaming with" not in line][1:] == []
-    assert list(streamfx.home.iterdir()) == []
+    assert list(command.home.iterdir()) == []
 
 
-def test_models_lists_and_tells_layers(streamfx, here):
-    said = json.loads(streamfx("models", "--json", **here).stdout)
+def test_models_lists_and_tells_layers(command):
+    said = json.loads(command("models", "--json").stdout)
     assert (said["lite0"]["cached"], said["inceptionv1"]["cached"]) == (True, False)
     assert "mixed4a_3x3_bottleneck_pre_relu" in said["inceptionv1"]["layers"]
-    assert "inceptionv1" in streamfx("models", **here).stdout.decode()
-    layers = json.loads(streamfx("models", "layers", "lite0", "--json", **here).stdout)
+    assert "inceptionv1" in command("models").stdout
+    layers = json.loads(command("models", "layers", "lite0", "--json").stdout)
     assert {"layer": "block10", "channels": 112, "stride": 16} in layers
-    assert "block10 (default)" in streamfx("models", "layers", "lite0", **here).stdout.decode()
-    wrong = streamfx("models", "layers", "lite7", **here)
+    assert "block10 (default)" in command("models", "layers", "lite0").stdout
+    wrong = command("models", "layers", "lite7")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
-    assert "is here already" in streamfx("models", "fetch", "lite0", **here).stderr
+    assert "is here already" in command("models", "fetch", "lite0").stderr
 
 
-def test_explore_makes_a_page_and_goes_on(streamfx, small, here):
+def test_explore_makes_a_page_and_goes_on(command, small):
     asked = ["--layers", "block2,block3", "--channels", "0:2", "--octaves", "1", "--steps", "1"]
-    done = streamfx("explore", small, "page", *asked, **here)
+    done = command("explore", small, "page", *asked)
     assert done.returncode == 0, done.stderr
-    home = streamfx.home / "page"
+    home = command.home / "page"
     page = (home / "index.html").read_text()
     names = {"block2", "block2_0", "block2_1", "block3", "block3_0", "block3_1"}
     assert {file.stem for file in (home / "pictures").iterdir()} == names
     assert {file.name for file in (home / "sheets").iterdir()} == {"block2.png", "block3.png"}
     assert all(f'href="pictures/{name}.jpg"' in page for name in names)
-    command = "streamfx dream --start {} out.png --size 96x72 --model lite0 --layer block3:1 --octaves 1 --steps 1"
-    assert command.format(small) in page
+    line = "streamfx dream --start {} out.png --size 96x72 --model lite0 --layer block3:1 --octaves 1 --steps 1"
+    assert line.format(small) in page
     before = {file: file.stat().st_mtime_ns for file in (home / "pictures").iterdir()}
     (home / "thumbnails" / "block3_1.jpg").unlink()
-    assert streamfx("explore", small, "page", *asked, **here).returncode == 0
+    assert command("explore", small, "page", *asked).returncode == 0
     after = {file: file.stat().st_mtime_ns for file in (home / "pictures").iterdir()}
     assert [file.stem for file in after if after[file] != before[file]] == ["block3_1"]
-    other = streamfx("explore", small, "page", *asked, "--steps", "2", **here)
+    other = command("explore", small, "page", *asked, "--steps", "2")
     assert (other.returncode, "pictures of another steps" in other.stderr) == (1, True)
     assert (
-        streamfx("explore", small, "page", *asked[:2], "-y", "--octaves", "1", "--steps", "2", **here).returncode == 0
+        command("explore", small, "page", *asked[:2], "-y", "--octaves", "1", "--steps", "2").returncode == 0
     )
     assert {file.stem for file in (home / "pictures").iterdir()} == {"block2", "block3"}
 
 
-def test_the_command_below_a_picture_makes_that_picture(streamfx, small, here):
-    streamfx("explore", small, "page", "--layers", "block2", "--octaves", "1", "--steps", "2", "--width", "64", **here)
-    page = (streamfx.home / "page" / "index.html").read_text()
-    command = page.partition("<code>streamfx ")[2].partition("</code>")[0].split()
-    assert streamfx(*command, **here).returncode == 0
+def test_the_command_below_a_picture_makes_that_picture(command, small):
+    command("explore", small, "page", "--layers", "block2", "--octaves", "1", "--steps", "2", "--width", "64")
+    page = (command.home / "page" / "index.html").read_text()
+    given = page.partition("<code>streamfx ")[2].partition("</code>")[0].split()
+    assert command(*given).returncode == 0
     made, shown = (
-        np.asarray(Image.open(streamfx.home / file).convert("RGB"), float)
+        np.asarray(Image.open(command.home / file).convert("RGB"), float)
         for file in ("out.png", "page/pictures/block2.jpg")
     )
     assert made.shape == shown.shape
@@ -131,6 +160,6 @@ def test_the_command_below_a_picture_makes_that_picture(streamfx, small, here):
 
 
 @pytest.mark.parametrize("wrong", ["3", "5:2", "a:b", "0:0"])
-def test_channels_that_are_none(wrong, streamfx, small, here):
-    done = streamfx("explore", small, "page", "--channels", wrong, **here)
+def test_channels_that_are_none(wrong, command, small):
+    done = command("explore", small, "page", "--channels", wrong)
     assert (done.returncode, "is no range of channels" in done.stderr) == (2, True)

@@ -37,6 +37,24 @@ def film_of(images, cuts=(), **settings):
     return [made.image for frame in frames for made in step(frame, memory)]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def built_once():
+    """Each network is built once for all tests."""
+    from streamfx.nets import networks
+
+    build, built = networks.build_layers, {}
+
+    def build_once(name, layers, weights=""):
+        key = name, *layers, weights
+        if key not in built:
+            built[key] = build(name, layers, weights)
+        return built[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "build_layers", build_once)
+        yield
+
+
 @pytest.fixture(scope="module")
 def photo():
     image = torch.from_numpy(data.astronaut()).permute(2, 0, 1)[None] / 255
