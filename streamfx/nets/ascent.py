@@ -113,7 +113,7 @@ def tiled_gradient(image: Tensor, gradient: Gradient, tile: int, roll: list[int]
 
 
 def middle(image: Tensor, tile: int) -> Tensor:
-    """The middle of `image` [1, 3, H, W], as much of it as a network is shown at once; small ones go on at their ends."""
+    """The middle of `image` [1, 3, H, W], as much as a network is shown at once; small ones go on at their ends."""
     height, width = (min(tile, side) for side in image.shape[2:])
     top, left = (image.shape[2] - height) // 2, (image.shape[3] - width) // 2
     shown = image[:, :, top : top + height, left : left + width]
