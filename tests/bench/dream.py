@@ -6,8 +6,8 @@ rate       512x512 tile-gradients a second of lite0 at block 10, ours beside pla
            single precision as timm builds it, its norms not folded
 still      seconds for 1280x720, 4 octaves of 10 steps
 film       frames a second at 640x360, 2 octaves of 3 steps, followed
-coherence  a still shot with noise, and a photo panned, against each frame alone; light, contrast, colour and the mean
-           activation along the way (--frames 500 for a long film)
+coherence  a still shot with noise, and a photo panned, against each frame alone; light, contrast and colour of the
+           last frame; the mean activation over both films (--frames 500 for a long film)
 """
 
 import argparse
@@ -111,7 +111,8 @@ def show_coherence(asked: argparse.Namespace) -> None:
         ]
         last = made[-1]
         hue = float((last - luma(last)).square().mean().sqrt())
-        figures = f"{last.mean():.4f} | {luma(last).std():.4f} | {hue:.4f} | {objective.value(last[None]):.1f}"
+        excited = " and ".join(f"{fmean(objective.value(each[None]) for each in film):.1f}" for film in (made, moved))
+        figures = f"{last.mean():.4f} | {luma(last).std():.4f} | {hue:.4f} | {excited}"
         print(f"| {how} | {change:.2f} | {fmean(errors):.5f} | {figures} |", flush=True)
 
 

@@ -171,14 +171,21 @@ def test_what_moves_is_followed(photo):
     assert error("warp") < 0.4 * error("off")
 
 
-def test_light_contrast_and_colour_stay(still):
-    """A long shot comes to rest, near its source."""
-    made = film_of(still * 6)
+def test_light_contrast_colour_and_strength_stay(still):
+    """A long shot comes to rest, near its source, as much of a dream as each frame alone is."""
+    from streamfx.nets.address import parse_objective
+    from streamfx.nets.networks import build_layers
+    from streamfx.nets.objective import Objective
+
+    made = film_of(still * 5)
     first, last = made[8], made[-1]
     assert abs(float(last.mean() - still[0].mean())) < 0.02
     assert luma(last).std() == pytest.approx(float(luma(first).std()), rel=0.1)
     hues = [(image - luma(image)).square().mean().sqrt() for image in (first, last)]
     assert hues[1] == pytest.approx(float(hues[0]), rel=0.15)
+    objective = Objective(build_layers("lite0", ["block4"]), parse_objective("block4"), CPU)
+    excited = [objective.value(image[None]) for image in made[::5]]
+    assert np.mean(excited) == pytest.approx(excited[0], rel=0.15)  # the first frame is dreamed alone
 
 
 def test_a_cut_begins_anew(still, photo):
