@@ -12,9 +12,12 @@ import typer
 from streamfx import __version__
 from streamfx.cli.demo import demo
 from streamfx.cli.doctor import doctor
+from streamfx.cli.dream import dream
 from streamfx.cli.effects import effects
+from streamfx.cli.explore import explore
 from streamfx.cli.film import Misuse
 from streamfx.cli.measure import measure
+from streamfx.cli.models import models
 from streamfx.cli.presets import presets
 from streamfx.cli.run import run
 from streamfx.cli.sheet import sheet
@@ -30,8 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (style, run, demo, sheet, measure, presets, effects, train, doctor):
+for command in (style, dream, run, explore, demo, sheet, measure, presets, effects, train, doctor):
     app.command()(command)
+app.add_typer(models, name="models")
 
 
 @app.callback()

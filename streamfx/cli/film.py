@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from streamfx import __version__
-from streamfx.cli.framing import before, behind, no_larger_than_needed, on_clock, to_width
+from streamfx.cli.framing import before, behind, no_larger_than_needed, on_clock, settled, to_width
 from streamfx.cli.memory import keep_memory, return_memory
 from streamfx.cli.progress import Bar
 from streamfx.cli.terminal import STDERR
@@ -128,6 +128,7 @@ def make_film(
 ) -> None:
     """Read `source`, run the chain over it and write `target`; `facts` are added to what --json prints."""
     from streamfx.chain import chain_text
+    from streamfx.effects.dream import Dream
     from streamfx.media.encoding import Output
     from streamfx.media.filters import Filters
     from streamfx.media.writer import Writer
@@ -139,8 +140,10 @@ def make_film(
         return_memory()
     else:
         keep_memory()
-        _leave_cores()
+        if not any(isinstance(effect, Dream) for effect in chain):  # it climbs in torch, on all cores
+            _leave_cores()
     start, end = _span(options)
+    chain = settled(chain)
     framed = _framed(on_clock(chain, start), options, target)
     rate = None if options.input_fps is None else parse_rate(options.input_fps)
     if source == "-" and sys.stdin.isatty():

@@ -14,12 +14,24 @@ if TYPE_CHECKING:
 
 def on_clock(chain: Sequence[Effect], start: Fraction) -> list[Effect]:
     """The chain for a film cut at `start`: mask videos belong to the whole film, and go on from there."""
+    from streamfx.effects.dream import Dream
     from streamfx.effects.style import Style
 
-    return [
-        replace(effect, mask_start=effect.mask_start + start) if isinstance(effect, Style) and effect.mask else effect
-        for effect in chain
-    ]
+    def later(effect: Effect) -> Effect:
+        if isinstance(effect, Style) and effect.mask:
+            return replace(effect, mask_start=effect.mask_start + start)
+        if isinstance(effect, Dream) and (effect.mask or effect.guide):
+            return replace(effect, mask_start=effect.mask_start + start)
+        return effect
+
+    return [later(effect) for effect in chain]
+
+
+def settled(chain: Sequence[Effect]) -> list[Effect]:
+    """The chain with the networks that its dreams choose by themselves, so that the film can tell them."""
+    from streamfx.effects.dream import Dream
+
+    return [effect.settled() if isinstance(effect, Dream) else effect for effect in chain]
 
 
 def before(filters: Sequence[Filter], chain: Sequence[Effect]) -> list[Effect]:

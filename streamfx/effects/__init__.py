@@ -8,6 +8,7 @@ import sys
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, get_type_hints
 
+from streamfx.effects.dream import Dream
 from streamfx.effects.mirror import Mirror
 from streamfx.effects.style import Style
 from streamfx.effects.timeslice import Timeslice
@@ -15,6 +16,7 @@ from streamfx.effects.trails import Trails
 from streamfx.frame import Effect
 
 EFFECTS: dict[str, type[Effect]] = {
+    "dream": Dream,
     "mirror": Mirror,
     "style": Style,
     "timeslice": Timeslice,

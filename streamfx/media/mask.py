@@ -33,10 +33,11 @@ class Mask:
     _held: Frame  # the one shown last
     _next: Frame | None  # the one behind it
 
-    def __init__(self, source: str) -> None:
-        self.name = source
+    def __init__(self, source: str, role: str = "mask") -> None:
+        """`role` is what messages call it: a guide is read in the same way."""
+        self.name, self.role = source, role
         if source == "-":
-            raise StreamfxError("the mask cannot come from stdin, for it may be read more than once; give a file")
+            raise StreamfxError(f"the {role} cannot come from stdin, for it may be read more than once; give a file")
         self._said = False
         self._seen: tuple[Frame, tuple[int, ...], Tensor] | None = None  # frame, size, and the mask made of them
         reader = self._opened(Fraction(0))
@@ -53,11 +54,15 @@ class Mask:
         the file; its last frame stays, with a warning. It is stretched to the image's size. With alpha, it is the luma
         times alpha.
         """
-        frame = self._held if self._still else self._find(pts + self._slack)
+        frame = self.frame_at(pts)
         size = tuple(image.shape[1:])
         if self._seen is None or self._seen[0] is not frame or self._seen[1] != size:
             self._seen = frame, size, _drawn(frame, size).to(image.device)
         return self._seen[2].to(image.device)
+
+    def frame_at(self, pts: Fraction) -> Frame:
+        """The frame shown at `pts`, as it is; the same object while it is shown."""
+        return self._held if self._still else self._find(pts + self._slack)
 
     def _find(self, moment: Fraction) -> Frame:
         """The frame shown at a moment; reads on to it, or begins anew where it lies behind or far ahead."""
@@ -77,14 +82,16 @@ class Mask:
         end = self._held.pts + self._held.duration
         if self._next is None and moment >= end + 2 * self._slack and not self._said:
             self._said = True
-            log.warning("the mask '%s' ends at %.2f s, before the film: its last frame stays", self.name, float(end))
+            log.warning(
+                "the %s '%s' ends at %.2f s, before the film: its last frame stays", self.role, self.name, float(end)
+            )
         return self._held
 
     def _opened(self, start: Fraction) -> Reader:
         try:
             return Reader(self.name, start=start)
         except StreamfxError as error:
-            raise StreamfxError(f"the mask: {error}") from error
+            raise StreamfxError(f"the {self.role}: {error}") from error
 
     def _begin(self, reader: Reader, start: Fraction) -> None:
         """Read from the frame on that is shown at `start`, a whole number of ticks."""

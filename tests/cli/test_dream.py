@@ -1,0 +1,136 @@
+"""`streamfx dream`: pictures, films, what it tells, its mistakes."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+QUICK = ("--layer", "block3", "--octaves", "1", "--steps", "1")
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    file = tmp_path_factory.mktemp("photo") / "photo.png"
+    chance = np.random.default_rng(1)
+    Image.fromarray(chance.integers(0, 255, (48, 64, 3), np.uint8)).resize((96, 72)).save(file)
+    return file
+
+
+@pytest.fixture
+def here(tmp_path):
+    """The environment of somebody with an empty cache."""
+    import os
+
+    return {"env": os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}}
+
+
+def test_a_picture_and_what_is_told_once(streamfx, small, here):
+    done = streamfx("dream", "--start", small, "out.png", *QUICK, "--json", **here)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["model"], said["layer"], said["frames"]) == ("lite0", "block3", 1)
+    assert "dreaming with lite0 at block3" in done.stderr
+    assert "streamfx models fetch inceptionv1" in done.stderr
+    made, source = (np.asarray(Image.open(file).convert("RGB"), int) for file in (streamfx.home / "out.png", small))
+    assert made.shape == source.shape
+    assert np.abs(made - source).mean() > 2
+    again = streamfx("dream", "--start", small, "again.png", *QUICK, **here)
+    assert "fetch" not in again.stderr
+    assert (streamfx.home / "again.png").read_bytes() == (streamfx.home / "out.png").read_bytes()
+
+
+def test_a_film_keeps_its_sound_and_tells_its_settings(streamfx, film, probe, here):
+    done = streamfx("dream", film, "out.mkv", *QUICK, "--duration", "0.2", "-q", **here)
+    assert (done.returncode, done.stderr) == (0, "")
+    said = probe(streamfx.home / "out.mkv")
+    assert [stream["codec_type"] for stream in said["streams"]] == ["video", "audio"]
+    tags = {key.lower(): value for key, value in said["format"]["tags"].items()}
+    assert any("dream=layer=block3:model=lite0" in value for value in tags.values()), tags
+
+
+def test_a_chain_tells_the_model_too(streamfx, film, probe, here):
+    chain = "dream=octaves=1:steps=1"
+    done = streamfx("run", film, "out.mkv", "--chain", chain, "--duration", "0.1", **here)
+    assert done.returncode == 0, done.stderr
+    tags = probe(streamfx.home / "out.mkv")["format"]["tags"].values()
+    assert any("layer=block10:model=lite0" in value for value in tags)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["in.mp4"], 2, "give what to dream on and what to write"),
+        (["a.png", "b.png", "--start", "c.png"], 2, "with --start there is one more name"),
+        (["out.mp4", "--start", "c.png"], 1, "--start is for pictures as yet"),
+        (["in.mp4", "out.mp4", "--layer", "blck10"], 1, "did you mean block10"),
+        (["in.mp4", "out.mp4", "--layer", "mixed4c"], 1, "streamfx models fetch inceptionv1"),
+        (["in.mp4", "out.mp4", "--layer", "block10:999"], 1, "has channels 0 to 111"),
+        (["in.mp4", "out.mp4", "--model", "lite0", "--weights", "x"], 1, "has its weights with it"),
+        (["none.mp4", "out.mp4", *QUICK, "--model", "lite0"], 1, "no such file: 'none.mp4'"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(arguments, code, words, streamfx, film, here):
+    given = [str(film) if each == "in.mp4" and len(arguments) > 1 else each for each in arguments]
+    done = streamfx("dream", *given, **here)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert [line for line in done.stderr.splitlines() if "dreaming with" not in line][1:] == []
+    assert list(streamfx.home.iterdir()) == []
+
+
+def test_models_lists_and_tells_layers(streamfx, here):
+    said = json.loads(streamfx("models", "--json", **here).stdout)
+    assert (said["lite0"]["cached"], said["inceptionv1"]["cached"]) == (True, False)
+    assert "mixed4a_3x3_bottleneck_pre_relu" in said["inceptionv1"]["layers"]
+    assert "inceptionv1" in streamfx("models", **here).stdout.decode()
+    layers = json.loads(streamfx("models", "layers", "lite0", "--json", **here).stdout)
+    assert {"layer": "block10", "channels": 112, "stride": 16} in layers
+    assert "block10 (default)" in streamfx("models", "layers", "lite0", **here).stdout.decode()
+    wrong = streamfx("models", "layers", "lite7", **here)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    assert "is here already" in streamfx("models", "fetch", "lite0", **here).stderr
+
+
+def test_explore_makes_a_page_and_goes_on(streamfx, small, here):
+    asked = ["--layers", "block2,block3", "--channels", "0:2", "--octaves", "1", "--steps", "1"]
+    done = streamfx("explore", small, "page", *asked, **here)
+    assert done.returncode == 0, done.stderr
+    home = streamfx.home / "page"
+    page = (home / "index.html").read_text()
+    names = {"block2", "block2_0", "block2_1", "block3", "block3_0", "block3_1"}
+    assert {file.stem for file in (home / "pictures").iterdir()} == names
+    assert {file.name for file in (home / "sheets").iterdir()} == {"block2.png", "block3.png"}
+    assert all(f'href="pictures/{name}.jpg"' in page for name in names)
+    command = "streamfx dream --start {} out.png --size 96x72 --model lite0 --layer block3:1 --octaves 1 --steps 1"
+    assert command.format(small) in page
+    before = {file: file.stat().st_mtime_ns for file in (home / "pictures").iterdir()}
+    (home / "thumbnails" / "block3_1.jpg").unlink()
+    assert streamfx("explore", small, "page", *asked, **here).returncode == 0
+    after = {file: file.stat().st_mtime_ns for file in (home / "pictures").iterdir()}
+    assert [file.stem for file in after if after[file] != before[file]] == ["block3_1"]
+    other = streamfx("explore", small, "page", *asked, "--steps", "2", **here)
+    assert (other.returncode, "pictures of another steps" in other.stderr) == (1, True)
+    assert (
+        streamfx("explore", small, "page", *asked[:2], "-y", "--octaves", "1", "--steps", "2", **here).returncode == 0
+    )
+    assert {file.stem for file in (home / "pictures").iterdir()} == {"block2", "block3"}
+
+
+def test_the_command_below_a_picture_makes_that_picture(streamfx, small, here):
+    streamfx("explore", small, "page", "--layers", "block2", "--octaves", "1", "--steps", "2", "--width", "64", **here)
+    page = (streamfx.home / "page" / "index.html").read_text()
+    command = page.partition("<code>streamfx ")[2].partition("</code>")[0].split()
+    assert streamfx(*command, **here).returncode == 0
+    made, shown = (
+        np.asarray(Image.open(streamfx.home / file).convert("RGB"), float)
+        for file in ("out.png", "page/pictures/block2.jpg")
+    )
+    assert made.shape == shown.shape
+    assert np.abs(made - shown).mean() < 4  # of JPEG
+
+
+@pytest.mark.parametrize("wrong", ["3", "5:2", "a:b", "0:0"])
+def test_channels_that_are_none(wrong, streamfx, small, here):
+    done = streamfx("explore", small, "page", "--channels", wrong, **here)
+    assert (done.returncode, "is no range of channels" in done.stderr) == (2, True)

@@ -1,0 +1,209 @@
+"""The dream effect: settings, sizes, masks and guides, and films that neither boil nor drift."""
+
+import subprocess
+import sys
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+from torch.nn import functional as F
+
+from streamfx.chain import build_chain, chain_text
+from streamfx.effects.dream import Dream
+from streamfx.errors import StreamfxError
+from streamfx.frame import Frame
+from streamfx.ops.color import luma
+
+CPU = torch.device("cpu")
+QUICK = {"layer": "block4", "octaves": 2, "steps": 2}
+
+
+def frame_of(image, number=0, **more):
+    return Frame(image, Fraction(number, 25), Fraction(1, 25), **more)
+
+
+def dream(image, **settings):
+    (made,) = Dream(**(QUICK | settings)).build(CPU)(frame_of(image), {})
+    return made.image
+
+
+def film_of(images, cuts=(), **settings):
+    step, memory = Dream(**(QUICK | settings)).build(CPU), {}
+    frames = [frame_of(image, number, cut=number in cuts) for number, image in enumerate(images)]
+    return [made.image for frame in frames for made in step(frame, memory)]
+
+
+@pytest.fixture(scope="module")
+def photo():
+    image = torch.from_numpy(data.astronaut()).permute(2, 0, 1)[None] / 255
+    return F.interpolate(image, (96, 128), mode="bilinear", antialias=True)[0]
+
+
+@pytest.fixture(scope="module")
+def still(photo):
+    chance = torch.Generator().manual_seed(3)
+    return [(photo + 0.01 * torch.randn(photo.shape, generator=chance)).clamp(0, 1) for _ in range(8)]
+
+
+def changes(film):
+    return [(second - first).abs().mean().item() for first, second in pairwise(film)]
+
+
+def test_dreaming_excites_the_layer(photo):
+    from streamfx.nets.address import parse_objective
+    from streamfx.nets.networks import build_layers
+    from streamfx.nets.objective import Objective
+
+    for layer in ("block4", "block10", "block7:3"):
+        parts = parse_objective(layer)
+        objective = Objective(build_layers("lite0", [parts[0].layer]), parts, CPU)
+        assert objective.value(dream(photo, layer=layer)[None]) > 1.15 * objective.value(photo[None]), layer
+
+
+def test_the_same_seed_gives_the_same_pixels(photo):
+    assert torch.equal(dream(photo, seed=5), dream(photo, seed=5))
+    assert not torch.equal(dream(photo, seed=5), dream(photo, seed=6))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (17, 1), (35, 77)])
+def test_any_size(size):
+    assert dream(torch.rand(3, *size)).shape == (3, *size)
+
+
+def test_a_small_tile_gives_a_picture_of_the_same_kind_without_a_strip_left_out(photo):
+    large = F.interpolate(photo[None], (160, 300), mode="bilinear")[0]
+    change = (dream(large, tile=128) - large).abs().mean(0)
+    strips = [change[:8], change[-8:], change[:, :8], change[:, -8:]]
+    assert min(strip.mean() for strip in strips) > 0.3 * change.mean()
+    assert change.mean() == pytest.approx(float((dream(large) - large).abs().mean()), rel=0.2)
+
+
+def test_strength_means_the_same_at_every_size(photo):
+    def change(height, **settings):
+        image = F.interpolate(photo[None], (height, height * 4 // 3), mode="bicubic", antialias=True)[0].clamp(0, 1)
+        return float((dream(image, **settings) - image).abs().mean())
+
+    middle = change(144)
+    for height in (72, 288):
+        assert change(height) == pytest.approx(middle, rel=0.25)
+    assert change(96, strength=0.3) < 0.6 * change(96)
+    assert torch.equal(dream(photo, strength=0.0), photo)
+    fewer, more = (change(96, steps=steps) for steps in (2, 6))
+    assert fewer == pytest.approx(more, rel=0.3)  # strength is shared among the steps
+
+
+def test_preserve_color_keeps_the_chroma(photo):
+    kept = dream(photo, preserve_color=True)
+    inside = ((kept > 0.001) & (kept < 0.999)).all(0)
+    torch.testing.assert_close((kept - luma(kept))[:, inside], (photo - luma(photo))[:, inside], atol=1e-4, rtol=0)
+
+
+def test_a_mask_says_where(photo, tmp_path):
+    pixels = np.zeros((96, 128), np.uint8)
+    pixels[:, 64:] = 255
+    Image.fromarray(pixels).save(tmp_path / "mask.png")
+    masked = dream(photo, mask=str(tmp_path / "mask.png"))
+    assert torch.equal(masked[..., :64], photo[..., :64])
+    assert torch.equal(masked[..., 64:], dream(photo)[..., 64:])
+    Image.fromarray(pixels * 0).save(tmp_path / "black.png")
+    assert torch.equal(dream(photo, mask=str(tmp_path / "black.png")), photo)
+
+
+def test_a_guide_leads_elsewhere(photo, tmp_path, clip, moving):
+    Image.fromarray(data.coffee()[:200, :300]).save(tmp_path / "guide.png")
+    guided = dream(photo, guide=str(tmp_path / "guide.png"))
+    assert (guided - dream(photo)).abs().mean() > 0.01
+    film = str(clip("guide.mkv", *moving("64x48", "10"), "-c:v", "ffv1"))
+    made = film_of([photo] * 3, guide=film, coherence="off")
+    assert torch.equal(made[0], made[1])  # 0 and 0.04 s show one frame of it
+    assert not torch.equal(dream(photo, guide=film, mask_start=Fraction(1, 2)), made[0])
+    with pytest.raises(StreamfxError, match="the guide: no such file"):
+        Dream(guide="none.png", layer="block1").build(CPU)
+
+
+def test_a_dark_picture_stays_dark(photo):
+    assert luma(dream(photo * 0.02)).max() < 0.1
+    assert torch.equal(dream(torch.zeros(3, 64, 64)), torch.zeros(3, 64, 64))
+
+
+def test_a_still_shot_does_not_boil(still):
+    """What changes from frame to frame is at most a quarter of what it would be."""
+    alone, followed = (changes(film_of(still, coherence=how)) for how in ("off", "warp"))
+    assert np.mean(followed[3:]) < 0.25 * np.mean(alone)
+
+
+def test_what_moves_is_followed(photo):
+    from streamfx.ops.warp import warp
+
+    large = F.interpolate(photo[None], (160, 224), mode="bicubic")[0].clamp(0, 1)
+    film = [large[:, 20:116, 20 + 2 * n : 148 + 2 * n].contiguous() for n in range(7)]
+    flow = torch.zeros(2, 96, 128)
+    flow[0] = 2.0
+
+    def error(how):
+        made = film_of(film, coherence=how)
+        pairs = list(pairwise(made))[2:]
+        return np.mean([float((warp(a, flow) - b)[..., 8:-8].square().mean()) for a, b in pairs])
+
+    assert error("warp") < 0.4 * error("off")
+
+
+def test_light_contrast_and_colour_stay(still):
+    """A long shot comes to rest, near its source."""
+    made = film_of(still * 6)
+    first, last = made[8], made[-1]
+    assert abs(float(last.mean() - still[0].mean())) < 0.02
+    assert luma(last).std() == pytest.approx(float(luma(first).std()), rel=0.1)
+    hues = [(image - luma(image)).square().mean().sqrt() for image in (first, last)]
+    assert hues[1] == pytest.approx(float(hues[0]), rel=0.15)
+
+
+def test_a_cut_begins_anew(still, photo):
+    other = photo.flip(0).flip(2)
+    assert torch.equal(film_of([still[0], still[1], other], cuts=(2,))[2], dream(other))
+
+
+def test_a_chain_holds_channels_and_sums():
+    (effect,) = build_chain("dream=layer='0.7*block10 + block4\\:3':steps=2")
+    assert effect == Dream(layer="0.7*block10 + block4:3", steps=2)
+    assert build_chain(chain_text([effect])) == [effect]
+
+
+def test_settled_tells_the_model_and_the_layer(monkeypatch, tmp_path):
+    monkeypatch.setattr("streamfx.nets.downloads.user_cache_dir", lambda *_, **__: str(tmp_path))
+    assert Dream().settled() == Dream(model="lite0", layer="block10")
+    assert Dream(layer="block18").settled().model == "lite1"
+    with pytest.raises(StreamfxError, match=r"block10 of lite0 has channels 0 to 111"):
+        Dream(layer="block10:112").settled()
+    with pytest.raises(StreamfxError, match="did you mean block10"):
+        Dream(layer="blck10").build(CPU)
+    with pytest.raises(StreamfxError, match="give a layer of timm:resnet10t"):
+        Dream(model="timm:resnet10t").settled()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"strength": 5}, "strength is 5, but must be a number from 0 to 4"),
+        ({"steps": 2.5}, "steps is 2.5, but must be a whole number from 1 to 1000"),
+        ({"preserve_color": 1}, "preserve_color is 1, but must be true or false"),
+        ({"coherence": "full"}, "unknown coherence of dream 'full'"),
+        ({"motion": "tv"}, "unknown motion of dream 'tv'"),
+        ({"layer": "a+"}, "layer is 'a+', which cannot be read"),
+        ({"model": ""}, "model is ''"),
+        ({"mask_start": -1}, "mask_start is -1, but must be"),
+    ],
+)
+def test_wrong_settings_say_what_is_allowed(settings, message):
+    with pytest.raises(StreamfxError) as error:
+        Dream(**settings)
+    assert message in str(error.value)
+
+
+def test_describing_a_dream_imports_no_torch():
+    program = "import sys; from streamfx.effects.dream import Dream; Dream('a+b'); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0

@@ -1,0 +1,95 @@
+"""What is climbed: layers, channels, sums of them, guides."""
+
+import pytest
+import torch
+from skimage import data
+from torch import nn
+
+from streamfx.nets.address import parse_objective
+from streamfx.nets.networks import build_layers
+from streamfx.nets.objective import Objective
+
+CPU = torch.device("cpu")
+
+
+class Plain(nn.Module):
+    """Two layers that can be told by hand."""
+
+    def forward(self, images):
+        return {"a": images * 2, "b": images.mean(1, keepdim=True) * 1000}
+
+
+@pytest.fixture(scope="module")
+def lite():
+    return build_layers("lite0", ["block5", "block10"])
+
+
+@pytest.fixture(scope="module")
+def cat():
+    return torch.from_numpy(data.chelsea()[50:178, 100:228].copy()).permute(2, 0, 1)[None] / 255
+
+
+def test_a_layer_is_its_mean_square_and_a_channel_its_mean():
+    picture = torch.rand(1, 3, 8, 8)
+    layer = Objective(Plain(), parse_objective("a"), CPU)
+    assert layer.value(picture) == pytest.approx(float((2 * picture).square().mean()))
+    torch.testing.assert_close(layer.gradient(picture), 8 * picture / picture.numel())
+    channel = Objective(Plain(), parse_objective("a:1"), CPU).gradient(picture)
+    torch.testing.assert_close(channel[:, 1], torch.full((1, 8, 8), 2 / 64))
+    assert channel[:, ::2].abs().max() == 0
+
+
+def test_equal_shares_pull_alike():
+    """The second layer is a thousand times as strong, and must not hide the first."""
+    picture = torch.rand(1, 3, 16, 16)
+    both = Objective(Plain(), parse_objective("a:0 + b:0"), CPU).gradient(picture)
+    one, other = (Objective(Plain(), parse_objective(part), CPU).gradient(picture) for part in ("a:0", "b:0"))
+
+    def even(slope):
+        return slope / slope.abs().mean()
+
+    torch.testing.assert_close(even(both), even(even(one) + even(other)))
+    away = Objective(Plain(), parse_objective("a:0 - b:0"), CPU).gradient(picture)
+    torch.testing.assert_close(even(away), even(even(one) - even(other)))
+
+
+def test_the_gradient_leads_upwards(lite, cat):
+    for text in ("block10", "block10:3", "block5 + 0.5*block10"):
+        objective = Objective(lite, parse_objective(text), CPU)
+        slope = objective.gradient(cat)
+        assert slope.shape == cat.shape
+        assert objective.value(cat + 0.01 * slope / slope.abs().mean()) > objective.value(cat)
+    down = Objective(lite, parse_objective("-block10"), CPU)
+    slope = down.gradient(cat)
+    plain = Objective(lite, parse_objective("block10"), CPU)
+    assert plain.value(cat + 0.01 * slope / slope.abs().mean()) < plain.value(cat)
+
+
+def test_a_guide_brings_its_features(lite, cat):
+    """What climbs towards a guide comes to see what the guide shows."""
+    objective = Objective(lite, parse_objective("block10"), CPU)
+    cup = torch.from_numpy(data.coffee()[100:228, 200:328].copy()).permute(2, 0, 1)[None] / 255
+    guide = objective.see_guide(cup)
+    assert guide["block10"].shape == (112, 64)
+
+    def likeness(picture):
+        with torch.no_grad():
+            seen = lite(picture)["block10"].mean((0, 2, 3))
+        return float(torch.cosine_similarity(seen, guide["block10"].mean(1), dim=0))
+
+    climbed = cat
+    for _ in range(6):
+        slope = objective.gradient(climbed, guide)
+        climbed = climbed + 0.01 * slope / slope.abs().mean()
+    assert likeness(climbed) > likeness(cat) + 0.05
+
+
+def test_guides_and_pictures_with_many_places_are_compared_in_parts():
+    """Each place goes for the product with the place of the guide that is most like it."""
+    objective = Objective(Plain(), parse_objective("a"), CPU)
+    guide = objective.see_guide(torch.rand(1, 3, 90, 90))
+    assert guide["a"].shape == (3, 4096)
+    picture = torch.rand(1, 3, 70, 80)
+    slope = objective.gradient(picture, guide)[0].flatten(1)
+    best = guide["a"][:, (picture[0].flatten(1).T @ guide["a"]).argmax(1)]
+    torch.testing.assert_close(slope, 2 * best / picture.numel())
