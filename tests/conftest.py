@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import logging
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from streamfx.chain import build_chain
 from streamfx.media.encoding import Output
@@ -19,6 +21,30 @@ from streamfx.media.writer import Writer
 from streamfx.pipeline import run
 
 COMMAND = str(Path(sys.executable).with_name("streamfx"))
+CUDA = torch.cuda.is_available()
+LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_collection_modifyitems(config, items):
+    """Without CUDA, tests that need it are left out and counted; with FAIL_WITHOUT_CUDA=1 they fail instead."""
+    if CUDA or os.environ.get("FAIL_WITHOUT_CUDA") == "1":
+        return
+    left_out = [item for item in items if item.get_closest_marker("needs_cuda")]
+    config.stash[LEFT_OUT] = len(left_out)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("needs_cuda")]
+
+
+def pytest_runtest_setup(item):
+    if not CUDA and item.get_closest_marker("needs_cuda"):
+        pytest.fail("CUDA does not work here, and FAIL_WITHOUT_CUDA=1 was given", pytrace=False)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.stash.get(LEFT_OUT, 0):
+        count = config.stash[LEFT_OUT]
+        terminalreporter.write_line(f"CUDA does not work here: {count} tests that need it were left out")
 
 
 def _ffmpeg(*arguments, stdin=None):

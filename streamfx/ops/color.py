@@ -1,7 +1,10 @@
-"""Colour on planes: luma, and a painting's light with its source's colours."""
+"""Colour on planes: luma, a painting's light with its source's colours, and Y'CbCr to and from RGB."""
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from streamfx.ops import kernels
 
 _BAND = 64  # rows
 LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709, of R, G and B
@@ -36,6 +39,78 @@ def yuv_to_rgb(planes: Tensor, kr: float, kb: float, *, bits: int, full: bool, o
 def rgb_to_yuv(image: Tensor, kr: float, kb: float, *, bits: int, full: bool, out: Tensor | None = None) -> Tensor:
     """Y'CbCr code values [3, H, W], not yet rounded, from RGB [3, H, W] in 0..1: the inverse of `yuv_to_rgb`."""
     return _affine(image, *_yuv_matrix(kr, kb, bits, full), out)
+
+
+def nv12_to_rgb(
+    y: Tensor, uv: Tensor, kr: float, kb: float, *, bits: int, full: bool, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """RGB [3, H, W] in 0..1 from NV12: y [H, W] and uv [(H + 1) // 2, (W + 1) // 2, 2], with rows of any pitch.
+
+    uint8, or uint16 whose upper `bits` count, as in P010. The other settings are those of `yuv_to_rgb`. Chroma is
+    interpolated linearly between its places: on the left of its two columns, in the middle of its two rows.
+    """
+    shift = _unused_bits(y, bits)
+    if y.is_cuda and kernels.installed():
+        return kernels.nv12_to_rgb(y, uv, (kr, kb, *_code_range(bits, full)), shift, dtype)
+    return _nv12_to_rgb(y, uv, kr, kb, bits, full, shift).to(dtype)
+
+
+def _nv12_to_rgb(y: Tensor, uv: Tensor, kr: float, kb: float, bits: int, full: bool, shift: int) -> Tensor:
+    height, width = y.shape
+    chroma = (uv.to(torch.int32) >> shift).float().permute(2, 0, 1)  # [2, h, w]
+    padded = F.pad(chroma[None], (0, 1, 1, 1), mode="replicate")[0]
+    here = 0.75 * padded[:, 1:-1]
+    rows = torch.stack([here + 0.25 * padded[:, :-2], here + 0.25 * padded[:, 2:]], 2).flatten(1, 2)
+    left, right = rows[..., :-1], rows[..., 1:]
+    both = torch.stack([left, 0.5 * (left + right)], 3).flatten(2)[:, :height, :width]
+    light = (y.to(torch.int32) >> shift).float()
+    return yuv_to_rgb(torch.cat([light[None], both]), kr, kb, bits=bits, full=full)
+
+
+def rgb_to_nv12(
+    image: Tensor, kr: float, kb: float, *, bits: int, full: bool, out: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
+    """NV12 (8 bits) or P010 (10, in the upper bits of 16): `nv12_to_rgb` backwards, rounded to the nearest codes.
+
+    A chroma sample is the mean of its two rows, with shares 1, 2, 1 of the columns around its place. `out` takes the
+    planes, and sets their pitch; without it they lie one behind the other in one allocation, as NVENC wants them.
+    """
+    height, width = image.shape[-2:]
+    y, uv = nv12_planes(height, width, bits, image.device) if out is None else out
+    shift = _unused_bits(y, bits)
+    if kernels.takes(image):
+        kernels.rgb_to_nv12(image, y, uv, (kr, kb, *_code_range(bits, full)), shift)
+    else:
+        _rgb_to_nv12(image, kr, kb, bits, full, shift, y, uv)
+    return y, uv
+
+
+def _rgb_to_nv12(image: Tensor, kr: float, kb: float, bits: int, full: bool, shift: int, y: Tensor, uv: Tensor) -> None:
+    image, (height, width) = image.detach().float(), image.shape[-2:]
+    peak = (1 << bits) - 1
+    padded = F.pad(image[None], (1, 1 + width % 2, 0, height % 2), mode="replicate")[0]
+    rows = 0.5 * (padded[:, ::2] + padded[:, 1::2])
+    mean = 0.25 * rows[..., :-2:2] + 0.5 * rows[..., 1:-1:2] + 0.25 * rows[..., 2::2]  # [3, h, w]
+    light, chroma = (rgb_to_yuv(pixels, kr, kb, bits=bits, full=full) for pixels in (image, mean))
+    y.copy_((light[0].round().clamp(0, peak).to(torch.int32) << shift).to(y.dtype))
+    uv.copy_((chroma[1:].round().clamp(0, peak).to(torch.int32) << shift).to(uv.dtype).permute(1, 2, 0))
+
+
+def nv12_planes(height: int, width: int, bits: int, device: torch.device, pitch: int = 256) -> tuple[Tensor, Tensor]:
+    """Unset y [H, W] and uv [(H + 1) // 2, (W + 1) // 2, 2] in one allocation; rows are whole `pitch` bytes."""
+    dtype = torch.uint8 if bits <= 8 else torch.uint16
+    each = pitch // dtype.itemsize
+    rows, columns = (height + 1) // 2, (width + 1) // 2
+    held = torch.empty(height + rows, -(-2 * columns // each) * each, dtype=dtype, device=device)
+    uv = held.as_strided((rows, columns, 2), (held.shape[1], 2, 1), height * held.shape[1])
+    return held[:height, :width], uv
+
+
+def _unused_bits(y: Tensor, bits: int) -> int:
+    """The lower bits of a sample that carry nothing."""
+    if y.dtype not in (torch.uint8, torch.uint16) or not 8 <= bits <= 8 * y.dtype.itemsize:
+        raise ValueError(f"{bits} bits do not lie in {y.dtype}; NV12 has 8 in uint8, P010 has 10 in uint16")
+    return 8 * y.dtype.itemsize - bits
 
 
 def _affine(planes: Tensor, matrix: Tensor, offset: Tensor, out: Tensor | None) -> Tensor:

@@ -1,8 +1,12 @@
 """Colour functions keep what they say they keep."""
 
+import pytest
 import torch
 
-from streamfx.ops.color import keep_color, luma
+from streamfx.ops.color import keep_color, luma, nv12_planes, nv12_to_rgb, rgb_to_nv12, rgb_to_yuv, yuv_to_rgb
+
+BT709 = (0.2126, 0.0722)
+CPU = torch.device("cpu")
 
 
 def test_luma_of_grey_is_the_grey_and_green_counts_most():
@@ -24,3 +28,52 @@ def test_keep_color_stays_in_range():
     mixed = keep_color(torch.rand(3, 50, 50), torch.rand(3, 50, 50).round())
     assert mixed.min() >= 0
     assert mixed.max() <= 1
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("bits", [8, 10, 12])
+@pytest.mark.parametrize("color", [(0, 0, 0), (1, 1, 1), (1, 0, 0), (0.2, 0.7, 0.4)])
+def test_patches_keep_their_colour_as_nv12(color, bits, full):
+    image = torch.tensor(color).float().view(3, 1, 1).expand(3, 7, 9)
+    y, uv = rgb_to_nv12(image, *BT709, bits=bits, full=full)
+    assert (y.shape, uv.shape) == ((7, 9), (4, 5, 2))
+    codes = rgb_to_yuv(image[:, :1, :1], *BT709, bits=bits, full=full).flatten().clamp(0, (1 << bits) - 1)
+    held = torch.tensor([y[3, 4].item(), *uv[1, 2].tolist()]) >> (0 if bits == 8 else 16 - bits)
+    assert (held - codes).abs().max() <= 0.5001
+    back = nv12_to_rgb(y, uv, *BT709, bits=bits, full=full)
+    assert (back - image).abs().max() < 2.5 / (1 << bits)
+
+
+def test_chroma_stands_left_and_between_rows():
+    """So what changes evenly comes back as it was, not moved by a part of a pixel."""
+    ramp = torch.stack([torch.linspace(0.2, 0.8, 64).expand(64, 64), torch.full((64, 64), 0.5), torch.rand(64, 64)])
+    ramp[2] = ramp[0].T
+    y, uv = rgb_to_nv12(ramp, *BT709, bits=16, full=True)
+    back = nv12_to_rgb(y, uv, *BT709, bits=16, full=True)
+    assert (back - ramp)[:, 2:-2, 2:-2].abs().max() < 1e-4
+
+
+def test_chroma_of_one_column_reaches_its_neighbours_only():
+    y, uv = torch.full((4, 12), 100, dtype=torch.uint8), torch.full((2, 6, 2), 128, dtype=torch.uint8)
+    uv[:, 3, 1] = 200
+    red = nv12_to_rgb(y, uv, *BT709, bits=8, full=True)[0, 0]
+    grey = yuv_to_rgb(torch.tensor([100.0, 128, 128]).view(3, 1, 1), *BT709, bits=8, full=True)[0, 0, 0]
+    strength = ((red - grey) / (red[6] - grey)).round(decimals=3)
+    assert strength.tolist() == [0, 0, 0, 0, 0, 0.5, 1, 0.5, 0, 0, 0, 0]
+
+
+def test_planes_lie_in_one_allocation():
+    y, uv = nv12_planes(6, 10, 10, CPU, pitch=64)
+    assert y.stride() == (32, 1)
+    assert uv.stride() == (32, 2, 1)
+    assert uv.data_ptr() - y.data_ptr() == 6 * 64
+    into = rgb_to_nv12(torch.full((3, 6, 10), 0.5), *BT709, bits=10, full=True, out=(y, uv))
+    assert into[0] is y
+    assert y.unique().tolist() == [512 << 6]  # 511.5, to even
+    assert uv.unique().tolist() == [512 << 6]
+
+
+def test_bits_that_do_not_fit_are_an_error():
+    y, uv = nv12_planes(2, 2, 8, CPU)
+    with pytest.raises(ValueError, match="10 bits do not lie in"):
+        nv12_to_rgb(y, uv, *BT709, bits=10, full=True)

@@ -1,0 +1,169 @@
+// Motion: where it can be trusted, and dense Lucas-Kanade by levels of a pyramid. Twins: nets/flow.py, ops/lucas_kanade.py.
+// Flows are float32 [2][height][width] in pixels, right and down; lumas are float32 0..255.
+#include "pixel.cuh"
+
+// 1 where `backward` can be trusted by `forward`, both [batch][2][height][width], else 0; see nets/flow.py, trust_mask
+extern "C" __global__ void __launch_bounds__(256, 4) trust_mask(const float* __restrict__ backward, const float* __restrict__ forward,
+                                      float* __restrict__ out, int height, int width, float outside) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= width || y >= height) return;
+    const long long plane = (long long)height * width;
+    const int pixel = y * width + x;
+
+    backward += blockIdx.z * 2 * plane;
+    forward += blockIdx.z * 2 * plane;
+    out += blockIdx.z * plane;
+
+    const float bx = backward[pixel], by = backward[plane + pixel];
+    const float at_x = (float)x + bx, at_y = (float)y + by;
+    int column[2], row[2];
+    float across[2], down[2];
+    find_taps<2>(at_x, width, REPLICATE, column, across);
+    find_taps<2>(at_y, height, REPLICATE, row, down);
+    const float fx = sampled<2>(forward, width, column, across, row, down);
+    const float fy = sampled<2>(forward + plane, width, column, across, row, down);
+    const float square = bx * bx + by * by, back_square = fx * fx + fy * fy;
+    const bool apart = (bx + fx) * (bx + fx) + (by + fy) * (by + fy) >= 0.01f * (square + back_square) + 0.5f;
+    const bool left = at_x < -outside || at_x > (float)(width - 1) + outside || at_y < -outside ||
+                      at_y > (float)(height - 1) + outside;
+
+    const int west = max(x - 1, 0) - x, east = min(x + 1, width - 1) - x;
+    const int north = (max(y - 1, 0) - y) * width, south = (min(y + 1, height - 1) - y) * width;
+    float slope = 0.0f;
+#pragma unroll
+    for (int axis = 0; axis < 2; ++axis) {
+        const float* at = backward + axis * plane + pixel;
+        const float across_slope = 0.5f * (at[east] - at[west]), down_slope = 0.5f * (at[south] - at[north]);
+        slope += across_slope * across_slope + down_slope * down_slope;
+    }
+    out[pixel] = apart || left || slope > 0.01f * square + 0.002f ? 0.0f : 1.0f;
+}
+
+// BT.709 luma 0..255 [height * width = count] of RGB 0..1
+extern "C" __global__ void luma(const Pixel* __restrict__ image, float* __restrict__ out, int count) {
+    const int pixel = blockIdx.x * blockDim.x + threadIdx.x;
+    if (pixel >= count) return;
+    const Pixel *red = image, *green = image + count, *blue = image + 2LL * count;
+    out[pixel] = 255.0f * (0.2126f * load(red + pixel) + 0.7152f * load(green + pixel) + 0.0722f * load(blue + pixel));
+}
+
+// The means of 2 x 2, at odd ends of what is there: [height][width] -> [(height + 1) / 2][(width + 1) / 2]
+extern "C" __global__ void halve(const float* __restrict__ plane, float* __restrict__ out, int height, int width) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    const int columns = (width + 1) / 2, rows = (height + 1) / 2;
+    if (x >= columns || y >= rows) return;
+
+    const float* upper = plane + 2LL * y * width + 2 * x;
+    const float* lower = 2 * y + 1 < height ? upper + width : upper;
+
+    const int right = 2 * x + 1 < width ? 1 : 0;
+    out[(long long)y * columns + x] = 0.25f * ((upper[0] + upper[right]) + (lower[0] + lower[right]));
+}
+
+// A flow of half the size, [2][(height + 1) / 2][(width + 1) / 2], at [2][height][width]: between pixels, and doubled
+extern "C" __global__ void __launch_bounds__(256, 4) enlarge(const float* __restrict__ flow, float* __restrict__ out, int height, int width) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= width || y >= height) return;
+    const int columns = (width + 1) / 2, rows = (height + 1) / 2;
+    const long long plane = (long long)height * width, small = (long long)rows * columns;
+
+    int column[2], row[2];
+    float across[2], down[2];
+    find_taps<2>(0.5f * (float)x - 0.25f, columns, REPLICATE, column, across);
+    find_taps<2>(0.5f * (float)y - 0.25f, rows, REPLICATE, row, down);
+    out[(long long)y * width + x] = 2.0f * sampled<2>(flow, columns, column, across, row, down);
+    out[plane + (long long)y * width + x] = 2.0f * sampled<2>(flow + small, columns, column, across, row, down);
+}
+
+enum { BLOCK_X = 32, BLOCK_Y = 8, LARGEST = 5 };  // of a window's radius
+enum { N, X, Y, T, U, V, MADE, XX = MADE, XY, YY, XT, YT, SUMS };
+
+// One round of dense Lucas-Kanade (Le Besnerais and Champagnat 2005; Plyer et al. 2016): each pixel takes the motion
+// that explains best, by least squares over the (2 radius + 1)^2 pixels around, how `other` seen through `flow` differs
+// from `image`, but for one shift of light in the window. `damping` pulls it to the mean of the motion there, and it
+// changes by at most `limit` pixels. Blocks of 32 x 8: what the window needs of each pixel is made once in shared memory, summed along
+// rows, then along columns.
+extern "C" __global__ void __launch_bounds__(BLOCK_X * BLOCK_Y, 4)
+    lucas_kanade(const float* __restrict__ image, const float* __restrict__ other, const float* __restrict__ flow,
+                 float* __restrict__ out, int height, int width, int radius, float damping, float limit) {
+    __shared__ float made[MADE][(BLOCK_Y + 2 * LARGEST) * (BLOCK_X + 2 * LARGEST)];
+    __shared__ float line[SUMS][BLOCK_Y + 2 * LARGEST][BLOCK_X];
+    const int left = blockIdx.x * BLOCK_X, top = blockIdx.y * BLOCK_Y;
+    const int self = threadIdx.y * BLOCK_X + threadIdx.x;
+    const int columns = BLOCK_X + 2 * radius, rows = BLOCK_Y + 2 * radius;
+    const long long plane = (long long)height * width;
+
+    // Motion is counted from that of the block's first pixel, so that sums stay small where all moves far.
+    const long long corner = (long long)top * width + left;
+    const float u0 = flow[corner], v0 = flow[plane + corner];
+
+    for (int cell = self; cell < rows * columns; cell += BLOCK_X * BLOCK_Y) {
+        const int x = left - radius + cell % columns, y = top - radius + cell / columns;
+        float pixel[MADE] = {};
+        if (x >= 0 && x < width && y >= 0 && y < height) {
+            const long long at = (long long)y * width + x;
+            const float by_x = flow[at], by_y = flow[plane + at], at_x = (float)x + by_x, at_y = (float)y + by_y;
+            if (at_x >= 0.0f && at_x <= (float)(width - 1) && at_y >= 0.0f && at_y <= (float)(height - 1)) {
+                int column[2], row[2];
+                float across[2], down[2];
+                find_taps<2>(at_x, width, REPLICATE, column, across);
+                find_taps<2>(at_y, height, REPLICATE, row, down);
+                const int west = x > 0 ? 1 : 0, east = x < width - 1 ? 1 : 0;
+                const int north = y > 0 ? 1 : 0, south = y < height - 1 ? 1 : 0;
+                pixel[X] = (image[at + east] - image[at - west]) / (float)max(1, east + west);
+                pixel[Y] = (image[at + south * width] - image[at - north * width]) / (float)max(1, north + south);
+                const float differs = sampled<2>(other, width, column, across, row, down) - image[at];
+                pixel[N] = 1.0f;
+                pixel[U] = by_x - u0;
+                pixel[V] = by_y - v0;
+                pixel[T] = pixel[X] * pixel[U] + pixel[Y] * pixel[V] - differs;
+            }
+        }
+#pragma unroll
+        for (int kind = 0; kind < MADE; ++kind) made[kind][cell] = pixel[kind];
+    }
+    __syncthreads();
+
+    for (int cell = self; cell < rows * BLOCK_X; cell += BLOCK_X * BLOCK_Y) {
+        const int x = cell % BLOCK_X, y = cell / BLOCK_X;
+        float sum[SUMS] = {};
+        for (int tap = 0; tap <= 2 * radius; ++tap) {
+            const int at = y * columns + x + tap;
+            const float gx = made[X][at], gy = made[Y][at], t = made[T][at];
+#pragma unroll
+            for (int kind = 0; kind < MADE; ++kind) sum[kind] += made[kind][at];
+            sum[XX] += gx * gx;
+            sum[XY] += gx * gy;
+            sum[YY] += gy * gy;
+            sum[XT] += gx * t;
+            sum[YT] += gy * t;
+        }
+#pragma unroll
+        for (int kind = 0; kind < SUMS; ++kind) line[kind][y][x] = sum[kind];
+    }
+    __syncthreads();
+
+    const int x = left + threadIdx.x, y = top + threadIdx.y;
+    if (x >= width || y >= height) return;
+    const long long at = (long long)y * width + x;
+    const float u = flow[at], v = flow[plane + at];
+    float sum[SUMS] = {};
+    for (int tap = 0; tap <= 2 * radius; ++tap) {
+#pragma unroll
+        for (int kind = 0; kind < SUMS; ++kind) sum[kind] += line[kind][threadIdx.y + tap][threadIdx.x];
+    }
+    float to_u = u, to_v = v;
+    if (sum[N] > 0.0f) {
+#pragma unroll
+        for (int kind = 1; kind < SUMS; ++kind) sum[kind] /= sum[N];
+        const float xx = sum[XX] - sum[X] * sum[X] + damping, yy = sum[YY] - sum[Y] * sum[Y] + damping;
+        const float xy = sum[XY] - sum[X] * sum[Y];
+        const float xt = sum[XT] - sum[X] * sum[T] + damping * sum[U];
+        const float yt = sum[YT] - sum[Y] * sum[T] + damping * sum[V];
+        const float determinant = xx * yy - xy * xy;  // at least damping^2: what damps is added to a covariance
+        to_u = u0 + (yy * xt - xy * yt) / determinant;
+        to_v = v0 + (xx * yt - xy * xt) / determinant;
+    }
+    out[at] = u + clamped(to_u - u, -limit, limit);
+    out[plane + at] = v + clamped(to_v - v, -limit, limit);
+}

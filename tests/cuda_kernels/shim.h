@@ -1,0 +1,120 @@
+// Runs CUDA C++ on the CPU, to see what it computes: block by block, the threads of a block as coroutines that change
+// places at __syncthreads(). Odd blocks run their threads from the last to the first, so that what only one order of
+// threads gives is not always given.
+#pragma once
+#include <ucontext.h>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __forceinline__ inline
+#define __restrict__
+#define __shared__ static
+#define __launch_bounds__(...)
+
+struct Dim {
+    unsigned int x, y, z;
+};
+static Dim threadIdx, blockIdx, blockDim, gridDim;
+
+static inline int min(int a, int b) { return a < b ? a : b; }
+static inline int max(int a, int b) { return a > b ? a : b; }
+static inline float half_to_float(unsigned short bits) {
+    _Float16 value;
+    std::memcpy(&value, &bits, 2);
+    return (float)value;
+}
+static inline unsigned short float_to_half(float value) {
+    const _Float16 rounded = (_Float16)value;
+    unsigned short bits;
+    std::memcpy(&bits, &rounded, 2);
+    return bits;
+}
+
+struct Thread {
+    ucontext_t context;
+    std::vector<char> stack = std::vector<char>(64 << 10);
+    Dim index;
+    enum { READY, WAITS, DONE } state;
+};
+static std::vector<Thread> team;
+static ucontext_t conductor;
+static Thread* self;
+static std::function<void()> body;
+
+static void play() {
+    body();
+    self->state = Thread::DONE;
+    swapcontext(&self->context, &conductor);
+}
+
+[[maybe_unused]] static void __syncthreads() {
+    self->state = Thread::WAITS;
+    swapcontext(&self->context, &conductor);
+    threadIdx = self->index;
+}
+
+// Whether all threads of a block came to every barrier together, or to the end
+static bool run_block(bool backwards) {
+    const size_t count = (size_t)blockDim.x * blockDim.y * blockDim.z;
+    if (team.size() < count) team = std::vector<Thread>(count);
+    for (size_t i = 0; i < count; ++i) {
+        Thread& thread = team[i];
+        thread.index = {(unsigned)(i % blockDim.x), (unsigned)(i / blockDim.x % blockDim.y),
+                        (unsigned)(i / blockDim.x / blockDim.y)};
+        thread.state = Thread::READY;
+        getcontext(&thread.context);
+        thread.context.uc_stack.ss_sp = thread.stack.data();
+        thread.context.uc_stack.ss_size = thread.stack.size();
+        thread.context.uc_link = nullptr;
+        makecontext(&thread.context, play, 0);
+    }
+    for (size_t done = 0; done < count;) {
+        size_t waiting = 0;
+        done = 0;
+        for (size_t i = 0; i < count; ++i) {
+            self = &team[backwards ? count - 1 - i : i];
+            if (self->state != Thread::DONE) {
+                threadIdx = self->index;
+                swapcontext(&conductor, &self->context);
+            }
+            done += self->state == Thread::DONE;
+            waiting += self->state == Thread::WAITS;
+        }
+        if (done && waiting) return false;
+    }
+    return true;
+}
+
+template <typename... A, size_t... I>
+static void call(void (*kernel)(A...), void** arguments, std::index_sequence<I...>) {
+    kernel(*static_cast<std::remove_cv_t<A>*>(arguments[I])...);
+}
+
+// 0, or -1 where the arguments' number or sizes are not the kernel's, or -2 where threads miss each other at a barrier
+template <typename... A>
+static int launch(void (*kernel)(A...), const int* grid, const int* block, int count, const int* sizes,
+                  void** arguments) {
+    const size_t wanted[] = {sizeof(A)...};
+    if (count != (int)sizeof...(A)) return -1;
+    for (int i = 0; i < count; ++i)
+        if ((size_t)sizes[i] != wanted[i]) return -1;
+    gridDim = {(unsigned)grid[0], (unsigned)grid[1], (unsigned)grid[2]};
+    blockDim = {(unsigned)block[0], (unsigned)block[1], (unsigned)block[2]};
+    body = [=] { call(kernel, arguments, std::index_sequence_for<A...>()); };
+    for (unsigned z = 0, number = 0; z < gridDim.z; ++z)
+        for (unsigned y = 0; y < gridDim.y; ++y)
+            for (unsigned x = 0; x < gridDim.x; ++x, ++number) {
+                blockIdx = {x, y, z};
+                if (!run_block(number % 2)) return -2;
+            }
+    return 0;
+}
