@@ -78,7 +78,7 @@ class Feedback:
     border: Border = "reflect"
     guide: float = 0.003  # share of the start's colours in each frame, 0..1
     view: float = 0.0  # share of the start as the camera sees it by now in each frame, 0..1
-    hold: float = 0.1  # share of what light, contrast and colour have gone astray that is taken back each frame, 0..1
+    hold: float = 0.2  # share of what light, contrast and colour have gone astray that is taken back each frame, 0..1
     soften: float = 0.02  # share of the finest detail that goes in each frame, 0..1
 
     def __post_init__(self) -> None:
