@@ -37,14 +37,14 @@ MOVES = {  # where no song is
     "angle": "0.35*noise(t/fps/4, 2)*30/fps",
     "shift_x": "1.5*noise(t/fps/3, 3)*30/fps",
     "shift_y": "1.0*noise(t/fps/3, 4)*30/fps",
-    "step": "0.014",
+    "step": "0.014*min(1, 0.2 + t/fps/2)",
 }
 SONG_MOVES = {
-    "zoom": "(1.003 + 0.012*bass + 0.02*beat)**(30/fps)",
+    "zoom": "(1.003 + 0.008*bass + 0.02*beat)**(30/fps)",
     "angle": "(where(section % 2 == 0, 1, -1)*(0.08 + 0.5*beat) + 0.25*noise(t/fps/4, 2))*30/fps",
     "shift_x": "(1.5*noise(t/fps/3, 3) + 3*mid*noise(t/fps/2, 5))*30/fps",
     "shift_y": "(1.0*noise(t/fps/3, 4) + 3*high*noise(t/fps/2, 6))*30/fps",
-    "step": "0.010 + 0.012*rms + 0.008*onset",
+    "step": "(0.010 + 0.010*rms + 0.006*onset)*min(1, 0.2 + t/fps/2)",
 }
 LEAST = 32  # pixels, a side of a film
 
@@ -79,7 +79,7 @@ class Feedback:
     guide: float = 0.003  # share of the start's colours in each frame, 0..1
     view: float = 0.0  # share of the start as the camera sees it by now in each frame, 0..1
     hold: float = 0.2  # share of what light, contrast and colour have gone astray that is taken back each frame, 0..1
-    soften: float = 0.02  # share of the finest detail that goes in each frame, 0..1
+    soften: float = 0.08  # share of the finest detail that goes in each frame, 0..1
 
     def __post_init__(self) -> None:
         _check(self)

@@ -60,10 +60,10 @@ def test_of_a_film_only_the_sound_is_taken(film, tmp_path, probe, hashes):
     assert hashes(made, "a") == hashes(film, "a")
 
 
-def test_what_a_container_cannot_hold_is_coded_anew(clip, tone, tmp_path, probe):
-    wav = clip("song.wav", *tone())
-    made = write(tmp_path / "out.mp4", wav, 1)
-    assert [each["codec_name"] for each in probe(made)["streams"]] == ["h264", "aac"]
+def test_what_a_container_cannot_hold_is_coded_anew(song, tmp_path, probe):
+    made = write(tmp_path / "out.webm", song, 0.4, Fraction(2, 5))
+    assert [each["codec_name"] for each in probe(made)["streams"]][1] == "opus"
+    assert float(probe(made)["format"]["duration"]) == pytest.approx(0.4, abs=0.06)
 
 
 def test_no_sound_where_none_is_wanted(song, tmp_path, probe):
