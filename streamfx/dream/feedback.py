@@ -37,15 +37,16 @@ MOVES = {  # where no song is
     "angle": "0.35*noise(t/fps/4, 2)*30/fps",
     "shift_x": "1.5*noise(t/fps/3, 3)*30/fps",
     "shift_y": "1.0*noise(t/fps/3, 4)*30/fps",
-    "step": "0.014*min(1, 0.2 + t/fps/2)",
+    "step": "0.014*min(1, 0.4 + t/fps/2)",
 }
 SONG_MOVES = {
     "zoom": "(1.003 + 0.008*bass + 0.02*beat)**(30/fps)",
     "angle": "(where(section % 2 == 0, 1, -1)*(0.08 + 0.5*beat) + 0.25*noise(t/fps/4, 2))*30/fps",
     "shift_x": "(1.5*noise(t/fps/3, 3) + 3*mid*noise(t/fps/2, 5))*30/fps",
     "shift_y": "(1.0*noise(t/fps/3, 4) + 3*high*noise(t/fps/2, 6))*30/fps",
-    "step": "(0.010 + 0.010*rms + 0.006*onset)*min(1, 0.2 + t/fps/2)",
+    "step": "(0.010 + 0.010*rms + 0.006*onset)*min(1, 0.4 + t/fps/2)",
 }
+USUAL = 0.015  # a step whose detail has to be softened in whole
 LEAST = 32  # pixels, a side of a film
 
 
@@ -79,7 +80,7 @@ class Feedback:
     guide: float = 0.003  # share of the start's colours in each frame, 0..1
     view: float = 0.0  # share of the start as the camera sees it by now in each frame, 0..1
     hold: float = 0.2  # share of what light, contrast and colour have gone astray that is taken back each frame, 0..1
-    soften: float = 0.08  # share of the finest detail that goes in each frame, 0..1
+    soften: float = 0.08  # share of the finest detail that goes in each frame where steps are usual, 0..1
 
     def __post_init__(self) -> None:
         _check(self)
@@ -143,7 +144,7 @@ class Feedback:
                 canvas = meant._moved(frame.image, memory, now)
                 if now["step"] * meant.strength > 0:
                     climbed = meant._climb(canvas, objectives[round(now["layer"])], now["step"], number)
-                    canvas = meant._governed(climbed, memory)
+                    canvas = meant._governed(climbed, memory, now["step"] * meant.strength)
                 memory["canvas"] = canvas
             memory["number"] = number + 1
             top, left = meant.margins
@@ -201,7 +202,7 @@ class Feedback:
         gained = ascend(small, objective.gradient, less, number=number) - small
         return canvas + resized(gained[None], sizes[-1])[0]
 
-    def _governed(self, canvas: Tensor, memory: Memory) -> Tensor:
+    def _governed(self, canvas: Tensor, memory: Memory, step: float) -> Tensor:
         """The canvas kept from burning out, from going grey, and from getting ever finer."""
         from streamfx.ops.color import luma
         from streamfx.ops.govern import hold, soften
@@ -210,7 +211,7 @@ class Feedback:
             start = _tensor(memory, "start")
             canvas = canvas.lerp(start + (luma(canvas) - luma(start)), self.guide)
         if self.soften:
-            canvas = soften(canvas, self.soften)
+            canvas = soften(canvas, self.soften * min(1.0, step / USUAL))  # as detail comes, so it goes
         return hold(canvas, _tensor(memory, "aim"), self.hold)
 
     def _objectives(self, turns: Array, device: torch.device) -> dict[int, Objective]:

@@ -180,7 +180,7 @@ def test_moves_chosen_here_are_as_quick_at_any_rate():
         ({"hold": 2}, "hold is 2"),
         ({"steps": True}, "steps is True"),
         ({"size": (16, 640)}, "640x16"),
-        ({"layer": "block2,,block3"}, ""),
+        ({"layer": "block2,,block3"}, "layer"),
     ],
 )
 def test_settings_that_make_no_sense(settings, said):
