@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = NDArray[np.float64]
 
-SCENE = 20  # seconds that a layer is dreamed of at most, where there are several
+SCENE = 12  # seconds that a layer is dreamed of at most, where there are several
 WIDTH, HEIGHT = 1280, 720  # pixels, of the film that sizes are told for
 RATE = 30  # frames a second that the moves below are told for
 BORDERS = ("reflect", "replicate", "wrap")

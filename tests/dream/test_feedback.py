@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamfx.dream.feedback import Feedback
+from streamfx.dream.feedback import SCENE, Feedback
 from streamfx.dream.schedule import Context
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
@@ -136,9 +136,10 @@ def test_layers_take_turns_with_the_song_and_after_a_while():
     parts = [0] * 5 + [1] * 7 + [2] * 3
     tracks = Feedback(context(15, section=parts), **(QUICK | STEADY | {"layer": "block1, block2"})).tracks()
     assert tracks["layer"].tolist() == [0] * 5 + [1] * 7 + [0] * 3
-    turns = Feedback(context(1300), **(QUICK | STEADY | {"layer": "block1, block2,block3"})).tracks()["layer"]
-    assert np.flatnonzero(np.diff(turns)).tolist() == [599, 1199]
-    assert turns[[0, 600, 1299]].tolist() == [0, 1, 2]
+    long = 30 * SCENE
+    turns = Feedback(context(2 * long + 9), **(QUICK | STEADY | {"layer": "block1, block2,block3"})).tracks()["layer"]
+    assert np.flatnonzero(np.diff(turns)).tolist() == [long - 1, 2 * long - 1]
+    assert turns[[0, long, -1]].tolist() == [0, 1, 2]
 
 
 def test_each_scene_dreams_of_its_layer(start):
