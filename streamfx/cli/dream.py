@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from streamfx.cli.film import FilmOptions, Misuse, film_command, make_film
 from streamfx.cli.models import fetch_with_bar
 from streamfx.cli.terminal import STDERR
-from streamfx.errors import StreamfxError
 
-if TYPE_CHECKING:
-    from streamfx.effects.dream import Dream
-
+SCHEDULE = "SCHEDULE"
+MOVES = "From one picture to a film"
 STILL = 4, 10  # octaves, and steps in each, of a picture
 FILM = 3, 6  # of a film
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a film from one picture is to have, and what is to be shown of its plan."""
+
+    song: str | None
+    dry_run: bool
+    plot: str | None
 
 
 @film_command
@@ -28,7 +36,12 @@ def dream(
     ] = None,
     *,
     picture: Annotated[
-        str | None, typer.Option("--start", metavar="PICTURE", help="Dream on this picture: --start photo.jpg out.png")
+        str | None,
+        typer.Option(
+            "--start",
+            metavar="PICTURE",
+            help="Dream on this picture: --start photo.jpg out.png; of a film, out.mp4, the first frame.",
+        ),
     ] = None,
     layer: Annotated[
         str,
@@ -53,8 +66,11 @@ def dream(
         int | None, typer.Option(min=1, max=1000, help="In each octave.", show_default="10, of films 6")
     ] = None,
     step: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Size of a step, 0..1.", show_default="what the strength asks for")
-    ] = 0.0,
+        str,
+        typer.Option(
+            metavar="SCHEDULE", help="Size of a step, 0..1.", show_default="what strength, or the song, asks for"
+        ),
+    ] = "",
     smooth: Annotated[float, typer.Option(min=0.0, max=1.0, help="How far coarse and fine detail pull alike.")] = 0.5,
     tile: Annotated[
         int, typer.Option(min=128, max=4096, help="Pixels a side shown to the network at once; less takes less memory.")
@@ -73,45 +89,124 @@ def dream(
     blend: Annotated[
         float, typer.Option(min=0.0, max=0.99, help="Share of the last dream that goes on, 0..0.99.")
     ] = 0.9,
+    song: Annotated[
+        str | None,
+        typer.Option("--audio", metavar="SONG", help="The film's sound, and what moves it.", rich_help_panel=MOVES),
+    ] = None,
+    zoom: Annotated[
+        str,
+        typer.Option(
+            metavar=SCHEDULE,
+            help="Each frame: 1.01, or '0:(1), 4s:(1+0.02*beat)'; t is the frame's number (FFmpeg's is seconds).",
+            rich_help_panel=MOVES,
+        ),
+    ] = "",
+    angle: Annotated[
+        str, typer.Option(metavar=SCHEDULE, help="Degrees each frame, counter-clockwise.", rich_help_panel=MOVES)
+    ] = "",
+    shift_x: Annotated[
+        str, typer.Option(metavar=SCHEDULE, help="Pixels to the right each frame.", rich_help_panel=MOVES)
+    ] = "",
+    shift_y: Annotated[str, typer.Option(metavar=SCHEDULE, help="Pixels down each frame.", rich_help_panel=MOVES)] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what the schedules come to.", rich_help_panel=MOVES)
+    ] = False,
+    plot: Annotated[
+        str | None, typer.Option(metavar="FILE.png", help="Draw the schedules over the song.", rich_help_panel=MOVES)
+    ] = None,
     options: FilmOptions,
 ) -> None:
-    """Dream on a picture or a film: streamfx dream in.mp4 out.mp4; streamfx dream --start photo.jpg out.png"""
+    """Dream on a picture, a film, or from a picture to a film.
+
+    streamfx dream --start photo.jpg out.png; streamfx dream in.mp4 out.mp4; streamfx dream --start photo.jpg --audio
+    song.mp3 out.mp4
+    """
     from streamfx.effects.dream import Dream
 
     source, output = _ends(source, output, picture)
     still = _is_picture(output, options.format)
+    moves = {"zoom": zoom, "angle": angle, "shift_x": shift_x, "shift_y": shift_y}
+    common: dict[str, Any] = {
+        "layer": layer,
+        "model": model,
+        "weights": weights,
+        "strength": strength,
+        "octave_scale": octave_scale,
+        "smooth": smooth,
+        "tile": tile,
+        "seed": seed,
+    }
+    if model != "auto" and not weights:
+        fetch_with_bar(model, shown=STDERR.is_terminal and not options.quiet)
     if picture is not None and not still:
-        raise StreamfxError(
-            f"--start is for pictures as yet, but '{output}' is a film: end it in .png, .jpg or .webp, "
-            "or give a film to dream on, without --start"
+        _refuse(
+            "is for pictures and films that are read, not for a film from --start",
+            {"guide": guide, "mask": mask, "preserve-color": preserve_color},
         )
+        counts = {name: count for name, count in (("octaves", octaves), ("steps", steps)) if count is not None}
+        _dream_on(source, output, common | counts | moves | {"step": step}, Wanted(song, dry_run, plot), options)
+        return
+    _refuse(
+        "is for a film from one picture: --start photo.jpg out.mp4",
+        {name.replace("_", "-"): text for name, text in moves.items()}
+        | {"audio": song, "dry-run": dry_run, "plot": plot},
+    )
     effect = Dream(
-        layer=layer,
-        model=model,
-        weights=weights,
+        **common,
         guide=guide,
-        strength=strength,
         octaves=octaves or (STILL if still else FILM)[0],
-        octave_scale=octave_scale,
         steps=steps or (STILL if still else FILM)[1],
-        step=step,
-        smooth=smooth,
-        tile=tile,
-        seed=seed,
+        step=_number(step),
         preserve_color=preserve_color,
         mask=mask,
         coherence="off" if still else coherence,
         motion=motion,
         blend=blend,
     )
-    if model != "auto" and not weights:
-        fetch_with_bar(model, shown=STDERR.is_terminal and not options.quiet)
     effect = effect.settled()
     if not options.quiet and model == "auto":
         STDERR.print(f"streamfx: dreaming with {effect.model} at {effect.layer}", markup=False)
     make_film(source, output, [effect], options, {"model": effect.model, "layer": effect.layer})
     if model == "auto" and not options.quiet:
-        _tell_once(effect)
+        _tell_once(effect.model)
+
+
+def _dream_on(picture: str, output: str, settings: dict[str, Any], wanted: Wanted, options: FilmOptions) -> None:
+    """A film out of one picture."""
+    from streamfx.cli.feedback import make_feedback, plan_film, show_film
+    from streamfx.dream.feedback import Feedback
+
+    film = plan_film(wanted.song, settings["seed"], options)
+    effect = Feedback(film.context, film.size, **settings).settled()
+    tracks = effect.tracks()  # their mistakes are told before anything is made
+    if wanted.dry_run or wanted.plot is not None:
+        show_film(tracks, film, wanted.plot, dry=wanted.dry_run, overwrite=options.yes)
+    if wanted.dry_run:
+        return
+    auto = settings["model"] == "auto" and not options.quiet
+    if auto:
+        STDERR.print(f"streamfx: dreaming with {effect.model} at {effect.layer}", markup=False)
+    make_feedback(picture, output, effect, film, options, {"model": effect.model, "layer": effect.layer})
+    if auto:
+        _tell_once(effect.model)
+
+
+def _refuse(why: str, given: dict[str, object]) -> None:
+    """Raise for the first option that was given and means nothing here."""
+    for name, value in given.items():
+        if value:
+            raise Misuse(f"--{name} {why}")
+
+
+def _number(step: str) -> float:
+    """The size of a step, where it cannot change."""
+    try:
+        number = float(step or 0)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise Misuse(f"--step is '{step}', but must be a number from 0 to 1; schedules are for films from --start")
+    return number
 
 
 def _ends(source: str, output: str | None, picture: str | None) -> tuple[str, str]:
@@ -121,7 +216,9 @@ def _ends(source: str, output: str | None, picture: str | None) -> tuple[str, st
             raise Misuse("give what to dream on and what to write: dream in.mp4 out.mp4, or --start photo.jpg out.png")
         return source, output
     if output is not None:
-        raise Misuse(f"with --start there is one more name, the picture to write; '{source}' and '{output}' are two")
+        raise Misuse(
+            f"with --start there is one more name, the picture or film to write; '{source}' and '{output}' are two"
+        )
     return picture, source
 
 
@@ -131,7 +228,7 @@ def _is_picture(output: str, form: str | None) -> bool:
     return output != "-" and format_of(output, form).one_picture
 
 
-def _tell_once(effect: Dream) -> None:
+def _tell_once(model: str) -> None:
     """After the first dream that lite0 had: what else there is."""
     from platformdirs import user_cache_dir
 
@@ -139,7 +236,7 @@ def _tell_once(effect: Dream) -> None:
 
     told = Path(user_cache_dir("streamfx", appauthor=False)) / "told-of-inceptionv1"
     network = NETWORKS["inceptionv1"]
-    if effect.model != "lite0" or network.cached or told.exists():
+    if model != "lite0" or network.cached or told.exists():
         return
     STDERR.print(
         f"streamfx: the network that dreamed in 2015 is one command away: streamfx models fetch inceptionv1 "

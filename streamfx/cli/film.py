@@ -26,6 +26,7 @@ from streamfx.errors import StreamfxError
 
 if TYPE_CHECKING:
     from streamfx.frame import Effect
+    from streamfx.media.encoding import Output
     from streamfx.media.reader import Reader
     from streamfx.media.writer import Writer
 
@@ -88,7 +89,7 @@ class FilmOptions:
         str | None,
         typer.Option(metavar="RATE", help="Of numbered pictures and cameras: 24, 30000/1001.", rich_help_panel=SOURCE),
     ] = None
-    audio: Annotated[bool, typer.Option("--audio/--no-audio", help="Keep the sound.", rich_help_panel=OUTPUT)] = True
+    audio: Annotated[bool, typer.Option(" /--no-audio", help="Leave the sound out.", rich_help_panel=OUTPUT)] = True
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=RUN)] = "auto"
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=RUN)] = False
     progress: Annotated[
@@ -129,7 +130,6 @@ def make_film(
     """Read `source`, run the chain over it and write `target`; `facts` are added to what --json prints."""
     from streamfx.chain import chain_text
     from streamfx.effects.dream import Dream
-    from streamfx.media.encoding import Output
     from streamfx.media.filters import Filters
     from streamfx.media.writer import Writer
     from streamfx.pipeline import run
@@ -148,7 +148,31 @@ def make_film(
     rate = None if options.input_fps is None else parse_rate(options.input_fps)
     if source == "-" and sys.stdin.isatty():
         raise StreamfxError("stdin is a terminal: pipe a video in, or name an input file")
-    output = Output(
+    hurry = any(getattr(effect, "quality", None) == "fast" for effect in chain)
+    output = output_of(options, chain_text(chain) or "null", hurry=hurry)
+    began = time.monotonic()
+    with _opened(source, input_format=options.input_format, input_rate=rate, start=start, end=end) as reader:
+        writer = Writer(target, reader, output)
+        try:
+            with writer, Bar(reader.name, reader.info.duration, shown=shows_progress(options)) as tick:
+                frames = run(reader, framed, writer, device=options.device, progress=tick)
+        except KeyboardInterrupt:
+            say_kept(writer)
+            raise typer.Exit(130) from None
+        report_film(options, writer, frames, time.monotonic() - began, facts)
+        if reader.broken is not None:
+            whole = f" of {float(reader.info.duration):.2f} s" if reader.info.duration else ""
+            raise StreamfxError(
+                f"'{source}' breaks off or is damaged at {float(reader.broken):.2f} s{whole}; "
+                f"'{target}' holds the {writer.written} frames that could be read"
+            )
+
+
+def output_of(options: FilmOptions, settings: str, *, hurry: bool = False) -> Output:
+    """How the options want a film coded; `settings` tell how it was made."""
+    from streamfx.media.encoding import Output
+
+    return Output(
         format=options.format,
         encoder=options.encoder,
         crf=options.crf,
@@ -156,25 +180,9 @@ def make_film(
         pix_fmt=options.pix_fmt,
         audio=options.audio,
         overwrite=options.yes,
-        hurry=any(getattr(effect, "quality", None) == "fast" for effect in chain),
-        settings=f"streamfx {__version__}: {chain_text(chain) or 'null'}",
+        hurry=hurry,
+        settings=f"streamfx {__version__}: {settings}",
     )
-    began = time.monotonic()
-    with _opened(source, input_format=options.input_format, input_rate=rate, start=start, end=end) as reader:
-        writer = Writer(target, reader, output)
-        try:
-            with writer, Bar(reader.name, reader.info.duration, shown=_shows_progress(options)) as tick:
-                frames = run(reader, framed, writer, device=options.device, progress=tick)
-        except KeyboardInterrupt:
-            _say_kept(writer)
-            raise typer.Exit(130) from None
-        _report(options, reader, writer, frames, time.monotonic() - began, facts)
-        if reader.broken is not None:
-            whole = f" of {float(reader.info.duration):.2f} s" if reader.info.duration else ""
-            raise StreamfxError(
-                f"'{source}' breaks off or is damaged at {float(reader.broken):.2f} s{whole}; "
-                f"'{target}' holds the {writer.written} frames that could be read"
-            )
 
 
 def _leave_cores() -> None:
@@ -264,13 +272,11 @@ def _framed(chain: Sequence[Effect], options: FilmOptions, target: str) -> list[
     return before(first, behind(chain, to_width(width, target, options.format)))
 
 
-def _shows_progress(options: FilmOptions) -> bool:
+def shows_progress(options: FilmOptions) -> bool:
     return STDERR.is_terminal and not options.quiet if options.progress is None else options.progress
 
 
-def _report(
-    options: FilmOptions, reader: Reader, writer: Writer, frames: int, seconds: float, facts: dict[str, object]
-) -> None:
+def report_film(options: FilmOptions, writer: Writer, frames: int, seconds: float, facts: dict[str, object]) -> None:
     """Print the JSON object where it was asked for: on stdout, or stderr where stdout carries the film."""
     if not options.report:
         return
@@ -287,7 +293,7 @@ def _report(
     print(json.dumps(said), file=sys.stderr if writer.name == "-" else sys.stdout)
 
 
-def _say_kept(writer: Writer) -> None:
+def say_kept(writer: Writer) -> None:
     if writer.kept:
         log.error("interrupted: the %d frames made so far are in '%s'", writer.written, writer.kept)
     elif writer.written and not writer.whole:

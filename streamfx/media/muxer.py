@@ -19,6 +19,7 @@ from streamfx.media.formats import Format
 from streamfx.media.palette import Palettes
 from streamfx.media.passengers import Passengers
 from streamfx.media.reader import Reader
+from streamfx.media.song import Song
 
 log = logging.getLogger("streamfx")
 
@@ -48,6 +49,7 @@ class Muxer:
         encoding: Encoding,
         shape: Shape,
         source: Reader | None,
+        song: Song | None = None,
         *,
         audio: bool,
         settings: str,
@@ -66,7 +68,9 @@ class Muxer:
         self._gap = round(form.gap / base) if form.gap else 1  # ticks between pictures, at least
         self._container = av.open("pipe:1" if target == "-" else target, "w", format=form.muxer, options=form.options)
         self._stream = self._add_pictures(encoding, shape, base)
-        self._passengers = Passengers(self._container, form.muxer, source, audio=audio) if source else None
+        self._song = song
+        carried = song or source
+        self._passengers = Passengers(self._container, form.muxer, carried, audio=audio) if carried else None
         if settings:
             said = self._container.metadata.get("comment")
             self._container.metadata["comment"] = f"{said}\n{settings}" if said else settings
@@ -80,6 +84,8 @@ class Muxer:
         self._given += 1
         for ready in self._graph.push(picture) if self._graph else [picture]:
             self._encode(ready)
+        if self._song and picture.pts is not None and picture.time_base:
+            self._song.read_until((picture.pts + picture.duration) * picture.time_base)
         if self._passengers:
             self._passengers.carry()
 
@@ -88,6 +94,8 @@ class Muxer:
         for ready in self._graph.push(None) if self._graph else []:
             self._encode(ready)
         self._container.mux(self._stream.encode(None))
+        if self._song:
+            self._song.read_until(None)
         if self._passengers:
             self._passengers.finish()
         why = "knows only a constant frame rate" if self._form.steady else ""

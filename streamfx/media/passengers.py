@@ -17,6 +17,7 @@ from av.stream import Disposition, Stream
 
 if TYPE_CHECKING:
     from streamfx.media.reader import Reader
+    from streamfx.media.song import Song
 
 log = logging.getLogger("streamfx")
 
@@ -34,7 +35,7 @@ MUXERS_OWN = frozenset(("major_brand", "minor_version", "compatible_brands", "en
 class Passengers:
     """The source's other streams in an output whose header is not yet written; packets go over as they come."""
 
-    def __init__(self, output: OutputContainer, muxer: str, source: Reader, *, audio: bool) -> None:
+    def __init__(self, output: OutputContainer, muxer: str, source: Reader | Song, *, audio: bool) -> None:
         self._output, self._source = output, source
         self._copied: dict[int, Stream] = {}  # index in the source -> stream of the output
         self._coded: dict[int, tuple[AudioStream, AudioStream]] = {}  # index -> (of the source, of the output)
@@ -42,7 +43,7 @@ class Passengers:
         container = source.input
         if container is None:
             return
-        for stream in container.streams:
+        for stream in source.streams:
             if stream.type == "audio" and not audio:
                 continue
             if stream.type in ("audio", "subtitle", "attachment"):
@@ -144,7 +145,7 @@ def _word(stream: Stream) -> str:
     return {"audio": "sound", "subtitle": "subtitles", "video": "cover art"}.get(stream.type, stream.type)
 
 
-def _chapters(source: Reader) -> Iterator[av.container.Chapter]:
+def _chapters(source: Reader | Song) -> Iterator[av.container.Chapter]:
     """The chapters, moved by the offset that all times are and cut as the film is."""
     assert source.input is not None
     for chapter in source.input.chapters():

@@ -83,6 +83,11 @@ class Reader:
         return self._container.input if self._container else None
 
     @property
+    def streams(self) -> Sequence[Stream]:
+        """All streams in `input`."""
+        return list(self.input.streams) if self.input else []
+
+    @property
     def picture_index(self) -> int:
         """The number of the picture stream in `input`."""
         return self._container.stream.index if self._container else 0

@@ -49,7 +49,7 @@ def read_sound(source: str, rate: int, seconds: float = 10.0) -> Generator[Sampl
 
 def _pieces(source: str, container: InputContainer, rate: int) -> Iterator[Samples]:
     """What the decoder gives, resampled."""
-    stream = _sound_stream(source, container)
+    stream = sound_stream(source, container)
     resampler, setup = None, None
     made = 0
     for frame in _decoded(source, container, stream):
@@ -65,7 +65,8 @@ def _pieces(source: str, container: InputContainer, rate: int) -> Iterator[Sampl
         raise StreamfxError(f"'{source}' has no sound that can be decoded")
 
 
-def _sound_stream(source: str, container: InputContainer) -> AudioStream:
+def sound_stream(source: str, container: InputContainer) -> AudioStream:
+    """The default sound stream of a file. Raises StreamfxError where there is none."""
     streams = container.streams.audio
     if not streams:
         raise StreamfxError(f"'{source}' has no sound; give a song or a film with sound")

@@ -26,6 +26,7 @@ from streamfx.media.pixels import coding_of, convertible, family, over_black, re
 from streamfx.media.probe import Coding
 from streamfx.media.reader import Reader
 from streamfx.media.sequence import NUMBER, is_numbered
+from streamfx.media.song import Song
 
 log = logging.getLogger("streamfx")
 
@@ -35,20 +36,26 @@ DEFAULT_RATE = Fraction(25)  # frames a second, where nothing says how long a fr
 
 
 class Writer:
-    """A sink that encodes frames and muxes them with the sound and the rest of `source`.
+    """A sink that encodes frames and muxes them with the sound and the rest of `source`, or with a `song`.
 
     The film grows under a temporary name and takes its own when `finish` is called. As a context manager it finishes
     when the block ends well; after an interrupt it keeps what is there as 'NAME.partial.EXT', after an error it removes
     it. `filters` run on the frames before they are encoded; set them before the first frame.
     """
 
-    def __init__(self, target: str | Path, source: Reader | None = None, output: Output | None = None) -> None:
+    def __init__(
+        self,
+        target: str | Path,
+        source: Reader | None = None,
+        output: Output | None = None,
+        song: Song | None = None,
+    ) -> None:
         self.name = str(target)
         self.output = output or Output()
         self.filters: Sequence[Filter] = ()
         self.kept: Path | None = None  # where an interrupted film was left
         self.encoder: str | None = None  # FFmpeg's name; known from the first frame on
-        self._source = source
+        self._source, self._song = source, song
         self._path = _check_target(self.name, source, self.output.overwrite)
         self._form = format_of(self.name, self.output.format)
         self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.part") if self._path else None
@@ -192,7 +199,9 @@ class Writer:
             with self._write_errors():
                 target = str(self._temporary or self.name)
                 settings, audio = self.output.settings, self.output.audio
-                self._muxer = Muxer(target, self._form, self._encoding, shape, source, audio=audio, settings=settings)
+                self._muxer = Muxer(
+                    target, self._form, self._encoding, shape, source, self._song, audio=audio, settings=settings
+                )
             self._size = size
         elif size != self._size:
             shapes = [f"{width}x{height}" for height, width in (self._size, size)]

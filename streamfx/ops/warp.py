@@ -102,7 +102,7 @@ def renew(painted: Tensor, warped: Tensor, share: Tensor, detail: float = 0.97) 
     with torch.no_grad():  # a strength to take as given
         gain = _weakened(painted.select(-3, 1), mixed[1], detail)  # green is most of what is seen
     # plane by plane, because a plane stays in the cache
-    sharp = [torch.addcmul(plane, gain, plane - _around(plane, _DETAIL)).clamp_(0, 1) for plane in mixed]
+    sharp = [torch.addcmul(plane, gain, plane - around(plane, _DETAIL)).clamp_(0, 1) for plane in mixed]
     return torch.stack(sharp, dim=-3)
 
 
@@ -110,9 +110,9 @@ def _weakened(whole: Tensor, mixed: Tensor, aim: float) -> Tensor:
     """What times the detail of `mixed` is missing to `aim` of that of `whole`, all [..., H, W]; 0 where nothing is."""
     cells = []
     for plane in (whole, mixed):
-        square = (plane - _around(plane, _DETAIL)).square_()
+        square = (plane - around(plane, _DETAIL)).square_()
         cells.append(F.avg_pool2d(square.reshape(-1, 1, *square.shape[-2:]), _CELL, ceil_mode=True))
-    power = _around(torch.stack(cells), 3) + _FAINT  # [2, N, 1, h, w]
+    power = around(torch.stack(cells), 3) + _FAINT  # [2, N, 1, h, w]
     gain = (power[0] / power[1]).sqrt_().mul_(aim).clamp_(1, _MOST) - 1
     height, width = whole.shape[-2:]
     grown = enlarge(gain, (gain.shape[-2] * _CELL, gain.shape[-1] * _CELL))
@@ -136,7 +136,7 @@ def _flat(planes: Tensor) -> Tensor:
     return planes.reshape(-1, *planes.shape[-2:])
 
 
-def _around(planes: Tensor, size: int) -> Tensor:
+def around(planes: Tensor, size: int) -> Tensor:
     """The mean of the `size` x `size` pixels around each of [..., H, W]."""
     if planes.device.type == "cpu" and not planes.requires_grad and max(planes.shape[-2:]) <= _CV_LARGEST:
         import cv2

@@ -1,11 +1,13 @@
 """How fast dreaming is, and what following the motion does for it.
 
-python tests/bench/dream.py [--parts rate still film coherence] [--frames 24]
+python tests/bench/dream.py [--parts rate still film feedback coherence] [--frames 24]
 
 rate       512x512 tile-gradients a second of lite0 at block 10, ours beside plain PyTorch: the same network in
            single precision as timm builds it, its norms not folded
 still      seconds for 1280x720, 4 octaves of 10 steps
 film       frames a second at 640x360, 2 octaves of 3 steps, followed
+feedback   frames a second of a film out of one picture, 1280x720 with its settings by themselves, and with them the
+           hours for 127,000 gradients of 512x512
 coherence  a still shot with noise, and a photo panned, against each frame alone; light, contrast and colour of the
            last frame; the mean activation over both films (--frames 500 for a long film)
 """
@@ -22,10 +24,13 @@ from clips import load_photo, pan, still
 from torch import Tensor
 
 from streamfx.cli.memory import keep_memory
+from streamfx.dream.feedback import Feedback
+from streamfx.dream.schedule import Context
 from streamfx.effects.dream import Dream
 from streamfx.frame import Frame, Memory
 from streamfx.measure import warp_error
 from streamfx.nets.address import parse_objective
+from streamfx.nets.ascent import Ascent, octave_sizes
 from streamfx.nets.features import Features
 from streamfx.nets.networks import build_layers
 from streamfx.nets.objective import Objective
@@ -94,6 +99,30 @@ def show_film(asked: argparse.Namespace) -> None:
     )
 
 
+def show_feedback(asked: argparse.Namespace) -> None:
+    count = min(asked.frames, 24)
+    effect = Feedback(Context(count, 30.0), HD, model="lite0", step="0.014").settled()
+    step, memory = effect.build(CPU), {}
+    photo = load_photo("astronaut.png", *HD)
+    frames = (Frame(photo, Fraction(number, 30), Fraction(1, 30)) for number in range(count + 1))
+    list(step(next(frames), memory))
+    began = time.perf_counter()
+    for frame in frames:
+        list(step(frame, memory))
+    rate = count / (time.perf_counter() - began)
+    (top, left), (height, width) = effect.margins, HD
+    settings = Ascent(effect.octaves, effect.octave_scale)
+    sizes = octave_sizes(height + 2 * top, width + 2 * left, settings)
+    shown = ", ".join(f"{across}x{down}" for down, across in sizes)
+    print(
+        f"feedback {width}x{height}, octaves {shown}, the last in every {effect.finest}nd: {rate:.2f} frames a second"
+    )
+    ours = objective_of(build_layers("lite0", [LAYER]).to(memory_format=torch.channels_last))
+    picture = torch.rand(1, 3, *TILE)
+    each = best(lambda: ours.gradient(picture), 5)
+    print(f"127,000 gradients of {TILE[1]}x{TILE[0]}: {127_000 * each / 3600:.1f} hours at {1 / each:.1f} a second")
+
+
 def show_coherence(asked: argparse.Namespace) -> None:
     objective = objective_of(build_layers("lite0", [LAYER]))
     shot = list(still(load_photo("astronaut.png", *COHERENT), asked.frames))
@@ -116,7 +145,13 @@ def show_coherence(asked: argparse.Namespace) -> None:
         print(f"| {how} | {change:.2f} | {fmean(errors):.5f} | {figures} |", flush=True)
 
 
-PARTS = {"rate": show_rate, "still": show_still, "film": show_film, "coherence": show_coherence}
+PARTS = {
+    "rate": show_rate,
+    "still": show_still,
+    "film": show_film,
+    "feedback": show_feedback,
+    "coherence": show_coherence,
+}
 
 
 def main() -> None:

@@ -92,7 +92,14 @@ def test_a_chain_tells_the_model_too(command, film, probe):
     [
         (["in.mp4"], 2, "give what to dream on and what to write"),
         (["a.png", "b.png", "--start", "c.png"], 2, "with --start there is one more name"),
-        (["out.mp4", "--start", "c.png"], 1, "--start is for pictures as yet"),
+        (["out.mp4", "--start", "c.png"], 1, "no such file: 'c.png'"),
+        (["out.mp4", "--start", "c.png", "--audio", "none.mp3"], 1, "no such file: 'none.mp3'"),
+        (["out.mp4", "--start", "c.png", "--zoom", "1+beat"], 1, "needs a song; give one with --audio"),
+        (["out.mp4", "--start", "c.png", "--size", "640:-2"], 2, "give both in --size"),
+        (["out.mp4", "--start", "c.png", "--from", "3"], 2, "--from is for films that are read"),
+        (["out.mp4", "--start", "c.png", "--mask", "m.png"], 2, "--mask is for pictures and films that are read"),
+        (["in.mp4", "out.mp4", "--audio", "a.mp3"], 2, "--audio is for a film from one picture"),
+        (["in.mp4", "out.mp4", "--step", "0.01*beat"], 2, "must be a number from 0 to 1"),
         (["in.mp4", "out.mp4", "--layer", "blck10"], 1, "did you mean block10"),
         (["in.mp4", "out.mp4", "--layer", "mixed4c"], 1, "streamfx models fetch inceptionv1"),
         (["in.mp4", "out.mp4", "--layer", "block10:999"], 1, "has channels 0 to 111"),
@@ -107,6 +114,54 @@ def test_mistakes_are_one_line_and_leave_nothing(arguments, code, words, command
     assert words in done.stderr
     assert [line for line in done.stderr.splitlines() if "dreaming with" not in line][1:] == []
     assert list(command.home.iterdir()) == []
+
+
+@pytest.fixture(scope="session")
+def song(clip, tone):
+    return clip(
+        "song.mp3", *tone("1.5"), "-af", "volume='if(lt(mod(t,0.5),0.1),1,0.05)':eval=frame", "-c:a", "libmp3lame"
+    )
+
+
+TINY = ("--size", "64x48", "--fps", "8", "--layer", "block2", "--octaves", "1")
+
+
+def test_a_film_from_one_picture_is_as_long_as_its_song(streamfx, small, song, probe, hashes, here):
+    done = streamfx(
+        "dream", "--start", small, "--audio", song, "out.mp4", *TINY, "--zoom", "1+beat/50", "--json", **here
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["frames"] == 12
+    pictures, sound = probe(streamfx.home / "out.mp4")["streams"]
+    assert (pictures["width"], pictures["height"], pictures["avg_frame_rate"]) == (64, 48, "8/1")
+    assert float(pictures["duration"]) == 1.5
+    assert float(sound["duration"]) == pytest.approx(1.5, abs=0.06)
+    assert hashes(streamfx.home / "out.mp4", "a") == hashes(song, "a")
+    assert "zoom='1+beat/50'" in probe(streamfx.home / "out.mp4")["format"]["tags"]["comment"]
+
+
+def test_duration_cuts_the_song_and_no_song_is_needed(streamfx, small, song, probe, here):
+    asked = ["dream", "--start", small, "out.mp4", *TINY, "--duration", "0.5"]
+    assert streamfx(*asked, "--audio", song, **here).returncode == 0
+    kinds = {each["codec_type"]: float(each["duration"]) for each in probe(streamfx.home / "out.mp4")["streams"]}
+    assert kinds == pytest.approx({"video": 0.5, "audio": 0.5}, abs=0.06)
+    again = streamfx(*asked, **here)
+    assert (again.returncode, "give -y to overwrite" in again.stderr) == (1, True)
+    assert streamfx(*asked, "-y", **here).returncode == 0
+    assert [each["codec_type"] for each in probe(streamfx.home / "out.mp4")["streams"]] == ["video"]
+
+
+def test_a_dry_run_shows_what_the_schedules_come_to(streamfx, song, here):
+    asked = ["--zoom", "0:(1), 4:(2)", "--shift-x", "t", "--plot", "plan.png", "--dry-run"]
+    done = streamfx("dream", "--start", "none.png", "--audio", song, "out.mp4", *TINY, *asked, **here)
+    assert done.returncode == 0, done.stderr
+    heading, *rows = done.stdout.decode().splitlines()
+    assert heading.split() == ["frame", "time", "zoom", "angle", "shift_x", "shift_y", "step", "layer"]
+    assert [row.split()[0] for row in rows] == [str(number) for number in range(12)]
+    assert [row.split()[2] for row in rows[:5]] == ["1", "1.25", "1.5", "1.75", "2"]
+    assert [row.split()[4] for row in rows[:5]] == ["0", "1", "2", "3", "4"]
+    assert [file.name for file in streamfx.home.iterdir()] == ["plan.png"]
+    assert Image.open(streamfx.home / "plan.png").width > 1000
 
 
 def test_models_lists_and_tells_layers(command):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamfx.ops.color import luma
-from streamfx.ops.govern import govern
+from streamfx.ops.govern import govern, hold, into_range, soften, traits
 
 PHOTO = torch.nn.functional.interpolate(
     torch.rand(1, 3, 8, 12, generator=torch.Generator().manual_seed(5)), (64, 96), mode="bicubic"
@@ -46,3 +46,41 @@ def test_fed_back_again_and_again_it_comes_to_rest():
         spreads.append(float(luma(picture).std()))
     assert spreads[-1] == pytest.approx(spreads[100], rel=0.02)
     assert abs(float(picture.mean() - PHOTO.mean())) < 0.03
+
+
+def test_traits_are_what_they_say():
+    image = torch.full((3, 32, 32), 0.25)
+    image[:, :16] += 0.5
+    torch.testing.assert_close(traits(image)[:4], torch.tensor([0.5, 0.5, 0.5, 0.25]), atol=0.003, rtol=0)
+    assert traits(image)[4] < 1e-6
+    assert traits(PHOTO)[4] > 0.1
+
+
+def test_holding_draws_light_contrast_and_colour_to_the_aim():
+    source = 0.3 + 0.4 * PHOTO
+    aim = traits(source)
+    astray = 0.2 + 1.3 * (source - 0.5) + torch.tensor([0.4, 0.3, 0.2]).view(3, 1, 1)
+    whole = hold(astray, aim, 1.0)
+    torch.testing.assert_close(traits(whole), aim, atol=0.01, rtol=0)
+    torch.testing.assert_close(whole, source, atol=0.02, rtol=0)
+    before = (traits(astray) - aim).abs()
+    assert ((traits(hold(astray, aim, 0.2)) - aim).abs() < 0.9 * before).all()
+    torch.testing.assert_close(hold(source, aim, 0.5), source, atol=1e-4, rtol=0)
+
+
+def test_nothing_leaves_the_range_and_what_is_well_inside_stays():
+    ramp = torch.linspace(-3, 4, 7001)
+    made = into_range(ramp)
+    assert made.min() > 0
+    assert made.max() < 1
+    assert (made[1:] > made[:-1]).all()
+    inside = (ramp > 0.05) & (ramp < 0.95)
+    torch.testing.assert_close(made[inside], ramp[inside])
+
+
+def test_softening_takes_from_the_finest_detail_only():
+    x = torch.arange(64.0)
+    fine, coarse = ((0.5 + 0.3 * torch.cos(torch.pi * x / size)).expand(3, 48, 64) for size in (1, 16))
+    assert soften(fine, 0.2).std() < 0.85 * fine.std()
+    assert soften(coarse, 0.2).std() > 0.99 * coarse.std()
+    torch.testing.assert_close(soften(fine, 0.0), fine)
