@@ -131,7 +131,8 @@ def test_a_dry_run_shows_what_the_schedules_come_to(streamfx, song, here):
     assert [row.split()[2] for row in rows[:5]] == ["1", "1.25", "1.5", "1.75", "2"]
     assert [row.split()[4] for row in rows[:5]] == ["0", "1", "2", "3", "4"]
     assert [file.name for file in streamfx.home.iterdir()] == ["plan.png"]
-    assert Image.open(streamfx.home / "plan.png").width > 1000
+    with Image.open(streamfx.home / "plan.png") as plan:
+        assert plan.width > 1000
 
 
 def test_models_lists_and_tells_layers(streamfx, here):
