@@ -89,7 +89,9 @@ class FilmOptions:
         str | None,
         typer.Option(metavar="RATE", help="Of numbered pictures and cameras: 24, 30000/1001.", rich_help_panel=SOURCE),
     ] = None
-    audio: Annotated[bool, typer.Option(" /--no-audio", help="Leave the sound out.", rich_help_panel=OUTPUT)] = True
+    audio: Annotated[
+        bool, typer.Option(" /--no-audio", help="Leave the sound out.", show_default=False, rich_help_panel=OUTPUT)
+    ] = True
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=RUN)] = "auto"
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=RUN)] = False
     progress: Annotated[

@@ -70,7 +70,7 @@ class Feedback:
     strength: float = 1.0  # of steps, 0..4; at 0 only the camera moves
     octaves: int = 3  # sizes of pattern, 1..12
     octave_scale: float = 1.5
-    finest: int = 2  # the finest octave, as costly as all others, is dreamed in every so many-th frame
+    finest: int = 3  # the finest octave, as costly as all others, is dreamed in every so many-th frame
     steps: int = 1  # in each octave
     smooth: float = 0.5
     tile: int = 640
