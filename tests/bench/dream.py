@@ -113,15 +113,8 @@ def show_feedback(asked: argparse.Namespace) -> None:
     (top, left), (height, width) = effect.margins, HD
     settings = Ascent(effect.octaves, effect.octave_scale)
     sizes = octave_sizes(height + 2 * top, width + 2 * left, settings)
-<<<<<<< HEAD
-    shown = ", ".join(f"{across}x{down}" for down, across in sizes)
-    print(
-        f"feedback {width}x{height}, octaves {shown}, the last in one of {effect.finest}: {rate:.2f} frames a second"
-    )
-=======
     shown = ", ".join(f"{across}x{down}" for down, across in sizes) + f" (in one frame of {effect.finest})"
     print(f"feedback {width}x{height}, octaves {shown}: {rate:.2f} frames a second")
->>>>>>> film
     ours = objective_of(build_layers("lite0", [LAYER]).to(memory_format=torch.channels_last))
     picture = torch.rand(1, 3, *TILE)
     each = best(lambda: ours.gradient(picture), 5)
