@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamfx.dream.schedule import Context, parse_schedule
-from streamfx.errors import StreamfxError, unknown
+from streamfx.errors import StreamfxError, check_numbers, unknown
 from streamfx.frame import Frame, Memory, Step
 
 if TYPE_CHECKING:
@@ -269,12 +269,7 @@ def _check(feedback: Feedback) -> None:
         ("hold", float, 0, 1),
         ("soften", float, 0, 1),
     )
-    for name, kind, low, high in numbers:
-        value = getattr(feedback, name)
-        fits = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
-        if not fits or not low <= value <= high:
-            what = "a whole number" if kind is int else "a number"
-            raise StreamfxError(f"feedback: {name} is {value!r}, but must be {what} from {low} to {high}")
+    check_numbers("feedback", feedback, numbers)
     if min(feedback.size) < LEAST:
         height, width = feedback.size
         raise StreamfxError(f"a film of {width}x{height} is too small to dream on; give {LEAST}x{LEAST} or more")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, TypeAlias
 
-from streamfx.errors import StreamfxError, unknown
+from streamfx.errors import StreamfxError, check_numbers, unknown
 from streamfx.frame import Frame, Memory, Step
 
 if TYPE_CHECKING:
@@ -259,12 +259,7 @@ def _check(dream: Dream) -> None:
         ("seed", int, 0, 10**9),
         ("blend", float, 0, 0.99),
     )
-    for name, kind, low, high in numbers:
-        value = getattr(dream, name)
-        fits = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
-        if not fits or not low <= value <= high:
-            what = "a whole number" if kind is int else "a number"
-            raise StreamfxError(f"dream: {name} is {value!r}, but must be {what} from {low} to {high}")
+    check_numbers("dream", dream, numbers)
     if not isinstance(dream.preserve_color, bool):
         raise StreamfxError(f"dream: preserve_color is {dream.preserve_color!r}, but must be true or false")
     for name, word, known in (

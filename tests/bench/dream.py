@@ -14,20 +14,20 @@ coherence  a still shot with noise, and a photo panned, against each frame alone
 
 import argparse
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from statistics import fmean
 
 import torch
 from clips import load_photo, pan, still
-from torch import Tensor
+from coherence import run
 
 from streamfx.cli.memory import keep_memory
 from streamfx.dream.feedback import Feedback
 from streamfx.dream.schedule import Context
 from streamfx.effects.dream import Dream
-from streamfx.frame import Frame, Memory
+from streamfx.frame import Frame
 from streamfx.measure import warp_error
 from streamfx.nets.address import parse_objective
 from streamfx.nets.ascent import Ascent, octave_sizes
@@ -57,14 +57,6 @@ def best(work: Callable[[], object], runs: int) -> float:
 
 def objective_of(network: torch.nn.Module) -> Objective:
     return Objective(network, parse_objective(LAYER), CPU)
-
-
-def run(effect: Dream, images: Iterable[Tensor]) -> Iterator[Tensor]:
-    step = effect.build(CPU)
-    memory: Memory = {}
-    for number, image in enumerate(images):
-        for made in step(Frame(image, Fraction(number, 25), Fraction(1, 25)), memory):
-            yield made.image
 
 
 def show_rate(_: argparse.Namespace) -> None:

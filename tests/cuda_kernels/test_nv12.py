@@ -28,18 +28,24 @@ def planes(height, width, bits, beside, start, device, values=None):
     return held, y, held.as_strided((rows, columns, 2), (pitch, 2, 1), start + height * pitch)
 
 
+def drawn(test):
+    """A test of planes of any size, pitch and coding."""
+    return settings(max_examples=15, deadline=None)(
+        given(
+            height=SIDES,
+            width=SIDES,
+            beside=st.integers(0, 5),
+            start=st.integers(0, 3),
+            matrix=MATRICES,
+            full=st.booleans(),
+            seed=st.integers(0, 99),
+        )(test)
+    )
+
+
 @DTYPES
 @DEPTHS
-@settings(max_examples=15, deadline=None)
-@given(
-    height=SIDES,
-    width=SIDES,
-    beside=st.integers(0, 5),
-    start=st.integers(0, 3),
-    matrix=MATRICES,
-    full=st.booleans(),
-    seed=st.integers(0, 99),
-)
+@drawn
 def test_to_rgb(height, width, beside, start, matrix, full, seed, bits, dtype, device, furthest):
     random = torch.Generator().manual_seed(seed)
     _, y, uv = planes(height, width, bits, beside, start, device, random)
@@ -52,16 +58,7 @@ def test_to_rgb(height, width, beside, start, matrix, full, seed, bits, dtype, d
 
 @DTYPES
 @DEPTHS
-@settings(max_examples=15, deadline=None)
-@given(
-    height=SIDES,
-    width=SIDES,
-    beside=st.integers(0, 5),
-    start=st.integers(0, 3),
-    matrix=MATRICES,
-    full=st.booleans(),
-    seed=st.integers(0, 99),
-)
+@drawn
 def test_from_rgb(height, width, beside, start, matrix, full, seed, bits, dtype, device, fenced, furthest):
     random = torch.Generator().manual_seed(seed)
     image = (1.4 * torch.rand(3, height, width, generator=random) - 0.2).to(dtype)  # beyond 0..1 as well
