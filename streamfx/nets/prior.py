@@ -15,10 +15,7 @@ from streamfx.nets.flow import Motion
 from streamfx.ops.warp import enlarge, split_trust, warp
 
 _LOOK_BACK = Fraction(1)  # seconds; the older picture is one to two times that old
-_CELLS = (
-    18,
-    32,
-)  # rows and columns of parts of a frame; a part that is nearly all unexplained by the last frame is a gap
+_CELLS = 18, 32  # rows and columns of parts of a frame; one that the last frame leaves nearly unexplained is a gap
 _GAPS = 3  # parts, from how many on it is worth to look further back
 _BETTER = 0.3  # by so much must an older picture be trusted more than the last
 
