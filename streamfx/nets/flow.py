@@ -40,7 +40,7 @@ def build_motion(method: str, device: torch.device) -> Estimate:
     """A function of (previous, current), images [3, H, W] RGB 0..1 of one size, that estimates the Motion between them.
 
     "dis": OpenCV's dense inverse search (Kroeger et al. 2016) with variational refinement on luma at about 320x180, on
-    the CPU; motion that explains a region no better than none does is exactly 0, so noise does not move what stands still.
+    the CPU; motion that explains a region no better than none does is exactly 0: noise does not move what stands still.
     "raft": RAFT's small network (Teed and Deng 2020) at full size on `device`; fetches 4 MB once. Trust is `trust_mask`
     times how well the previous image, moved, explains the current one; "dis", whose motion spreads some pixels beyond
     its edges, widens it there. Not for several threads at once. Raises StreamfxError.
