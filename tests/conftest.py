@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from streamfx.chain import build_chain
 from streamfx.media.encoding import Output
@@ -23,6 +24,9 @@ from streamfx.pipeline import run
 COMMAND = str(Path(sys.executable).with_name("streamfx"))
 CUDA = torch.cuda.is_available()
 LEFT_OUT = pytest.StashKey[int]()
+
+settings.register_profile("untimed", deadline=None)  # how fast a machine is just now is no matter of tests
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -229,7 +229,7 @@ words = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.one_of(st.text(max_size=40), st.lists(words, max_size=12).map("".join)))
 def test_any_text_is_a_chain_or_a_told_mistake(text):
     try:

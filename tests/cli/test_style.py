@@ -61,7 +61,7 @@ def test_another_preset_where_it_is_black(halves):
     assert torch.equal(painted[..., :24], paint(Style(preset="munch", **settings))[..., :24])
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(grey=st.integers(0, 255))
 def test_grey_mixes(grey, tmp_path_factory):
     file = tmp_path_factory.mktemp("grey") / "grey.png"

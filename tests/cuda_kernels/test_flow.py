@@ -20,7 +20,7 @@ def smooth(seed, channels, height, width, grain=6):
     return F.interpolate(coarse, (height, width), mode="bicubic")[0].clamp(0, 1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(height=SIDES, width=SIDES, seed=st.integers(0, 99))
 def test_trust_mask(height, width, seed, device, fenced):
     reach = 1 + seed % 5
@@ -44,14 +44,14 @@ def test_trust_is_neither_all_nor_nothing(device, fenced):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(height=SIDES, width=SIDES, seed=st.integers(0, 99))
 def test_luma(height, width, seed, dtype, device, fenced, furthest):
     image = smooth(seed, 3, height, width, 1).to(dtype)
     furthest("luma", KERNELS.luma(fenced(image)), TWINS.luma(image), 1e-4)  # of 255
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(height=SIDES, width=SIDES, seed=st.integers(0, 99))
 def test_halving_and_enlarging(height, width, seed, device, fenced, furthest):
     plane = 255 * smooth(seed, 1, height, width, 1)
@@ -60,7 +60,7 @@ def test_halving_and_enlarging(height, width, seed, device, fenced, furthest):
     furthest("enlarge", KERNELS.enlarge(fenced(flow), height, width), TWINS.enlarge(flow, height, width), 2e-5)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(height=SIDES, width=SIDES, radius=st.integers(1, kernels.LARGEST_RADIUS), seed=st.integers(0, 99))
 def test_a_round_of_lucas_kanade(height, width, radius, seed, device, fenced, furthest):
     image, other = 255 * smooth(seed, 1, height, width), 255 * smooth(seed + 1, 1, height, width)

@@ -20,7 +20,7 @@ def pictures(seed, *shape):
 
 
 @DTYPES
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(height=SIDES, width=SIDES, channels=st.integers(1, 4), shift=SHIFTS, seed=st.integers(0, 99))
 def test_blend(height, width, channels, shift, seed, dtype, device, fenced, furthest):
     ground, cover = pictures(seed, 2, 2, channels, height, width).to(dtype)
@@ -30,7 +30,7 @@ def test_blend(height, width, channels, shift, seed, dtype, device, fenced, furt
 
 
 @DTYPES
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(height=SIDES, width=SIDES, share=st.floats(0, 1, width=32), shift=SHIFTS, seed=st.integers(0, 99))
 def test_fade(height, width, share, shift, seed, dtype, device, fenced, furthest):
     image, color = pictures(seed, 3, height, width).to(dtype), (0.9, 0.0, 0.3)
@@ -38,7 +38,7 @@ def test_fade(height, width, share, shift, seed, dtype, device, fenced, furthest
     furthest(f"fade {dtype}", made, _fade(image.double(), color, share), MOST[dtype])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     height=SIDES,
     width=SIDES,
@@ -53,7 +53,7 @@ def test_ring(height, width, centre, inner, wide, soft, device, furthest):
 
 
 @DTYPES
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(height=SIDES, width=SIDES, channels=st.integers(1, 4), shift=SHIFTS, seed=st.integers(0, 99))
 def test_colours(height, width, channels, shift, seed, dtype, device, fenced, furthest):
     image = (0.2 + 0.5 * pictures(seed, channels, height, width)).to(dtype)

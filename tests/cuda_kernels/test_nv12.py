@@ -30,7 +30,7 @@ def planes(height, width, bits, beside, start, device, values=None):
 
 def drawn(test):
     """A test of planes of any size, pitch and coding."""
-    return settings(max_examples=15, deadline=None)(
+    return settings(max_examples=15)(
         given(
             height=SIDES,
             width=SIDES,

@@ -32,7 +32,7 @@ def sized(side, border):
 
 
 @DTYPES
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(height=SIDES, width=SIDES, channels=st.integers(1, 4), ways=WAYS, seed=st.integers(0, 99))
 def test_warp(height, width, channels, ways, seed, dtype, device, fenced, furthest):
     height, width = sized(height, ways[1]), sized(width, ways[1])
@@ -73,7 +73,7 @@ def test_views_are_taken_as_they_look(device, furthest):
 
 
 @DTYPES
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(height=SIDES, width=SIDES, ways=WAYS, seed=st.integers(0, 99))
 def test_warp_blend(height, width, ways, seed, dtype, device, fenced, furthest):
     height, width = sized(height, ways[1]), sized(width, ways[1])
@@ -92,7 +92,7 @@ def moves(zoom, degrees, across, down, tilt=None):
 
 
 @DTYPES
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     height=SIDES,
     width=SIDES,

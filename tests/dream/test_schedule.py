@@ -182,7 +182,7 @@ words = [
 words += ["8b", "ease_out", "hold", "<", "&", "not ", "\n", "noise", "'", ".", "e", "s", "x", "9**9", "^"]
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(words), max_size=25).map("".join)))
 @example("0:(1)\x00")
 @example("0:(1)\u2028,")

@@ -56,7 +56,7 @@ def test_each_frame_at_its_time(name, ramp, lines):
     assert lines() == []
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.fractions(0, Fraction(FRAMES + 5, RATE)), min_size=1, max_size=8))
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_in_any_order_the_last_frame_that_has_begun(name, ramp, moments):
@@ -66,7 +66,7 @@ def test_in_any_order_the_last_frame_that_has_begun(name, ramp, moments):
         assert level(mask.at(moment, IMAGE)) == min(shown, FRAMES - 1)
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(moments=st.permutations([Fraction(n, 7) for n in range(0, 70, 13)]))
 def test_the_same_for_the_same_time(moments, real_clip, clip):
     name = str(clip("small.mp4", "-i", real_clip("bikes.mp4"), "-vf", "scale=160:-2", "-g", "48"))

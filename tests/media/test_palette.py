@@ -40,7 +40,7 @@ def made_of(gif):
         return np.stack(shown), lasting, image.info.get("loop")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.integers(0, 120), st.integers(130, 255))
 def test_colours_stay_near(seed, low, high):
     source = colours(seed, low, high)

@@ -147,7 +147,7 @@ CODINGS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(CODINGS, st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**31))
 def test_yuv_and_rgb_are_inverse(coding, height, width, seed):
     generator = torch.Generator().manual_seed(seed)
@@ -164,7 +164,7 @@ def test_yuv_and_rgb_are_inverse(coding, height, width, seed):
         torch.testing.assert_close(opacity, alpha, atol=0.6 / (2**coding.depth - 1), rtol=0)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.sampled_from(["rgb24", "bgr24", "bgra", "gbrp", "gbrp10le", "rgb48le", "rgba64le", "gbrap12le", "0rgb"]),
     st.integers(1, 9),

@@ -32,7 +32,7 @@ def test_tiles_cover_every_pixel_in_one_size(side, most):
         assert one.start < following.start <= one.stop
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 150), st.integers(1, 150), st.integers(96, 200), st.data())
 def test_every_pixel_has_its_gradient(height, width, tile, data):
     roll = [data.draw(st.integers(0, side - 1)) for side in (height, width)]

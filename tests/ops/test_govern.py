@@ -24,7 +24,7 @@ def test_a_small_change_stays_but_for_its_mean():
     torch.testing.assert_close(made, source + change - change.mean((1, 2), keepdim=True), atol=2e-3, rtol=0)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.floats(0, 3), st.floats(0, 1))
 def test_contrast_and_colour_are_bounded_and_all_is_in_range(seed, size, level):
     chance = torch.Generator().manual_seed(seed)
