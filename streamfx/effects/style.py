@@ -104,7 +104,7 @@ class Style:
             where = None if mask is None else mask.at(frame.pts + self.mask_start, image)
             white = where is None or where.max() > BLACK
             black = where is not None and where.min() < WHITE
-            seen = _resized(image, canvas_size(image.shape[1], image.shape[2], self.stroke))
+            seen = self._on_canvas(image)
             enlarged = image.shape[1] < seen.shape[1]
             watched = image if enlarged else seen  # enlarged, it would show no more
             detail = HIDDEN if enlarged else CLEAR
@@ -137,16 +137,17 @@ class Style:
             if frame is None or frame.cut:
                 shot = list(held(memory))
                 memory.clear()
-                seen = [
-                    _resized(each.image, canvas_size(each.image.shape[1], each.image.shape[2], self.stroke))
-                    for each in shot
-                ]
+                seen = [self._on_canvas(each.image) for each in shot]
                 for each, painted in zip(shot, paint_shot(seen, painter, motion, self.passes)):
                     yield each.with_image(self._finish(each.image, painted))
             if frame is not None:
                 hold(memory, frame)
 
         return step
+
+    def _on_canvas(self, image: Tensor) -> Tensor:
+        """The image at the size at which it is painted."""
+        return _resized(image, canvas_size(image.shape[1], image.shape[2], self.stroke))
 
     def _finish(self, source: Tensor, painted: Tensor) -> Tensor:
         """The painting of the canvas as it is to be seen: at the source's size, in its light, mixed with it."""
