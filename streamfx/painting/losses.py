@@ -20,6 +20,7 @@ Losses = dict[str, Tensor]
 _ALONE = 0.2  # share of the style that each picture must have alone, rather than all together
 _PALETTE = 16384  # colours kept of all paintings of a style
 _PALETTE_KEPT = 1024  # of them, in a file
+_STRAYS, _KNOWN = 8192, 512  # colours that are looked at in a step, and that they are compared with
 _LEAST_FRINGE = 1 / 255  # that is not worth less
 _CPU = torch.device("cpu")
 
@@ -170,6 +171,7 @@ class PaintingLoss:
             "style": style,
             "content": content,
             "palette": palette_loss(painted, self.targets.palette),
+            "stray": stray_loss(painted, self.targets.palette),
             "light": light_loss(painted, seen.photos),
             "fringe": fringe_loss(painted, self.targets.fringes),
             "grid": grid_loss(painted),
@@ -183,6 +185,7 @@ class PaintingLoss:
             losses["content"]
             + weights.style_weight * losses["style"]
             + weights.palette_weight * losses["palette"]
+            + weights.stray_weight * losses["stray"]
             + weights.light_weight * losses["light"]
             + weights.fringe_weight * losses["fringe"]
             + weights.grid_weight * losses["grid"]
@@ -216,6 +219,18 @@ def palette_loss(painted: Tensor, palette: Tensor) -> Tensor:
     places = torch.linspace(0, len(palette) - 1, len(own), device=painted.device).round().long()
     wanted = (palette @ directions).sort(dim=0).values[places]
     return F.mse_loss(own, wanted) / palette.var(dim=0).mean()
+
+
+def stray_loss(painted: Tensor, palette: Tensor) -> Tensor:
+    """How far single colours, over areas of 2 pixels, are from the nearest one of `palette` [M, 3].
+
+    Squared, and relative to the palette's spread. A few pixels of a hue that the painter never had, as along straight
+    edges, hardly tell in the sum of all colours; here they do.
+    """
+    own = F.avg_pool2d(painted, 2).transpose(0, 1).flatten(1).T  # [K, 3]
+    some = own[torch.randint(len(own), (min(len(own), _STRAYS),), device=own.device)]
+    known = palette[:: max(1, len(palette) // _KNOWN)]
+    return torch.cdist(some, known).amin(1).square().mean() / palette.var(dim=0).mean()
 
 
 def _palette(painting: Tensor, share: float) -> Tensor:

@@ -19,6 +19,7 @@ from streamfx.painting.losses import (
     load_targets,
     mix_targets,
     save_targets,
+    stray_loss,
 )
 from streamfx.preset import TrainingSettings
 
@@ -66,6 +67,13 @@ def test_marks_in_all_colours_cost_and_marks_of_light_do_not():
     assert fringe_loss(CAT, own).item() == 0
     assert fringe_loss(marked, own).item() > 0.5
     assert fringe_loss(lit, own).item() < 0.2 * fringe_loss(marked, own).item()
+
+
+def test_a_few_pixels_of_a_hue_the_painting_has_not_cost(cat):
+    violet = CAT.clone()
+    violet[..., :, 40:42] = torch.tensor([0.6, 0.0, 1.0]).view(3, 1, 1)
+    own, strange = (stray_loss(image, cat.palette).item() for image in (CAT, violet))
+    assert strange > own + 0.1
 
 
 def test_plain_pictures_have_no_fringes_and_a_gradient():
