@@ -115,9 +115,9 @@ def _enlarged(x: Tensor, stride: Sequence[int]) -> Tensor:
 
 
 def _first(like: Tensor, stride: Sequence[int], count: Sequence[int]) -> Tensor:
-    """[H, W] whether a place is, each way, among the first `count` of its `stride`."""
+    """[1, 1, H, W] whether a place is, each way, among the first `count` of its `stride`."""
     rows, columns = (torch.arange(side) % step < most for side, step, most in zip(like.shape[2:], stride, count))
-    return rows[:, None] & columns
+    return (rows[:, None] & columns)[None, None]
 
 
 def _framed(x: Tensor, before: Sequence[int], behind: Sequence[int]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
     from streamfx.nets.engine import Engine
 
 _log = logging.getLogger("streamfx")
+_numbers = itertools.count()  # of objectives
+_engines: dict[tuple[int, tuple[int, ...]], Engine | None] = {}  # by objective and shape, the one used last at the end
 
 _WORTH = 180 * 180  # pixels of a picture from which on an engine may be built for its size
-_KEPT = 6  # engines, of the sizes seen last; each holds as much memory as one gradient takes
+_ROOM = 3 * 1_600_000  # values of pictures that engines are kept for; lite0's hold 250 bytes of memory for each
+_MOST_ENGINES = 16  # more than a dream has octaves
 _REFERENCE = 224  # pixels, the side of the picture by which parts are made comparable
 _MOST = 4096  # places of a guide, and of a picture at a time, that are compared
 
@@ -35,7 +39,7 @@ class Objective:
         """`network`: images -> {layer: activations}, at least for the layers of `parts`, on `device`."""
         self.network, self.parts = network, tuple(parts)
         self.units = [1.0] * len(parts)
-        self._engines: dict[tuple[int, ...], Engine | None] = {}
+        self._number = next(_numbers)
         if len(parts) > 1:
             picture = _reference().to(device)
             self.units = [1 / max(self._size(picture, part), 1e-20) for part in parts]
@@ -55,16 +59,16 @@ class Objective:
 
     def _engine(self, shape: tuple[int, ...]) -> Engine | None:
         """What computes the gradient to pictures of this shape; None where nothing but torch can."""
-        found = self._engines.pop(shape) if shape in self._engines else self._build(shape)
-        self._engines[shape] = found  # the one used last is the last
-        while len(self._engines) > _KEPT:
-            del self._engines[next(iter(self._engines))]
+        key = self._number, shape
+        found = _engines.pop(key) if key in _engines else self._build(shape)
+        _engines[key] = found  # the one used last is the last
         return found
 
     def _build(self, shape: tuple[int, ...]) -> Engine | None:
         from streamfx.nets.backward import Backward, Unwritten
         from streamfx.nets.engine import build_engine
 
+        self._make_room(shape)
         shares = tuple(unit * part.share for part, unit in zip(self.parts, self.units))
         slope = _Slope(self.network, self.parts, shares)
         try:
@@ -102,6 +106,13 @@ class Objective:
             assert isinstance(total, Tensor)
             (slope,) = torch.autograd.grad(total, pixels)
         return (slope.contiguous(),)
+
+    def _make_room(self, shape: tuple[int, ...]) -> None:
+        """Let engines go that were not used for long: others' for their memory, our own only if they are many."""
+        for key in list(_engines):
+            pixels = math.prod(shape) + sum(math.prod(each) for _, each in _engines)
+            if len(_engines) >= _MOST_ENGINES or (pixels > _ROOM and key[0] != self._number):
+                del _engines[key]
 
 
 class _Slope(nn.Module):
