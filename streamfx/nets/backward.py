@@ -68,7 +68,7 @@ def _conv(
     if groups == 1:
         turned = weight.transpose(0, 1)
     else:
-        parts = weight.unflatten(0, (groups, -1)).transpose(1, 2)
+        parts = weight.reshape(groups, -1, *weight.shape[1:]).transpose(1, 2)
         turned = parts.flatten(0, 1)
     turned = turned.flip(2, 3)
     before = [step * (side - 1) - pad for step, side, pad in zip(dilation, kernel, padding)]
@@ -140,10 +140,10 @@ def _threshold(slope: Tensor, x: Tensor, low: float) -> Tensor:
 def _max_pool(
     slope: Tensor,
     x: Tensor,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
+    kernel: list[int],
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
     ceil: bool,
     places: object,
 ) -> Tensor:
@@ -171,9 +171,9 @@ def _max_pool(
 def _mean_pool(
     slope: Tensor,
     x: Tensor,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
+    kernel: list[int],
+    stride: list[int],
+    padding: list[int],
     ceil: bool,
     counts_padding: bool,
     divisor: int | None,
