@@ -117,7 +117,7 @@ class Dream:
             start, room = (image, None) if past is None else past
             number = memory.get("number", 0)
             assert isinstance(number, int)
-            climbed = self._climb(start, room, lambda x: objective.gradient(x, guide), image, number)
+            climbed = self._climb(start, room, lambda x: objective.gradient(x, guide, once=past is None), image, number)
             dream = govern(image, climbed)
             if self.coherence != "off":
                 if number % JUDGED == 0:
