@@ -274,7 +274,7 @@ def test_a_file_without_end(tmp_path):
     file = tmp_path / "mine.toml"
     with file.open("wb") as opened:
         opened.truncate(1 << 40)
-    with pytest.raises(StreamfxError, match="the preset .* is too large"):
+    with pytest.raises(StreamfxError, match=r"the preset .* is too large"):
         load_preset(str(file))
 
 
