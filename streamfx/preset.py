@@ -170,7 +170,7 @@ def parse_blend(text: str) -> list[tuple[str, float]]:
             name, share = part.strip(), "1"
         if not name.strip():
             raise StreamfxError(f"'{text}' is no preset; give a name, or a blend like vangogh:0.6,munch:0.4")
-        parts[name.strip()] = parts.get(name.strip(), 0.0) + float(share)
+        parts[name.strip()] = parts.get(name.strip(), 0.0) + float(share.strip())
     whole = sum(parts.values())
     if not 0 < whole < math.inf:
         raise StreamfxError(f"the shares of '{text}' come to {whole:g}; at least one must be above 0")

@@ -212,6 +212,7 @@ def test_without_shares_all_are_equal(given_names):
 
 
 @given(st.text(max_size=30))
+@example("a:\x1c0")
 def test_any_text_is_a_blend_or_one_clear_line(text):
     try:
         blend = parse_blend(text)

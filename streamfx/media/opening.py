@@ -52,7 +52,7 @@ def open_input(
 
 
 def _check_file(path: Path) -> None:
-    if not path.exists():
+    if not os.path.exists(path):  # which the longest name does not make raise
         raise StreamfxError(f"no such file: '{path}'")
     if path.is_dir():
         raise StreamfxError(f"'{path}' is a folder; give a file, or its pictures as '{path}/*.jpg'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Generator
 from contextlib import suppress
@@ -46,7 +47,7 @@ NUMBER = re.compile(r"%0?(\d*)d")
 
 def is_pattern(path: str) -> bool:
     """Whether a path stands for many pictures: it has a %d or a glob's wildcard in it, and is not a file itself."""
-    if "://" in path or Path(path).exists():
+    if "://" in path or os.path.exists(path):
         return False
     return is_numbered(path) or (Path(path).suffix.lower() in IMAGE_ENDINGS and glob.has_magic(path))
 

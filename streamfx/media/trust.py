@@ -6,6 +6,7 @@ command line all of FFmpeg is free.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -91,6 +92,6 @@ def check_source(text: str, folder: Path, *, network: bool = False) -> str:
     if scheme or text in ("", "-") or "\0" in text:
         raise StreamfxError(f"'{text}' is no path of a file; a name with a colon in it is written ./{text or 'NAME'}")
     path = folder / text
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):  # which no name makes raise
         raise StreamfxError(f"'{text}' is a device or a pipe: it is for the command line, not for files")
     return str(path)

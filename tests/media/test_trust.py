@@ -144,6 +144,10 @@ def test_what_ffmpeg_would_take_for_more_than_a_path(text, network):
         check_source(text, Path("/films"), network=network)
 
 
+def test_names_that_are_too_long_are_only_not_there():
+    assert check_source("a" * 5000, Path("/films")) == "/films/" + "a" * 5000
+
+
 def test_devices_and_pipes(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for text in ("pipe", "/dev/zero"):
