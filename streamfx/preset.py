@@ -7,7 +7,7 @@ import math
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from platformdirs import user_data_dir
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,6 +17,7 @@ from streamfx.shipped import shipped
 
 _log = logging.getLogger("streamfx")
 
+_LARGEST = 4 << 20  # bytes of a TOML file
 _NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
 
 
@@ -169,21 +170,30 @@ def parse_blend(text: str) -> list[tuple[str, float]]:
             name, share = part.strip(), "1"
         if not name.strip():
             raise StreamfxError(f"'{text}' is no preset; give a name, or a blend like vangogh:0.6,munch:0.4")
-        parts[name.strip()] = parts.get(name.strip(), 0.0) + float(share)
+        parts[name.strip()] = parts.get(name.strip(), 0.0) + float(share.strip())
     whole = sum(parts.values())
     if not 0 < whole < math.inf:
         raise StreamfxError(f"the shares of '{text}' come to {whole:g}; at least one must be above 0")
     return [(name, share / whole) for name, share in parts.items() if share > 0]
 
 
-def _read(file: Path) -> Preset:
+def load_toml(file: Path, kind: str) -> dict[str, Any]:
+    """What stands in a TOML file, which is a `kind`: a preset, a timeline. Raises StreamfxError for any other bytes."""
     try:
+        if file.stat().st_size > _LARGEST:
+            raise StreamfxError(f"the {kind} {file} is too large; those that are read have at most {_LARGEST} bytes")
         with file.open("rb") as stream:
-            values = tomllib.load(stream)
+            return tomllib.load(stream)
     except OSError as error:
-        raise StreamfxError(f"cannot read the preset {file}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StreamfxError(f"the preset {file} is not TOML: {error}") from error
+        raise StreamfxError(f"cannot read the {kind} {file}: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise StreamfxError(f"the {kind} {file} is not TOML: too many brackets in each other") from error
+    except ValueError as error:  # of TOML, of UTF-8, of numbers with too many digits
+        raise StreamfxError(f"the {kind} {file} is not TOML: {error}") from error
+
+
+def _read(file: Path) -> Preset:
+    values = load_toml(file, "preset")
     try:
         return Preset(path=file, style=StylePreset.model_validate(values))
     except ValidationError as error:

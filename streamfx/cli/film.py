@@ -20,6 +20,7 @@ import typer
 from streamfx import __version__
 from streamfx.cli.framing import before, behind, no_larger_than_needed, on_clock, settled, to_width
 from streamfx.cli.memory import keep_memory, return_memory
+from streamfx.cli.pixels import MAX_PIXELS, FilmMaxPixels
 from streamfx.cli.progress import Bar
 from streamfx.cli.terminal import STDERR
 from streamfx.errors import StreamfxError
@@ -89,6 +90,7 @@ class FilmOptions:
         str | None,
         typer.Option(metavar="RATE", help="Of numbered pictures and cameras: 24, 30000/1001.", rich_help_panel=SOURCE),
     ] = None
+    max_pixels: FilmMaxPixels = MAX_PIXELS
     audio: Annotated[
         bool, typer.Option(" /--no-audio", help="Leave the sound out.", show_default=False, rich_help_panel=OUTPUT)
     ] = True

@@ -15,6 +15,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
+from streamfx.media.limits import check_size, decoder_options
 from streamfx.media.opening import open_input, picture_stream
 from streamfx.media.probe import decoders
 
@@ -41,6 +42,7 @@ class Container:
         self.stream.thread_type = "AUTO"
         self._decode = _alpha_decoder(self.stream) or self.stream.decode
         self.packets: deque[Packet[Stream]] = deque()  # of the other streams, times shifted; in file order
+        self._aside: dict[int, int] = {}  # index of a stream -> the least dts that may follow
         self.gathers = True  # else packets of the other streams are dropped
         self.covers: dict[int, bytes] = {}  # index of a stream of cover art -> its picture as a file
         self.broken: Fraction | None = None  # seconds from the start of the source where it broke
@@ -145,11 +147,13 @@ class Container:
     def _decoded(self) -> Iterator[VideoFrame]:
         """Decoded pictures; an error in the data marks where the source broke, and decoding goes on behind it."""
         for packet in self._demuxed():
-            if packet.stream is not self.stream:
-                continue
+            if packet.stream is not self.stream or (packet.size == 0 and packet.pts is not None):
+                continue  # an empty packet inside the film says that the last picture stays; the one at the end, flush
             try:
-                yield from self._decode(packet)
-            except av.error.InvalidDataError:
+                for picture in self._decode(packet):
+                    check_size(self.name, picture.width, picture.height)
+                    yield picture
+            except av.error.FFmpegError:
                 if self._last is not None:
                     self._break(self._last * self._tick)
 
@@ -197,6 +201,10 @@ class Container:
         shift = round(self.offset / base)
         packet.pts -= shift
         packet.dts = packet.pts if packet.dts is None else packet.dts - shift
+        if packet.dts < self._aside.get(packet.stream.index, packet.dts):  # no muxer takes what goes back in time
+            self._break(moment)
+            return
+        self._aside[packet.stream.index] = packet.dts + (packet.stream.type == "audio")
         self.packets.append(packet)
 
     def _finish(self) -> None:
@@ -253,4 +261,5 @@ def _alpha_decoder(stream: VideoStream) -> Callable[[Packet[Stream]], list[Video
         return None
     context = CodecContext.create(name, "r")
     assert isinstance(context, VideoCodecContext)
+    context.options = decoder_options()
     return context.decode

@@ -39,6 +39,7 @@ class Song:
         self._ready: deque[Packet[Stream]] = deque()
         self._reached = Fraction(0)  # seconds
         self._over = False
+        self._least = -(1 << 62)  # dts that may follow, in ticks
 
     @property
     def streams(self) -> list[Stream]:
@@ -58,6 +59,9 @@ class Song:
             shift = round(self.offset / packet.time_base)
             packet.pts -= shift
             packet.dts = packet.pts if packet.dts is None else packet.dts - shift
+            if packet.dts < self._least:  # no muxer takes what goes back in time
+                continue
+            self._least = packet.dts + 1
             self._reached = packet.pts * packet.time_base
             if self.length is not None and self._reached >= self.length:
                 self._over = True
