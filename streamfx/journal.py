@@ -313,8 +313,14 @@ def _thin(points: list[Point]) -> list[Point]:
 
 
 def _save(tensors: dict[str, Tensor], file: Path) -> None:
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     part = file.with_suffix(".part")
-    save_file({name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}, part)
+    # copies, because what shares storage cannot be saved
+    copies = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+    try:
+        save_file(copies, part)
+    except SafetensorError as error:
+        raise StreamfxError(f"cannot write '{file}': {error}") from error
     put(part, file)

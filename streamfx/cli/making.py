@@ -111,6 +111,9 @@ def _run(job: Job, options: FilmOptions, writer: Writer, journal: Journal | None
         if journal and journal.pictures:
             raise StreamfxError(f"{error}; {_kept(journal)}") from error
         raise
+    finally:
+        if journal and not journal.pictures:
+            journal.remove()
 
 
 def _journal(stack: ExitStack, job: Job, options: FilmOptions, writer: Writer, identity: Identity) -> Journal | None:
@@ -133,24 +136,24 @@ def _journal(stack: ExitStack, job: Job, options: FilmOptions, writer: Writer, i
             f"'{folder}' holds {pictures} frames of a run that was stopped; give --resume to go on, -y to begin anew, "
             "or --join-partial to make a film of them"
         )
+    if kept and not options.join_partial:
+        _check_same(kept, identity, options.segment, job.target)
     why = _why_unkept(job, options)
-    every = options.segment or (kept.every if kept else _spacing(job.chain))
+    every = kept.every if kept else options.segment or _spacing(job.chain)
     if why or (kept is None and job.frames is not None and job.frames <= every):
         _say_unkept(options, why)
         return None
-    if kept and not options.join_partial:
-        _check_same(kept, replace(identity), every, job.target)
     journal = Journal(folder, every, identity, kept)
     journal.attach(writer, job.reader)
     return journal
 
 
-def _check_same(kept: Manifest, identity: Identity, every: int, target: str) -> None:
+def _check_same(kept: Manifest, identity: Identity, every: int | None, target: str) -> None:
     """Raise StreamfxError where another film would be made than the one that was begun."""
     from streamfx.identity import differences, other_libraries
 
     changed = differences(kept.identity, identity)
-    if every != kept.every:
+    if every not in (None, kept.every):
         changed.append(f"--segment was {kept.every}, is {every}")
     if changed:
         raise StreamfxError(f"cannot go on with '{target}': {'; '.join(changed)}. Give -y alone to begin anew")

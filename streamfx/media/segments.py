@@ -12,7 +12,7 @@ import logging
 import os
 import struct
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -158,7 +158,8 @@ class _Growing:
         )
 
     def abandon(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # what cannot be written is not wanted either
+            self._file.close()
         self._container.close()
         self._part.unlink(missing_ok=True)
 

@@ -328,7 +328,7 @@ class Writer:
             raise
         except (OSError, av.error.FFmpegError) as error:
             reason = error.strerror or str(error)
-            kept = "; nothing was kept of it" if self._temporary else ""
+            kept = "; nothing was kept of it" if self._temporary and not self._segments else ""
             raise StreamfxError(f"cannot write '{self.name}': {reason}{kept}") from error
 
 
