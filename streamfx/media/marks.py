@@ -17,13 +17,13 @@ from streamfx.media.filtergraph import Filter
 
 # FFmpeg filters that make of a picture what they would make of it alone
 _NAMES = """
-    alphaextract avgblur bilateral boxblur cas chromahold chromakey chromashift colorbalance colorchannelmixer
-    colorcontrast colorcorrect colorhold colorize colorkey colorlevels colormatrix colorspace colortemperature
-    convolution copy crop curves deflate despill dilation drawbox drawgrid edgedetect erosion exposure fieldorder
-    fillborders format gblur gradfun greyedge hflip histeq hue huesaturation il inflate kirsch lenscorrection
-    limiter lut lut3d lutrgb lutyuv median monochrome negate noformat null pad perspective pixelize prewitt
-    pseudocolor rgbashift roberts rotate sab scale scharr selectivecolor setdar setparams setrange setsar shear
-    shuffleplanes smartblur sobel swaprect swapuv tonemap transpose unsharp v360 vflip vibrance xbr yaepblur
+    alphaextract avgblur bilateral cas chromahold chromakey chromashift colorbalance colorchannelmixer colorcontrast
+    colorcorrect colorhold colorize colorkey colorlevels colorspace colortemperature convolution copy crop curves
+    deflate despill dilation drawbox drawgrid edgedetect erosion exposure fieldorder fillborders format gblur gradfun
+    greyedge hflip hue huesaturation il inflate kirsch lenscorrection limiter lut lut3d lutrgb lutyuv median
+    monochrome negate noformat null pad pixelize prewitt pseudocolor rgbashift roberts rotate scale scharr
+    selectivecolor setdar setparams setrange setsar shear shuffleplanes sobel swaprect swapuv tonemap transpose
+    unsharp v360 vflip vibrance xbr yaepblur
 """
 MEMORYLESS = frozenset(_NAMES.split())
 # in expressions: the number of a picture, or what was computed for those before

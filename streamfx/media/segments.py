@@ -277,6 +277,8 @@ def in_order(packets: Iterable[Packet[VideoStream]], delay: int) -> Iterator[Pac
 
 def _begin(waiting: list[Packet[VideoStream]], ahead: list[int], delay: int) -> Iterator[Packet[VideoStream]]:
     """The first packets: `delay` of them are decoded before anything is shown."""
+    if not waiting:
+        return
     first = sorted(ahead)
     span = first[min(delay, len(first) - 1)] - first[0]
     if len(first) <= delay:  # a film of a picture or two
