@@ -293,7 +293,7 @@ def _clear(folder: Path, manifest: Manifest) -> None:
     """Remove what the manifest does not name: parts of segments and of memories."""
     named = {MANIFEST, BEFORE, *(each.file for each in manifest.segments), *(each.memory for each in manifest.points)}
     for path in folder.iterdir():
-        if path.name not in named:
+        if path.name not in named and path.is_file():  # folders are of effects that keep pictures there
             path.unlink(missing_ok=True)
 
 
