@@ -7,25 +7,20 @@ of both. Each file is complete on the disk before the manifest names it, and the
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from streamfx.errors import StreamfxError
 from streamfx.frame import Memory
 from streamfx.identity import Identity
-from streamfx.media.coder import Shape
-from streamfx.media.encoding import Encoding
-from streamfx.media.marks import Mark
-from streamfx.media.probe import Coding
+from streamfx.manifest import BEFORE, MANIFEST, Manifest, Point, store
 from streamfx.media.reader import Reader
-from streamfx.media.segments import Layout, Segment, Segments, digest_of, digest_of_file
+from streamfx.media.segments import Segments, digest_of_file
 from streamfx.media.target import put
 from streamfx.media.writer import Writer
 
@@ -33,33 +28,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-MANIFEST, BEFORE = "manifest.json", "manifest.old.json"
-FORM = 1  # of the manifest; another one cannot be read
 KINDS = {int: "int", Fraction: "fraction", str: "text"}  # of what is remembered, but for tensors
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A place between two input frames at which a run can go on."""
-
-    number: int  # input frames before it
-    segments: int  # closed before it
-    mark: Mark | None  # of the source, where it is a Reader
-    values: list[dict[str, list[str]]]  # of each effect's memory, what is no tensor: name -> kind, text
-    memory: str = ""  # file of the tensors; "" where there are none
-    sha256: str = ""  # of that file
-
-
-@dataclass(slots=True)
-class Manifest:
-    """All that a run knows of the work that is done."""
-
-    identity: Identity
-    every: int  # input frames from one boundary of segments to the next
-    layout: Layout | None = None
-    segments: list[Segment] = field(default_factory=list)
-    points: list[Point] = field(default_factory=list)  # at the ends of segments, the latest last
-    complete: bool = False  # all segments are there; only the film is to be joined
 
 
 class Journal:
@@ -123,16 +92,18 @@ class Journal:
         if made is None and not last:
             return  # no picture came out: the segment goes on
         try:
-            manifest = self._manifest
-            manifest.layout, manifest.segments = self.segments.layout, list(self.segments.closed)
-            mark = self._reader.marks.pop(number, None) if self._reader else None
-            manifest.points.append(self._kept_point(number, mark, [] if last else memories))
-            gone = _thin(manifest.points)
-            manifest.complete = last
+            segments = list(self.segments.closed)
+            point = self._kept_point(number, len(segments), [] if last else memories)
+            points = [*self._manifest.points, point]
+            gone = _thin(points)
+            manifest = Manifest(
+                self._manifest.identity, self.every, self.segments.layout, segments, points, complete=last
+            )
             store(self.folder, manifest)
-            for point in gone:
-                if point.memory:
-                    (self.folder / point.memory).unlink(missing_ok=True)
+            self._manifest = manifest
+            for each in gone:
+                if each.memory:
+                    (self.folder / each.memory).unlink(missing_ok=True)
         except OSError as error:
             raise StreamfxError(f"cannot write '{error.filename or self.folder}': {error.strerror or error}") from error
 
@@ -140,14 +111,14 @@ class Journal:
         """Remove all that is in the folder: the film is whole."""
         discard(self.folder)
 
-    def _kept_point(self, number: int, mark: Mark | None, memories: Sequence[Memory]) -> Point:
+    def _kept_point(self, number: int, segments: int, memories: Sequence[Memory]) -> Point:
+        mark = self._reader.marks.pop(number, None) if self._reader else None
         held = [(f"{index}/{name}", value) for index, each in enumerate(memories) for name, value in each.items()]
         tensors = {name: value for name, value in held if not isinstance(value, int | Fraction | str)}
         values = [
             {name: [KINDS[type(value)], str(value)] for name, value in each.items() if type(value) in KINDS}
             for each in memories
         ]
-        segments = len(self._manifest.segments)
         if not tensors:
             return Point(number, segments, mark, values)
         file = self.folder / f"{number:09d}.safetensors"
@@ -191,32 +162,6 @@ def discard(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def load(folder: Path) -> Manifest | None:
-    """What an earlier run left in a folder; None where there is nothing to go on with.
-
-    Where the manifest is damaged, the one before it is taken. Raises StreamfxError where that is damaged as well.
-    """
-    found = [folder / name for name in (MANIFEST, BEFORE) if (folder / name).is_file()]
-    for path in found:
-        with suppress(ValueError, KeyError, TypeError, OSError):
-            return _manifest_of(json.loads(path.read_bytes()))
-    if found:
-        raise StreamfxError(f"'{found[0]}' is damaged or of another version; begin anew with -y")
-    return None
-
-
-def store(folder: Path, manifest: Manifest) -> None:
-    """Put a manifest in the place of the last one, which is kept as well."""
-    body = asdict(manifest)
-    text = json.dumps(body, default=str)
-    fresh = folder / "manifest.part"
-    fresh.write_text(json.dumps({"form": FORM, "sha256": digest_of(text.encode()), "body": text}))
-    with suppress(FileNotFoundError):
-        (folder / BEFORE).unlink(missing_ok=True)
-        os.link(folder / MANIFEST, folder / BEFORE)
-    put(fresh, folder / MANIFEST)
-
-
 def _lock(folder: Path) -> int:
     while True:
         folder.mkdir(exist_ok=True)
@@ -230,34 +175,6 @@ def _lock(folder: Path) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
-
-
-def _manifest_of(told: dict[str, Any]) -> Manifest:
-    """Raises ValueError, KeyError or TypeError where it is damaged."""
-    if told["form"] != FORM or told["sha256"] != digest_of(told["body"].encode()):
-        raise ValueError("damaged")
-    body = json.loads(told["body"])
-    segments = [Segment(**each) for each in body["segments"]]
-    points = [Point(**{**each, "mark": _mark_of(each["mark"])}) for each in body["points"]]
-    layout = None if body["layout"] is None else _layout_of(body["layout"])
-    return Manifest(Identity(**body["identity"]), body["every"], layout, segments, points, body["complete"])
-
-
-def _mark_of(told: dict[str, Any] | None) -> Mark | None:
-    if told is None:
-        return None
-    broken = None if told["broken"] is None else Fraction(told["broken"])
-    return Mark(**{**told, "moment": Fraction(told["moment"]), "broken": broken})
-
-
-def _layout_of(told: dict[str, Any]) -> Layout:
-    coding = Coding(**told["encoding"]["coding"])
-    size, rates = (
-        [told["shape"][name] for name in names]
-        for names in (("height", "width"), ("rate", "time_base", "sample_aspect_ratio"))
-    )
-    shape = Shape(*size, *map(Fraction, rates))
-    return Layout(Encoding(**{**told["encoding"], "coding": coding}), shape, Fraction(told["base"]))
 
 
 def _value(kind: str, text: str) -> int | Fraction | str:

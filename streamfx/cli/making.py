@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from streamfx.cli.film import FilmOptions
     from streamfx.frame import Effect, Frame
     from streamfx.identity import Identity
-    from streamfx.journal import Journal, Manifest
+    from streamfx.journal import Journal
+    from streamfx.manifest import Manifest
     from streamfx.media.encoding import Output
     from streamfx.media.reader import Reader
     from streamfx.media.song import Song
@@ -118,7 +119,8 @@ def _run(job: Job, options: FilmOptions, writer: Writer, journal: Journal | None
 
 def _journal(stack: ExitStack, job: Job, options: FilmOptions, writer: Writer, identity: Identity) -> Journal | None:
     """The journal to keep, with what an earlier run left if that is to be gone on with; None where none is kept."""
-    from streamfx.journal import Journal, claimed, discard, load
+    from streamfx.journal import Journal, claimed, discard
+    from streamfx.manifest import load
 
     if not writer.whole:
         _say_unkept(options, f"'{job.target}' is no file that takes its name when it is whole")

@@ -15,7 +15,7 @@ import kills
 import pytest
 
 from streamfx.cli import main
-from streamfx.journal import load
+from streamfx.manifest import load
 
 CHAIN = ["--chain", "hflip"]
 
