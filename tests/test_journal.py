@@ -73,7 +73,8 @@ def same(ffmpeg, hashes, times, probe):
     def same(one, other):
         assert looks(one) == looks(other)
         assert times(one) == times(other)
-        assert hashes(one, "a") == hashes(other, "a")
+        if any(stream["codec_type"] == "audio" for stream in probe(one)["streams"]):
+            assert hashes(one, "a") == hashes(other, "a")
         said = [
             [{k: v for k, v in each.items() if k != "bit_rate"} for each in probe(f)["streams"]] for f in (one, other)
         ]
