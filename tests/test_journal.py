@@ -284,7 +284,7 @@ def test_a_run_that_was_killed_at_the_join_only_joins(begun, film, same, monkeyp
     folder, whole = begun
     target = folder.with_suffix("")
 
-    def cut(*_):
+    def cut(*_, **__):
         raise Stopped
 
     with monkeypatch.context() as patch:

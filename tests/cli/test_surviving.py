@@ -192,7 +192,7 @@ def test_joining_what_is_there(command, stopped, long, here, times, hashes, prob
     ("arguments", "words"),
     [
         (["{film}", "out.gif", "--chain", "mirror"], "'out.gif' is of a format that is made in one piece"),
-        (["{film}", "p%02d.png", "--chain", "mirror"], "no file that takes its name when it is whole"),
+        (["{film}", "p%02d.png", "--chain", "mirror"], "'p%02d.png' is no file that takes its name when it is whole"),
         (["{film}", "out.mp4", "--chain", "mirror,tmix"], "the filter tmix behind an effect remembers"),
         (["{film}", "out.mp4", "--chain", "mirror,hue=H=n/9"], "the filter hue behind an effect remembers"),
         (["{film}", "out.mp4", "--chain", "mirror", "--segment", "0"], "--segment 0 turns that off"),
