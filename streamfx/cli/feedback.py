@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -11,21 +10,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from streamfx.cli.film import (
-    FilmOptions,
-    Misuse,
-    output_of,
-    parse_rate,
-    parse_size,
-    parse_time,
-    report_film,
-    say_kept,
-    shows_progress,
-)
+from streamfx.cli.film import FilmOptions, Misuse, output_of, parse_rate, parse_size, parse_time
+from streamfx.cli.making import Job, make
 from streamfx.cli.memory import keep_memory
-from streamfx.cli.progress import Bar
 from streamfx.cli.timetable import print_timetable
 from streamfx.errors import StreamfxError
 
@@ -99,26 +86,30 @@ def make_feedback(
     picture: str, target: str, effect: Feedback, film: Film, options: FilmOptions, facts: dict[str, object]
 ) -> None:
     """Dream `film` on from a picture and write it with its song."""
+    from streamfx.identity import files_read
     from streamfx.media.song import Song
-    from streamfx.media.writer import Writer
-    from streamfx.pipeline import run
 
     if options.quiet:
         log.setLevel(logging.ERROR)
     keep_memory()
     start = load_picture(picture)
     length = film.count / film.rate
-    began = time.monotonic()
+    read = [None if name is None else files_read(name) for name in (picture, film.song)]
+    files = [*(read[0] or ()), *(read[1] or ())] if read[0] and (read[1] or film.song is None) else None
     with Song(film.song, length) if film.song is not None else nullcontext() as song:
-        writer = Writer(target, None, output_of(options, described(effect)), song)
-        try:
-            with writer, Bar(target, length, shown=shows_progress(options)) as tick:
-                repeated = repeat(start, film.rate, film.count)
-                frames = run(repeated, [effect], writer, device=options.device, progress=tick)
-        except KeyboardInterrupt:
-            say_kept(writer)
-            raise typer.Exit(130) from None
-    report_film(options, writer, frames, time.monotonic() - began, facts)
+        job = Job(
+            target,
+            [effect],
+            output_of(options, described(effect)),
+            lambda done: repeat(start, film.rate, film.count, done),
+            name=target,
+            length=length,
+            frames=film.count,
+            files=files,
+            song=song,
+            facts={"frames": film.count, "a song": film.song is not None},
+        )
+        make(job, options, facts)
 
 
 def described(effect: Feedback) -> str:
@@ -130,11 +121,11 @@ def described(effect: Feedback) -> str:
     return "feedback " + " ".join(f"{name}={value!r}" for name, value in changed)
 
 
-def repeat(image: Tensor, rate: Fraction, count: int) -> Iterator[Frame]:
-    """A still as a film."""
+def repeat(image: Tensor, rate: Fraction, count: int, begin: int = 0) -> Iterator[Frame]:
+    """A still as a film, from the frame of number `begin` on."""
     from streamfx.frame import Frame
 
-    for number in range(count):
+    for number in range(begin, count):
         yield Frame(image, number / rate, 1 / rate)
 
 

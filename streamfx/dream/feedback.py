@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -84,6 +85,10 @@ class Feedback:
 
     def __post_init__(self) -> None:
         _check(self)
+
+    def reads(self) -> list[Path]:
+        """The files that the dream comes from."""
+        return [Path(self.weights)] if self.weights else []
 
     def settled(self) -> Feedback:
         """The same with model, layers and schedules that are meant. Raises StreamfxError."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from streamfx.errors import StreamfxError, check_numbers, unknown
@@ -70,6 +71,10 @@ class Dream:
         from streamfx.nets.address import parse_objective
 
         return parse_objective(self.layer) if self.layer.strip() else ()
+
+    def reads(self) -> list[Path]:
+        """The files that the dream comes from."""
+        return [Path(name) for name in (self.weights, self.guide, self.mask) if name]
 
     def settled(self) -> Dream:
         """The same with the model and the layer that are meant; reads the layer's address. Raises StreamfxError."""

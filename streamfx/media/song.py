@@ -73,6 +73,10 @@ class Song:
         while self._ready:
             yield self._ready.popleft()
 
+    def again(self, length: Fraction | None = None) -> Song:
+        """The same song from its beginning, cut at `length` if that is given."""
+        return Song(self.name, self.length if length is None else length)
+
     def close(self) -> None:
         self.input.close()
 
