@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from streamfx.dream.feedback import Array, Feedback
     from streamfx.dream.music import Music
     from streamfx.dream.schedule import Context
-    from streamfx.frame import Frame
+    from streamfx.frame import Effect, Frame
 
 log = logging.getLogger("streamfx")
 
@@ -99,6 +99,34 @@ def make_feedback(
     picture: str, target: str, effect: Feedback, film: Film, options: FilmOptions, facts: dict[str, object]
 ) -> None:
     """Dream `film` on from a picture and write it with its song."""
+    keep_memory()
+    frames = repeat(load_picture(picture), film.rate, film.count)
+    sound = Sound(film.song) if film.song is not None else None
+    make_generated(target, effect, frames, film.count / film.rate, sound, options, described(effect), facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A song, and the second from which on it is heard."""
+
+    song: str
+    start: Fraction = Fraction(0)
+
+
+def make_generated(
+    target: str,
+    effect: Effect,
+    frames: Iterable[Frame],
+    length: Fraction,
+    sound: Sound | None,
+    options: FilmOptions,
+    settings: str,
+    facts: dict[str, object],
+) -> None:
+    """Write the film that `effect` makes out of `frames`, all that there are, for `length` seconds, with its sound.
+
+    All that the effect remembers is in its memory; `settings` tell how the film was made.
+    """
     from streamfx.media.song import Song
     from streamfx.media.writer import Writer
     from streamfx.pipeline import run
@@ -106,19 +134,16 @@ def make_feedback(
     if options.quiet:
         log.setLevel(logging.ERROR)
     keep_memory()
-    start = load_picture(picture)
-    length = film.count / film.rate
     began = time.monotonic()
-    with Song(film.song, length) if film.song is not None else nullcontext() as song:
-        writer = Writer(target, None, output_of(options, described(effect)), song)
+    with Song(sound.song, length, sound.start) if sound is not None else nullcontext() as song:
+        writer = Writer(target, None, output_of(options, settings), song)
         try:
             with writer, Bar(target, length, shown=shows_progress(options)) as tick:
-                repeated = repeat(start, film.rate, film.count)
-                frames = run(repeated, [effect], writer, device=options.device, progress=tick)
+                count = run(frames, [effect], writer, device=options.device, progress=tick)
         except KeyboardInterrupt:
             say_kept(writer)
             raise typer.Exit(130) from None
-    report_film(options, writer, frames, time.monotonic() - began, facts)
+    report_film(options, writer, count, time.monotonic() - began, facts)
 
 
 def described(effect: Feedback) -> str:

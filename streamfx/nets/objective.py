@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -30,9 +31,17 @@ class Objective:
             picture = _reference().to(device)
             self.units = [1 / max(self._size(picture, part), 1e-20) for part in parts]
 
-    def gradient(self, image: Tensor, guide: Mapping[str, Tensor] | None = None) -> Tensor:
-        """The gradient [1, 3, H, W] to the pixels of `image`, of the same shape, RGB 0..1."""
-        return self._climb(image, list(zip(self.parts, self.units)), guide)[0]
+    def gradient(
+        self, image: Tensor, guide: Mapping[str, Tensor] | None = None, shares: Sequence[float] | None = None
+    ) -> Tensor:
+        """The gradient [1, 3, H, W] to the pixels of `image`, of the same shape, RGB 0..1.
+
+        With `shares`, one for each part, these stand in place of the parts' own.
+        """
+        parts = self.parts
+        if shares is not None:
+            parts = tuple(replace(part, share=share) for part, share in zip(parts, shares, strict=True))
+        return self._climb(image, list(zip(parts, self.units)), guide)[0]
 
     @torch.no_grad()
     def value(self, image: Tensor, guide: Mapping[str, Tensor] | None = None) -> float:
