@@ -132,20 +132,19 @@ def choose_model(timeline: Timeline, model: str) -> Network:
     for name in told:
         if name not in NETWORKS and not name.startswith("timm:"):
             raise timeline.error(("layers", name), f"'{name}' is no network; known: {', '.join(NETWORKS)}, timm:NAME")
-    used = [text for _, text in _layers(timeline) if text]
-    if told and model == "auto":
+    if not told:
+        layers = [part.layer for _, text in _layers(timeline) if text for part in parse_objective(text)]
+        network = choose_network(model, list(dict.fromkeys(layers)))
+    elif model == "auto":
         here = [name for name in told if find_network(name).cached]
         if not here:
-            raise StreamfxError(
-                f"'{timeline.path.name}' dreams with {' or '.join(told)}, which is not here: streamfx models fetch "
-                f"{next(iter(told))}"
-            )
+            either, first = " or ".join(told), next(iter(told))
+            raise StreamfxError(f"'{timeline.path.name}' dreams with {either}: streamfx models fetch {first}")
         network = find_network(here[0])
-    elif told and model not in told:
-        raise StreamfxError(f"'{timeline.path.name}' names its layers for {', '.join(told)}; give one of these")
+    elif model in told:
+        network = find_network(model)
     else:
-        parts = [part.layer for text in used for part in parse_objective(text)]
-        network = choose_network(model, parts)
+        raise StreamfxError(f"'{timeline.path.name}' names its layers for {', '.join(told)}; give one of these")
     channels = {each.name: each.channels for each in list_layers(network.name)}
     for place, text in _layers(timeline):
         try:

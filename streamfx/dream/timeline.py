@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from streamfx.errors import StreamfxError, unknown
 
 LARGEST = 1_000_000  # bytes
 MOST = 1000  # sections
+_COLOR = re.compile("#[0-9a-fA-F]{6}")
 
 _TABLES: dict[str, type[Part]] = {  # keys whose tables are checked by themselves
     "guide": Guide,
@@ -99,7 +101,7 @@ def load_timeline(path: Path, assets: Path | None = None, *, network: bool = Fal
     try:
         script = Script.model_validate(values)
     except ValidationError as error:
-        raise _problem(path, places, (), error, Script) from error
+        raise _problem(path, places, (), error, Script, values) from error
     if len(script.section) > MOST:
         raise StreamfxError(f"the timeline '{path}' has {len(script.section)} sections; give at most {MOST}")
     sections = tuple(_section(path, places, number, script) for number in range(len(script.section)))
@@ -127,7 +129,8 @@ def _section(path: Path, places: Mapping[Place, int], number: int, script: Scrip
     except ValidationError as error:
         at = error.errors()[0]["loc"]
         inherited = bool(at) and at[0] in usual
-        raise _problem(path, places, ("defaults",) if inherited else ("section", number), error, model) from error
+        above: Place = ("defaults",) if inherited else ("section", number)
+        raise _problem(path, places, above, error, model, {**usual, **values}) from error
     section: Section = made
     return section
 
@@ -137,23 +140,38 @@ def _names(model: type[Part]) -> list[str]:
 
 
 def _problem(
-    path: Path, places: Mapping[Place, int], above: Place, error: ValidationError, model: type[Part]
+    path: Path,
+    places: Mapping[Place, int],
+    above: Place,
+    error: ValidationError,
+    model: type[Part],
+    values: Mapping[str, Any],
 ) -> StreamfxError:
-    """The first mistake that pydantic found, in one line."""
-    problem = error.errors()[0]
-    place: Place = (*above, *problem["loc"])
-    key = str(problem["loc"][-1]) if problem["loc"] else ""
+    """The mistake that pydantic found deepest within the file, in one line."""
+    problem = max(error.errors(), key=lambda each: len(_within(each["loc"], values)))
+    own = _within(problem["loc"], values)
+    place: Place = (*above, *own)
+    key = str(own[-1]) if own else ""
     if problem["type"] == "extra_forbidden":
-        inner = next(
-            (_TABLES[each] for each in problem["loc"][:-1] if isinstance(each, str) and each in _TABLES), model
-        )
-        return _error(path, places, place, str(unknown("key", key, _names(inner))))
+        inner = [_TABLES[each] for each in own[:-1] if isinstance(each, str) and each in _TABLES]
+        return _error(path, places, place, str(unknown("key", key, _names(inner[0] if inner else model))))
     if problem["type"] == "missing":
         return _error(path, places, place, f"the key '{key}' is missing")
     message = problem["msg"][0].lower() + problem["msg"][1:]
     given = problem["input"]
     shown = f"; it is {given!r}" if isinstance(given, str | int | float | bool) else ""
     return _error(path, places, place, message + shown)
+
+
+def _within(place: Place, values: Any) -> Place:
+    """The keys of a place without the names of kinds that pydantic puts between them."""
+    found: list[str | int] = []
+    for at, each in enumerate(place):
+        there = each in values if isinstance(values, dict) else isinstance(values, list) and isinstance(each, int)
+        if there or (isinstance(values, dict) and at == len(place) - 1):  # the last one may be missing
+            found.append(each)
+            values = values[each] if there else None
+    return tuple(found)
 
 
 def _error(path: Path, places: Mapping[Place, int], place: Place, reason: str) -> StreamfxError:
@@ -177,6 +195,11 @@ def _check(timeline: Timeline) -> None:
             raise timeline.error(("section", number, "name"), f"'{section.name}' is the name of {other} too")
         seen[section.name] = number
     for number, section in enumerate(timeline.sections):
+        for at, fade in enumerate(section.fade):
+            if fade.to.startswith("#") and not _COLOR.fullmatch(fade.to):
+                raise timeline.error(
+                    ("section", number, "fade", at, "to"), f"'{fade.to}' is no colour; write it like #rrggbb"
+                )
         for place, name, allowed in _references(timeline, section):
             if name not in allowed:
                 raise timeline.error(("section", number, *place), str(unknown("name", name, allowed)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def write_chunk(path: Path, pictures: Tensor) -> None:
     except (OSError, av.error.FFmpegError) as error:
         raise StreamfxError(f"cannot put pictures by in '{path.parent}': {error.strerror or error}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def read_chunk(path: Path) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_SMALLEST = 16  # pixels, the shorter side of the coarsest level
+_SMALLEST = 4  # pixels, the shorter side of the coarsest level
 
 
 def blend_pyramid(first: Tensor, second: Tensor, mask: Tensor) -> Tensor:
