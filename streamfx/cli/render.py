@@ -56,6 +56,7 @@ def render(
         str, typer.Option(metavar="FILE", help="The model's weights, instead of those that are fetched.")
     ] = "",
     seed: Annotated[int, typer.Option(min=0, max=10**9, help="Of all that is left to chance.")] = 0,
+    loop: Annotated[bool, typer.Option("--loop", help="Let the end run into the start.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print its sections, and what its schedules come to.")
     ] = False,
@@ -72,7 +73,7 @@ def render(
     if song is None and read.script.audio is not None and options.audio:
         song = read.file(read.script.audio, ("audio",))
     music = None if song is None else analyse(song)
-    plan = build_plan(read, music, seed, every=_every(read, options, preview), only=section)
+    plan = build_plan(read, music, seed, every=_every(read, options, preview), only=section, loop=loop)
     size = _size(read, options, preview)
     if dry_run or plot is not None:
         _show(plan, music, plot, dry=dry_run, overwrite=options.yes)
@@ -116,6 +117,7 @@ def _make(
     sound = None if song is None else Sound(song, Fraction(plan.first, fps))
     told = sha256(plan.timeline.text.encode()).hexdigest()[:16]
     settings = f"render {plan.timeline.path.name} ({told}) model={network.name} seed={seed} every={plan.every}"
+    settings += " loop" if plan.passes[0].work == "before" else ""
     facts: dict[str, object] = {"model": network.name, "timeline": str(plan.timeline.path), "work": plan.units}
     with work_folder(output) as folder:
         effect = Render(plan, size, network, folder, weights, seed)

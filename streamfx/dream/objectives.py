@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from streamfx.nets.address import Part
 from streamfx.nets.networks import build_layers
@@ -47,3 +50,27 @@ class Objectives:
                 self._networks[layers] = network.to(memory_format=torch.channels_last).to(self._device)
             self._made[parts] = Objective(self._networks[layers], parts, self._device)
         return self._made[parts]
+
+
+def taking_turns(
+    objectives: Objectives, scenes: Sequence[tuple[Part, ...]], turns: NDArray[np.float64], fade: float
+) -> Callable[[int], Gradient]:
+    """The number of a frame -> the gradient of its scene, whose number is in `turns`.
+
+    A new scene takes over from the last one in `fade` frames.
+    """
+    for each in np.unique(turns):  # weights that are missing are told of at once
+        objectives.gradient(scenes[round(float(each))])
+    begins = np.flatnonzero(np.diff(turns, prepend=turns[:1]))
+
+    def gradient(number: int) -> Gradient:
+        frame = min(number, len(turns) - 1)
+        now = scenes[round(float(turns[frame]))]
+        begun = int(np.searchsorted(begins, frame, side="right")) - 1
+        if begun < 0:
+            return objectives.gradient(now)
+        first = int(begins[begun])
+        last = scenes[round(float(turns[first - 1]))]
+        return objectives.gradient(last, now, (frame - first + 1) / fade)
+
+    return gradient

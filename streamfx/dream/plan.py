@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,23 +11,20 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from streamfx.dream.looping import turning_frames
 from streamfx.dream.music import Music
-from streamfx.dream.places import Place
 from streamfx.dream.schedule import Context, parse_schedule
-from streamfx.dream.script import Dreamed, Merge, Position, Section, Still
+from streamfx.dream.script import Dreamed, Merge, Section, Still
+from streamfx.dream.spans import find_shows, find_spans
 from streamfx.dream.timeline import Timeline
 from streamfx.errors import StreamfxError, unknown
-
-LONGEST = 10**6  # frames
-_BARS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*bars?\s*", re.ASCII)
-_CLOCK = re.compile(r"\s*(\d+):(\d{1,2}(?:\.\d+)?)\s*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
     """Frames of a section that are made, or shown, one after the other; a unit of work for each."""
 
-    work: str  # dream, still, forth, back (of a merge), mix (of a merge), play
+    work: str  # dream, still, forth, back (of a merge), mix (of a merge), play, before (what a loop runs into)
     section: int
     frames: range  # in the order of the work
     shown: range = range(0)  # of them, those that go into the film as they are made
@@ -86,10 +82,15 @@ def grid(frames: range, every: int) -> range:
     return range(-(-frames.start // every) * every, frames.stop, every)
 
 
-def build_plan(timeline: Timeline, music: Music | None, seed: int = 0, *, every: int = 1, only: str = "") -> Plan:
-    """The plan of a film, or of one of its sections. Raises StreamfxError for gaps, overlaps, circles and bad times."""
-    spans = _spans(timeline, music)
-    shows = _shows(timeline, spans)
+def build_plan(
+    timeline: Timeline, music: Music | None, seed: int = 0, *, every: int = 1, only: str = "", loop: bool = False
+) -> Plan:
+    """The plan of a film, or of one of its sections; with `loop` its end runs into its start.
+
+    Raises StreamfxError for gaps, overlaps, circles and bad times.
+    """
+    spans = find_spans(timeline, music)
+    shows = find_shows(timeline, spans)
     length = shows[-1][1].stop
     fps = float(timeline.script.fps)
     context = Context(length - 1, fps, seed) if music is None else music.context(fps, length, seed)
@@ -102,98 +103,25 @@ def build_plan(timeline: Timeline, music: Music | None, seed: int = 0, *, every:
     made = tuple(each for each in _Order(plan).passes() if len(each.frames))
     if not plan.count:
         raise StreamfxError(f"no frame is left of '{timeline.path.name}'; give more frames, or do without --preview")
+    if loop:
+        made = (_before(plan), *made)
     return replace(plan, passes=made)
 
 
-def _spans(timeline: Timeline, music: Music | None) -> list[range]:
-    fps = float(timeline.script.fps)
-    count = 1 if music is None else max(1, round(music.duration * fps))
-    context = Context(count - 1, fps) if music is None else music.context(fps, count)
-    spans: list[range] = []
-    for number, section in enumerate(timeline.sections):
-        place: Place = ("section", number)
-        before = spans[-1].stop if spans else 0
-
-        def at(key: str, position: Position, place: Place = place) -> int:
-            return frame_of(timeline, (*place, key), position, context, music is not None)
-
-        start = before if section.start_at is None else at("from", section.start_at)
-        if section.end_at is not None:
-            stop = at("to", section.end_at)
-        elif section.length is not None:
-            stop = start + at("length", section.length)
-        elif music is not None and number == len(timeline.sections) - 1:
-            stop = count
-        else:
-            raise timeline.error((*place, "to"), "give 'to' or 'length': frames, seconds as '4s', or '8b', '2 bars'")
-        if not 0 <= start < stop <= LONGEST:
-            raise timeline.error(
-                (*place, "to"),
-                f"'{section.name}' goes from frame {start} to {stop}; give at least one, below {LONGEST}",
+def _before(plan: Plan) -> Pass:
+    """Frames before the first one, as many as the end needs to run into them: numbered as those of the end."""
+    (first, _), (last, frames) = plan.shows[0], plan.shows[-1]
+    for number in (first, last):
+        section = plan.timeline.sections[number]
+        wrong = not isinstance(section, Dreamed) or section.direction != "forward"
+        if wrong or (number == first and getattr(section, "start", "") not in plan.timeline.script.pictures):
+            raise plan.timeline.error(
+                ("section", number),
+                f"'{section.name}' cannot be looped; a loop begins with a picture that is dreamed on, and ends so",
             )
-        spans.append(range(start, stop))
-    return spans
-
-
-def frame_of(timeline: Timeline, place: Place, position: Position, context: Context, song: bool) -> int:
-    """The frame that a position stands for."""
-    if isinstance(position, int):
-        return position
-    text = position
-    if found := _BARS.fullmatch(text):
-        text = f"{float(found[1]) * timeline.script.bar:g}b"
-    elif found := _CLOCK.fullmatch(text):
-        text = f"{60 * int(found[1]) + float(found[2]):.6f}s"
-    try:
-        schedule = parse_schedule(f"{text}: (0)", f"'{position}'")
-        if "max_f" in schedule.names and not song:
-            raise StreamfxError(f"'{position}': max_f is known with a song only; give frames or seconds")
-        schedule.check(context)
-        return round(float(schedule.evaluated(schedule.keys[0].frame, np.zeros(1), context)[0]))
-    except StreamfxError as error:
-        raise timeline.error(place, str(error)) from error
-
-
-def _shows(timeline: Timeline, spans: list[range]) -> list[tuple[int, range]]:
-    """Which section is shown when: of two that overlap, a merge that joins them, and they on either side of it."""
-    sections = timeline.sections
-    shown = {number: spans[number] for number in range(len(sections)) if not isinstance(sections[number], Merge)}
-    for number, section in enumerate(sections):
-        if isinstance(section, Merge):
-            _join(timeline, spans, number, section, shown)
-    order = sorted((each.start, each.stop, number) for number, each in shown.items() if len(each))
-    reached, last = 0, -1
-    for start, stop, number in order:
-        name = sections[number].name
-        if start > reached:
-            after = f" behind '{sections[last].name}'" if last >= 0 else ""
-            reason = f"frames {reached} to {start - 1} are in no section; begin '{name}' at {reached}{after}"
-            raise timeline.error(("section", number, "from"), reason)
-        if start < reached:
-            both = f"'{sections[last].name}' and '{name}' both have frames {start} to {min(stop, reached) - 1}"
-            raise timeline.error(("section", number, "from"), f"{both}; shorten one, or join them by a merge")
-        reached, last = stop, number
-    return [(number, range(start, stop)) for start, stop, number in order]
-
-
-def _join(timeline: Timeline, spans: list[range], number: int, merge: Merge, shown: dict[int, range]) -> None:
-    """Show the merge between its two sections, and them up to it and from it on."""
-    first, second = (timeline.number(name) for name in merge.of)
-    assert first is not None
-    assert second is not None
-    span = spans[number]
-    for key, which in enumerate((first, second)):
-        missing = not (spans[which].start <= span.start and span.stop <= spans[which].stop)
-        if missing or which not in shown:
-            have = spans[which]
-            reason = f"'{merge.name}' joins frames {span.start} to {span.stop - 1}, but '{merge.of[key]}' has "
-            reason += f"{have.start} to {have.stop - 1}" if missing else "none left to show"
-            raise timeline.error(("section", number, "of", key), reason)
-    if first == second:
-        raise timeline.error(("section", number, "of"), "a merge joins two sections; these are one")
-    shown[first] = range(shown[first].start, min(shown[first].stop, span.start))
-    shown[second] = range(max(shown[second].start, span.stop), shown[second].stop)
-    shown[number] = span
+    made = grid(frames, plan.every)
+    span = made[-turning_frames(plan.timeline.script.fps / plan.every, len(made)) :]
+    return Pass("before", last, span[::-1], kept=range(span.start, frames.stop), store="loop")
 
 
 class _Order:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from streamfx.dream.looping import pull
 from streamfx.dream.merging import Merger
 from streamfx.dream.plan import Pass, Plan
 from streamfx.dream.script import Dreamed, Merge, Still
@@ -98,13 +99,26 @@ class _Work:
         dreamer = self.dreamers[work.section]
         if at == 0:
             self._begin(work, memory, section)
-        if at > 0 or section.start not in self.plan.timeline.script.pictures:
+        if at > 0 or work.work == "before" or section.start not in self.plan.timeline.script.pictures:
             before = work.frames[at - 1] if at else frame - work.frames.step
-            dreamer.advance(memory, before, frame)
+            dreamer.advance(memory, before, frame, *self._goal(work, at))
         return tensor(memory, "canvas")
+
+    def _goal(self, work: Pass, at: int) -> tuple[Tensor | None, float]:
+        """What a film that loops runs into, and how far it does so in this frame."""
+        first, last = self.plan.passes[0], self.plan.shows[-1][0]
+        if first.work != "before" or work.work == "before" or work.section != last:
+            return None, 0.0
+        share = pull(len(work.frames) - at, len(first.frames))
+        return (self._put_by("loop", work.frames[at]), share) if share else (None, 0.0)
 
     def _begin(self, work: Pass, memory: Memory, section: Dreamed) -> None:
         """The canvas from which a section starts; where it is joined with another one, that is kept."""
+        if work.work == "before":
+            first = self.sections[self.plan.shows[0][0]]
+            assert isinstance(first, Dreamed)
+            self.dreamers[work.section].begin(memory, self.studio.picture(first.start))
+            return
         if section.start in self.plan.timeline.script.pictures:
             self.dreamers[work.section].begin(memory, self.studio.picture(section.start))
         else:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamfx.dream.places import Place
-from streamfx.dream.plan import frame_of
 from streamfx.dream.script import MOVES, Camera, Clear, Dreamed, Fade, Grown, Kept, Ring, Section
+from streamfx.dream.spans import frame_of
 from streamfx.dream.studio import Studio
 from streamfx.frame import Memory
 from streamfx.nets.address import Part
@@ -112,12 +112,19 @@ class Dreamer:
         still = torch.eye(3, dtype=torch.float64)
         memory.update({"canvas": canvas, "still": canvas, "moved": still, "aim": traits(canvas)})
 
-    def advance(self, memory: Memory, before: int, frame: int) -> None:
-        """From the canvas of one frame to that of another: the next one that is made, later or earlier."""
+    def advance(self, memory: Memory, before: int, frame: int, goal: Tensor | None = None, share: float = 0.0) -> None:
+        """From the canvas of one frame to that of another: the next one that is made, later or earlier.
+
+        `share` 0..1 of the canvas becomes `goal`; all of which is not dreamed on.
+        """
         move = self.moves.between(before, frame)
         memory["moved"] = move @ tensor(memory, "moved")
         canvas = self._mixed(self.moves.shown(tensor(memory, "canvas"), move), memory, frame)
         canvas = self._grown(canvas, memory, frame)
+        if goal is not None and share >= 1:
+            memory["canvas"] = goal
+            return
+        canvas = canvas if goal is None else canvas.lerp(goal, share)
         step = self._now(self._step, frame)
         if step and self.section.steps:
             canvas = self._dreamed(canvas, frame, self.studio.whole(step))
