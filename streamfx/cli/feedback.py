@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streamfx.dream.feedback import Array, Feedback
     from streamfx.dream.music import Music
     from streamfx.dream.schedule import Context
-    from streamfx.frame import Frame
+    from streamfx.frame import Effect, Frame
 
 log = logging.getLogger("streamfx")
 
@@ -86,28 +86,66 @@ def make_feedback(
     picture: str, target: str, effect: Feedback, film: Film, options: FilmOptions, facts: dict[str, object]
 ) -> None:
     """Dream `film` on from a picture and write it with its song."""
+    start = load_picture(picture)
+    sources = [picture, *([film.song] if film.song is not None else [])]
+    made = Generated(
+        film.count, film.count / film.rate, lambda done: repeat(start, film.rate, film.count, done), sources
+    )
+    sound = Sound(film.song) if film.song is not None else None
+    make_generated(target, effect, made, sound, options, described(effect), facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A song, and the second from which on it is heard."""
+
+    song: str
+    start: Fraction = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What goes into an effect that makes a film of its own."""
+
+    count: int  # frames that go in
+    length: Fraction  # seconds, of the film
+    frames: Callable[[int], Iterable[Frame]]  # from the one of this number on
+    sources: Sequence[str]  # what the film depends on, beside its settings
+
+
+def make_generated(
+    target: str,
+    effect: Effect,
+    made: Generated,
+    sound: Sound | None,
+    options: FilmOptions,
+    settings: str,
+    facts: dict[str, object],
+) -> None:
+    """Write the film that `effect` makes, with its sound.
+
+    All that the effect remembers is in its memory; `settings` tell how the film was made.
+    """
     from streamfx.identity import files_read
     from streamfx.media.song import Song
 
     if options.quiet:
         log.setLevel(logging.ERROR)
     keep_memory()
-    start = load_picture(picture)
-    length = film.count / film.rate
-    read = [None if name is None else files_read(name) for name in (picture, film.song)]
-    files = [*(read[0] or ()), *(read[1] or ())] if read[0] and (read[1] or film.song is None) else None
-    with Song(film.song, length) if film.song is not None else nullcontext() as song:
+    read = [files_read(name) for name in made.sources]
+    files = [file for each in read for file in each or ()] if all(read) else None
+    with Song(sound.song, made.length, sound.start) if sound is not None else nullcontext() as song:
         job = Job(
             target,
             [effect],
-            output_of(options, described(effect)),
-            lambda done: repeat(start, film.rate, film.count, done),
+            output_of(options, settings),
+            made.frames,
             name=target,
-            length=length,
-            frames=film.count,
+            length=made.length,
+            frames=made.count,
             files=files,
             song=song,
-            facts={"frames": film.count, "a song": film.song is not None},
+            facts={"frames": made.count, "a song": sound is not None},
         )
         make(job, options, facts)
 

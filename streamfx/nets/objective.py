@@ -6,6 +6,7 @@ import itertools
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -44,18 +45,30 @@ class Objective:
             picture = _reference().to(device)
             self.units = [1 / max(self._size(picture, part), 1e-20) for part in parts]
 
-    def gradient(self, image: Tensor, guide: Mapping[str, Tensor] | None = None, *, once: bool = False) -> Tensor:
+    def gradient(
+        self,
+        image: Tensor,
+        guide: Mapping[str, Tensor] | None = None,
+        shares: Sequence[float] | None = None,
+        *,
+        once: bool = False,
+    ) -> Tensor:
         """The gradient [1, 3, H, W] to the pixels of `image`, of the same shape, RGB 0..1.
 
-        On the CPU large pictures are given to an engine, which is built for each of their sizes: a second or two the
-        first time ever. torch climbs instead where a size comes `once` only, with guides, which change, and in
-        networks whose way back the engine cannot be told.
+        With `shares`, one for each part, these stand in place of the parts' own. On the CPU large pictures are given to
+        an engine, which is built for each of their sizes: a second or two the first time ever. torch climbs instead
+        where a size comes `once` only, with guides and shares, which change, and in networks whose way back the engine
+        cannot be told.
         """
-        if not once and guide is None and image.device.type == "cpu" and image.shape[2] * image.shape[3] >= _WORTH:
+        large = image.shape[2] * image.shape[3] >= _WORTH
+        if not once and guide is None and shares is None and image.device.type == "cpu" and large:
             engine = self._engine(tuple(image.shape))
             if engine is not None:
                 return engine(image)
-        return self._climb(image, list(zip(self.parts, self.units)), guide)[0]
+        parts = self.parts
+        if shares is not None:
+            parts = tuple(replace(part, share=share) for part, share in zip(parts, shares, strict=True))
+        return self._climb(image, list(zip(parts, self.units)), guide)[0]
 
     def _engine(self, shape: tuple[int, ...]) -> Engine | None:
         """What computes the gradient to pictures of this shape; None where nothing but torch can."""
