@@ -128,11 +128,20 @@ def user_presets() -> Path:
     return Path(user_data_dir("streamfx", appauthor=False)) / "presets"
 
 
-def preset_files() -> dict[str, Path]:
-    """Name -> file of all presets; the user's own win over shipped ones of the same name."""
+def preset_files(kind: Literal["style", "timeline"] = "style") -> dict[str, Path]:
+    """Name -> file of all presets of a kind; the user's own win over shipped ones of the same name."""
     folders = (shipped("presets"), user_presets())
-    files = {file.stem: file for folder in folders for file in folder.glob("*.toml")}
+    files = {file.stem: file for folder in folders for file in folder.glob("*.toml") if kind == _kind_of(file)}
     return dict(sorted(files.items()))
+
+
+def _kind_of(file: Path) -> str:
+    """What a preset is; one that cannot be read counts as a style, and is told of when it is used."""
+    try:
+        kind = tomllib.loads(file.read_text(encoding="utf-8")).get("kind", "style")
+    except (OSError, ValueError, RecursionError):
+        return "style"
+    return "timeline" if kind == "timeline" else "style"
 
 
 def presets() -> list[Preset]:
@@ -152,6 +161,8 @@ def load_preset(name: str) -> Preset:
         return _read(Path(name).expanduser())
     files = preset_files()
     if name not in files:
+        if name in preset_files("timeline"):
+            raise StreamfxError(f"'{name}' is a timeline, not a style: streamfx render {name} out.mp4")
         raise unknown("preset", name, files)
     return _read(files[name])
 

@@ -258,13 +258,13 @@ class _Warm:
         self.process = subprocess.Popen(program, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         theirs.close()
 
-    def run(self, arguments, folder, stdin):
-        """The finished process, as subprocess.run gives it."""
+    def run(self, arguments, folder, stdin, environment):
+        """The finished process, as subprocess.run gives it; `environment` comes on top of ours."""
         with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
             given.write(stdin or b"")
             given.seek(0)
-            order = json.dumps({"arguments": arguments, "folder": str(folder)}).encode()
-            socket.send_fds(self.ours, [order], [stream.fileno() for stream in (given, out, err)])
+            order = {"arguments": arguments, "folder": str(folder), "environment": dict(environment)}
+            socket.send_fds(self.ours, [json.dumps(order).encode()], [stream.fileno() for stream in (given, out, err)])
             self.ours.settimeout(60)
             code = int(self.ours.recv(64))
             said = [(stream.seek(0), stream.read())[1] for stream in (out, err)]
@@ -286,19 +286,20 @@ def _warm():
 def streamfx(tmp_path, _warm):
     """Run the command in an empty folder; the finished process, its errors as text.
 
-    Where it gets nothing but arguments and stdin it starts warm; with `fresh`, or options of subprocess.run, it is the
-    real console command.
+    Where it gets nothing but arguments, stdin and variables for its environment it starts warm; with `fresh`, or other
+    options of subprocess.run, it is the real console command.
     """
     home = tmp_path / "home"
     home.mkdir()
 
-    def streamfx(*arguments, stdin=None, fresh=False, **options):
+    def streamfx(*arguments, stdin=None, env=(), fresh=False, **options):
         texts = [*map(str, arguments)]
         if fresh or options:
             command = [COMMAND, *texts]
+            options["env"] = os.environ | dict(env)
             done = subprocess.run(command, cwd=home, input=stdin, capture_output=True, timeout=60, **options)
         else:
-            done = _warm.run(texts, home, stdin)
+            done = _warm.run(texts, home, stdin, env)
         done.stderr = done.stderr.decode()
         return done
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from streamfx.errors import StreamfxError
 from streamfx.nets.painter import mix_painters
-from streamfx.preset import QUALITIES, load_preset, parse_blend, presets, user_presets
+from streamfx.preset import QUALITIES, load_preset, parse_blend, preset_files, presets, user_presets
 from streamfx.shipped import shipped
 
 MASTERS = ["cezanne", "hokusai", "monet", "munch", "renoir", "seurat", "turner", "vangogh"]
@@ -42,7 +42,16 @@ def own(tmp_path, monkeypatch):
 
 
 def test_eight_masters_are_shipped():
-    assert sorted(file.stem for file in shipped("presets").glob("*.toml")) == MASTERS
+    assert list(preset_files()) == MASTERS
+
+
+def test_timelines_lie_beside_them_and_are_none_of_them(own):
+    assert list(preset_files("timeline")) == ["tabea"]
+    assert preset_files("timeline")["tabea"] == shipped("presets") / "tabea.toml"
+    with pytest.raises(StreamfxError, match="streamfx render tabea"):
+        load_preset("tabea")
+    (own / "broken.toml").write_text("kind = ")
+    assert "broken" in preset_files()
 
 
 @pytest.mark.parametrize("name", MASTERS)

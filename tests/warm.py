@@ -16,6 +16,8 @@ WAITING = 1 << 16  # bytes, the longest command line
 
 def serve(channel):
     import cv2  # noqa: F401
+    import librosa
+    import numpy as np
     import openvino  # noqa: F401
     import torch  # noqa: F401
     import torchvision  # noqa: F401
@@ -25,6 +27,7 @@ def serve(channel):
     import streamfx.effects.style
     import streamfx.pipeline
 
+    librosa.yin(np.zeros(8192, np.float32), fmin=100.0, fmax=1000.0, sr=22050)  # has numba compile what it needs
     while True:
         asked, streams, _, _ = socket.recv_fds(channel, WAITING, 3)
         if not asked:
@@ -37,6 +40,7 @@ def serve(channel):
                 os.dup2(stream, number)
                 os.close(stream)
             os.chdir(order["folder"])
+            os.environ.update(order["environment"])
             sys.argv = ["streamfx", *order["arguments"]]
             code = 70  # of a traceback
             try:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from streamfx.errors import StreamfxError, unknown
@@ -26,7 +27,7 @@ CANVAS = 1280 * 720  # pixels; frames of every size are painted at this area, an
 NEAR = 1.12  # of a frame's side to the canvas's; what is nearer is painted as it is
 BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; what is all beyond them needs only one painting
 DUSK, GLARE = 0.1, 0.92  # mean luma of frames; what is darker or brighter fades, and its painting with it
-CLEAR, HIDDEN = 0.98, 0.78  # of a painting's detail, to be kept in motion; less where it is made smaller in the end
+CLEAR, HIDDEN = 1.03, 0.78  # times a painting's detail, to aim at in motion; less where it is made smaller in the end
 LATEST = 10**7  # seconds
 LARGEST_SCALE = 6.0  # for the sake of frames that are tiny or a line
 
@@ -125,6 +126,16 @@ class Style:
                 yield frame.with_image(ground.lerp(finished["white"], where))
 
         return step
+
+    def reads(self) -> list[Path]:
+        """The files that the painting comes from: presets and their weights, and the mask."""
+        from streamfx.preset import load_preset, parse_blend
+
+        texts = [text for text in (self.preset, self.mask_preset) if text]
+        presets = [load_preset(name) for text in texts for name, _ in parse_blend(text)]
+        network = self.method == "network"
+        weights = [preset.weights(self.quality) if network else preset.targets for preset in presets]
+        return [*(preset.path for preset in presets), *weights, *([Path(self.mask)] if self.mask else [])]
 
     def _build_passes(self, device: torch.device) -> Step:
         """The step that holds each shot, and paints it when it has ended."""

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
+from functools import cached_property
 
 import av.error
 from av import Packet, VideoFrame
@@ -40,7 +41,8 @@ class Container:
         self.input = open_input(name, input_format, rate)
         self.stream = picture_stream(name, self.input)
         self.stream.thread_type = "AUTO"
-        self._decode = _alpha_decoder(self.stream) or self.stream.decode
+        apart = _alpha_decoder(self.stream)
+        self._decode = apart or self.stream.decode
         self.packets: deque[Packet[Stream]] = deque()  # of the other streams, times shifted; in file order
         self._aside: dict[int, int] = {}  # index of a stream -> the least dts that may follow
         self.gathers = True  # else packets of the other streams are dropped
@@ -56,6 +58,7 @@ class Container:
         self._seen = self._first  # the latest moment that any packet reached
         # formats whose pts are missing or wrong: their times are made from dts or the rate
         self._counts = self.input.format.name in ("avi", "h264", "hevc", "m4v", "mjpeg", "rawvideo", "obu")
+        self._sought = not self._counts and apart is None
         if rate is not None and self._guessed != rate:
             log.warning("'%s' has its own times: --input-fps %s changes nothing", name, rate)
         if start and not self._counts:
@@ -114,6 +117,35 @@ class Container:
             return
         for _ in self._demuxed():
             pass
+
+    def read_until(self, moment: Fraction | None) -> None:
+        """Read on for the packets of other streams up to `moment`, in seconds; None: to the end, or to the cut."""
+        if moment is None:
+            self.drain()
+            return
+        while self._seen - self.offset <= moment and next(self._passing, None) is not None:
+            pass
+
+    @cached_property
+    def _passing(self) -> Iterator[Packet[Stream]]:
+        return self._demuxed()
+
+    def go_to(self, moment: Fraction) -> bool:
+        """Have `pictures()`, begun anew, start at a key frame before `moment`, in seconds; whether that can be."""
+        if not self._sought:
+            return False
+        self._last = None
+        for earlier in (0, 10):
+            target = self.offset + moment - earlier
+            try:
+                self.input.seek(int(max(target, self._first) / MICROSECOND))
+                first = next(self.input.decode(self.stream), None)
+                self.input.seek(int(max(target, self._first) / MICROSECOND))
+            except av.error.FFmpegError:
+                return False
+            if first is not None and first.pts is not None and first.pts * self._tick <= self.offset + moment:
+                return True
+        return False
 
     def close(self) -> None:
         self.input.close()

@@ -71,12 +71,12 @@ def files_of(pattern: str) -> list[Path]:
     return files
 
 
-def decode_files(files: list[Path], tick: Fraction) -> Generator[VideoFrame, None, None]:
-    """One picture a file, each turned upright, pts counting up from 0 in ticks of `tick` seconds.
+def decode_files(files: list[Path], tick: Fraction, begin: int = 0) -> Generator[VideoFrame, None, None]:
+    """One picture a file from number `begin` on, each turned upright, pts counting from 0 in ticks of `tick` seconds.
 
     Raises StreamfxError that names a file which is no picture.
     """
-    for number, file in enumerate(files):
+    for number, file in enumerate(files[begin:], begin):
         picture, options = None, decoder_options()
         with (
             ffmpeg_messages() as messages,
