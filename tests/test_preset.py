@@ -89,7 +89,7 @@ def test_the_shipped_presets_are_small():
 
 
 def test_nothing_lies_beside_the_presets_that_none_of_them_names():
-    named = set()
+    named = set(preset_files("timeline").values())
     for name in MASTERS:
         preset = load_preset(str(shipped("presets") / f"{name}.toml"))
         named |= {preset.path, preset.thumbnail, preset.targets, *map(preset.weights, preset.style.weights)}

@@ -133,8 +133,7 @@ def choose_model(timeline: Timeline, model: str) -> Network:
         if name not in NETWORKS and not name.startswith("timm:"):
             raise timeline.error(("layers", name), f"'{name}' is no network; known: {', '.join(NETWORKS)}, timm:NAME")
     if not told:
-        layers = [part.layer for _, text in _layers(timeline) if text for part in parse_objective(text)]
-        network = choose_network(model, list(dict.fromkeys(layers)))
+        network = _choose(timeline, model)
     elif model == "auto":
         here = [name for name in told if find_network(name).cached]
         if not here:
@@ -152,6 +151,20 @@ def choose_model(timeline: Timeline, model: str) -> Network:
         except StreamfxError as error:
             raise timeline.error(place, str(error)) from error
     return network
+
+
+def _choose(timeline: Timeline, model: str) -> Network:
+    """The network that has all the layers of a timeline which gives them no names of its own."""
+    told = [(place, [part.layer for part in parse_objective(text)]) for place, text in _layers(timeline) if text]
+    try:
+        return choose_network(model, list(dict.fromkeys(layer for _, layers in told for layer in layers)))
+    except StreamfxError:
+        for place, layers in told:
+            try:
+                choose_network(model, layers)
+            except StreamfxError as error:
+                raise timeline.error(place, str(error)) from error
+        raise
 
 
 def _layers(timeline: Timeline) -> Iterator[tuple[Place, str]]:

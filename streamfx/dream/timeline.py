@@ -178,6 +178,8 @@ def _within(place: Place, values: Any) -> Place:
 
 
 def _error(path: Path, places: Mapping[Place, int], place: Place, reason: str) -> StreamfxError:
+    if len(place) > 2 and place[0] == "section" and place[:3] not in places and ("defaults", place[2]) in places:
+        place = ("defaults", *place[2:])  # the section has it from there
     known: Place = place
     while known and known not in places:  # of a key that is missing, the table; of a union's branch, the key
         known = known[:-1]

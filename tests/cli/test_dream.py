@@ -1,16 +1,11 @@
 """`streamfx dream`: pictures, films, what it tells, its mistakes."""
 
 import json
-import logging
-import signal
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from streamfx.cli import main
 from streamfx.cli.explore import QUALITY
 
 QUICK = ("--layer", "block3", "--octaves", "1", "--steps", "1")
@@ -28,29 +23,6 @@ def small(tmp_path_factory):
 def here(tmp_path):
     """The environment of somebody with an empty cache."""
     return {"env": {"XDG_CACHE_HOME": str(tmp_path / "cache")}}
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
-    """The same as `streamfx`, with an empty cache, in this process: starting one and loading torch takes seconds."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.chdir(home)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    logger, ending = logging.getLogger("streamfx"), signal.getsignal(signal.SIGTERM)
-    handlers = list(logger.handlers)
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["streamfx", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        logger.handlers[:] = handlers
-        said = capsys.readouterr()
-        return SimpleNamespace(returncode=ended.value.code or 0, stdout=said.out, stderr=said.err)
-
-    command.home = home
-    yield command
-    signal.signal(signal.SIGTERM, ending)
 
 
 def test_a_picture_and_what_is_told_once(streamfx, small, here):

@@ -107,7 +107,7 @@ def test_timelines_that_came_along_have_names(command):
     assert "backwards" in done.stdout
     missing = command("render", "tabea", "out.mp4", "-q")
     assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
-    assert "nfrac_1400x840.jpg" in missing.stderr
+    assert "pictures.guide_a: there is no file" in missing.stderr
     assert "--assets" in missing.stderr
     other = command("render", "tabbea", "out.mp4")
     assert "tabea" in other.stderr
