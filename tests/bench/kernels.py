@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamfx.nets.flow import OUTSIDE, trust_mask
-from streamfx.ops import kernels
+from streamfx.ops import kernels, shapes
 from streamfx.ops.affine import _affine
 from streamfx.ops.color import _code_range, _nv12_to_rgb, _rgb_to_nv12, nv12_planes
 from streamfx.ops.lucas_kanade import DAMPING, KERNELS, LIMIT, RADIUS, TWINS, search
@@ -42,7 +42,7 @@ def rows(height: int, width: int, dtype: torch.dtype, device: torch.device) -> I
     image, other = torch.rand(2, 3, height, width, device=device).to(dtype)
     flow = F.interpolate(8 * torch.randn(1, 2, 9, 16, device=device), (height, width), mode="bicubic")[0].contiguous()
     share = torch.rand(1, height, width, device=device)
-    for filter in kernels.FILTERS:
+    for filter in shapes.FILTERS:
         ways = (filter, "replicate")
         yield Row(
             f"warp, {filter}",
