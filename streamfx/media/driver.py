@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -27,8 +27,11 @@ class Driver(Protocol):
     """What is asked of a GPU. Its work is ordered on one stream; copies overlap it, and each waits for the other."""
 
     device: torch.device
-    pix_fmt: str  # of an encoder that takes pictures from its memory
     encoders: tuple[tuple[str, int], ...]  # FFmpeg's names and the bits that each takes; the first of a kind is best
+
+    def coder(self) -> AbstractContextManager[HWAccel | None]:
+        """What makes FFmpeg's coders, while it is entered, work on the device's memory."""
+        ...
 
     def build_decoder(self, stream: VideoStream) -> Decode | None:
         """A decoder of the stream's packets that leaves pictures on the device; None where it has none for them."""
@@ -61,7 +64,6 @@ class Cuda:
     What NVDEC makes is ordered on that stream, and NVENC begins behind what it has to do.
     """
 
-    pix_fmt = "cuda"
     encoders: tuple[tuple[str, int], ...] = (("h264_nvenc", 8), ("hevc_nvenc", 10), ("hevc_nvenc", 8))
 
     def __init__(self, device: torch.device) -> None:
@@ -73,14 +75,22 @@ class Cuda:
         # the primary context, which is torch's, has other flags than FFmpeg wants where it asks for that one by name
         self._context = CudaContext(index, primary_ctx=False, current_ctx=True)
 
+    @contextmanager
+    def coder(self) -> Iterator[HWAccel]:
+        """In torch's context, made the current one of this thread, where FFmpeg looks for it."""
+        import torch
+
+        current: dict[str, object] = {"primary_ctx": "0", "current_ctx": "1"}
+        with torch.cuda.device(self.device):
+            torch.zeros(1, device=self.device)  # choosing a device alone need not make its context
+            yield HWAccel("cuda", self.device.index, True, current, is_hw_owned=True)
+
     def build_decoder(self, stream: VideoStream) -> Decode | None:
         own = stream.codec_context
         codec = _cuda_decoder(own)
         if codec is None:
             return None
-        current = {"primary_ctx": "0", "current_ctx": "1"}
-        with self._entered():
-            hardware = HWAccel("cuda", self.device.index, True, dict(current), is_hw_owned=True)
+        with self.coder() as hardware:
             context = CodecContext.create(codec, "r", hwaccel=hardware)
         assert isinstance(context, VideoCodecContext)
         context.extradata = own.extradata
@@ -89,7 +99,7 @@ class Cuda:
         return context.decode
 
     def holds(self, picture: VideoFrame) -> bool:
-        return picture.format.name == self.pix_fmt
+        return picture.format.name == "cuda"
 
     def planes(self, picture: VideoFrame) -> tuple[Tensor, Tensor]:
         from torch.utils.dlpack import from_dlpack
@@ -99,7 +109,7 @@ class Cuda:
         return y, uv
 
     def wrap(self, y: Tensor, uv: Tensor, pix_fmt: str) -> VideoFrame:
-        with self._entered():
+        with self.coder():
             return VideoFrame.from_dlpack(_capsules(y, uv), format=pix_fmt, cuda_context=self._context)
 
     def upload(self, host: Tensor) -> Tensor:
@@ -124,15 +134,6 @@ class Cuda:
             done.record(self._down)
         done.synchronize()
         return host
-
-    @contextmanager
-    def _entered(self) -> Iterator[None]:
-        """torch's context as the current one of this thread, where FFmpeg looks for it."""
-        import torch
-
-        with torch.cuda.device(self.device):
-            torch.zeros(1, device=self.device)  # choosing a device alone need not make its context
-            yield
 
 
 def _cuda_decoder(own: VideoCodecContext) -> Codec | None:

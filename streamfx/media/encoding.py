@@ -70,7 +70,7 @@ class Encoding:
     encoder: str
     coding: Coding
     options: dict[str, str]
-    pix_fmt: str  # the encoder's own: pal8, made of `coding` by a palette, a device's, or that of `coding`
+    pix_fmt: str  # the encoder's own: pal8, made of `coding` by a palette, or that of `coding`
     device: Driver | None = None  # that the pictures stay on
 
 
@@ -126,7 +126,7 @@ def _encoding_on(
     for name in names if not why else []:
         assert pix_fmt is not None
         options = _with_asked(name, SETTINGS.get(name, {}), output, info)
-        encoding = replace(_with_colour(name, pix_fmt, options, source), pix_fmt=driver.pix_fmt, device=driver)
+        encoding = replace(_with_colour(name, pix_fmt, options, source), device=driver)
         why = refusal(driver, encoding, size)
         if not why:
             log.info("encoding with %s from the memory of %s", name, driver.device)

@@ -169,7 +169,7 @@ def refusal(driver: Driver, encoding: Encoding, size: tuple[int, int]) -> str:
     image = torch.stack([across.expand(size), down.expand(size), 1 - across * down]).to(driver.device)
     with ffmpeg_messages() as said:
         try:
-            made = _decoded(encoding, _encoded(encoding, to_picture(image, None, encoding.coding, stays=True)))
+            made = _decoded(encoding, _encoded(driver, encoding, to_picture(image, None, encoding.coding, stays=True)))
         except (av.error.FFmpegError, OSError, RuntimeError, ValueError) as error:
             return said[0][2].strip() if said else str(error)
     if made is None:
@@ -180,8 +180,9 @@ def refusal(driver: Driver, encoding: Encoding, size: tuple[int, int]) -> str:
     return "" if off <= NEAR else f"a test picture came out of it wrong, by {off:.0f} of 255"
 
 
-def _encoded(encoding: Encoding, picture: VideoFrame) -> list[Packet[Stream]]:
-    context = CodecContext.create(encoding.encoder, "w")
+def _encoded(driver: Driver, encoding: Encoding, picture: VideoFrame) -> list[Packet[Stream]]:
+    with driver.coder() as hardware:
+        context = CodecContext.create(encoding.encoder, "w", hwaccel=hardware)
     assert isinstance(context, VideoCodecContext)
     context.width, context.height, context.pix_fmt = picture.width, picture.height, encoding.pix_fmt
     context.framerate, context.time_base = Fraction(25), Fraction(1, 25)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -59,7 +60,7 @@ class Muxer:
         rate = 1 / form.gap if form.gap and shape.rate * form.gap > 1 else shape.rate if form.steady else None
         steady = [Filter("fps", str(rate))]
         self._graph = FilterGraph(steady, time_base=shape.time_base, rate=shape.rate) if rate else None
-        self._palettes = Palettes() if encoding.pix_fmt == "pal8" else None
+        self._palettes = Palettes() if encoding.pix_fmt != encoding.coding.pix_fmt else None
         self._given, self._form = 0, form
         self._last: int | None = None  # pts encoded last, in ticks
         base = 1 / shape.rate if form.steady or encoding.encoder in COARSE else shape.time_base
@@ -77,8 +78,7 @@ class Muxer:
         if source and source.input:
             tags = source.input.streams[source.picture_index].metadata
             self._stream.metadata.update({key: value for key, value in tags.items() if key in VIDEO_TAGS})
-        if encoding.device is None:  # else the first picture tells the encoder where pictures are
-            self._container.start_encoding()
+        self._container.start_encoding()
 
     def encode(self, picture: VideoFrame) -> None:
         """Encode a picture that has the encoding's pixel format and colour."""
@@ -114,8 +114,10 @@ class Muxer:
             log.info("the output could not be closed")
 
     def _add_pictures(self, encoding: Encoding, shape: Shape, base: Fraction) -> VideoStream:
+        options = dict(encoding.options)
         try:
-            stream = self._container.add_stream(encoding.encoder, rate=shape.rate, options=dict(encoding.options))
+            with encoding.device.coder() if encoding.device else nullcontext() as hardware:
+                stream = self._container.add_stream(encoding.encoder, shape.rate, options, hwaccel=hardware)
         except ValueError as error:
             raise StreamfxError(f"{self._container.format.name} cannot hold pictures of {encoding.encoder}") from error
         assert isinstance(stream, VideoStream)
@@ -143,7 +145,5 @@ class Muxer:
             picture = self._palettes.mapped(picture)
         picture.pts, picture.time_base, picture.duration = pts, base, round(length / base)
         picture.pict_type = 0  # else every key frame of the source becomes one
-        packets = self._stream.encode(picture)
-        self._container.start_encoding()
-        self._container.mux(packets)
+        self._container.mux(self._stream.encode(picture))
         self.written += 1

@@ -2,6 +2,7 @@
 
 import ctypes
 from collections import Counter
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -18,13 +19,15 @@ TWO = {8: "nv12", 10: "p010le"}
 class StandIn(Cuda):
     """What is no matter of CUDA (planes by DLPack) is the real driver's own."""
 
-    pix_fmt = "nv12"
     encoders = (("libx264", 8),)
     gap = 192  # bytes behind each row, full of nonsense
 
     def __init__(self):
         self.device = torch.device("cpu")
         self.sent, self.fetched = Counter(), Counter()  # bytes -> times
+
+    def coder(self):
+        return nullcontext()
 
     def build_decoder(self, stream):
         own = stream.codec_context
