@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av.error
 from av.codec.codec import Codec, find_best_pix_fmt_of_list
@@ -16,12 +17,15 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 
 from streamfx.errors import StreamfxError, unknown
-from streamfx.media.driver import Driver
+from streamfx.media.driver import Driver, driver_of
 from streamfx.media.filtergraph import ffmpeg_messages
 from streamfx.media.formats import STILL_ENCODERS, Format
-from streamfx.media.hardware import refusal, two_planes
+from streamfx.media.hardware import TWO_PLANES, refusal, two_planes
 from streamfx.media.pixels import family
 from streamfx.media.probe import FULL, LIMITED, Coding, VideoInfo, depth, encoders, has_alpha
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger("streamfx")
 
@@ -134,6 +138,18 @@ def _encoding_on(
         why = f"{name}: {why}"
     log.info("encoding on the CPU: %s", why or f"no encoder of {driver.device} takes {bits} bits")
     return None
+
+
+def try_encoders(device: torch.device) -> dict[str, str]:
+    """By name and bits, why each of the device's encoders does not work; empty where it does."""
+    driver = driver_of(device)
+    found = {}
+    for name, bits in driver.encoders if driver else ():
+        assert driver is not None
+        coding = Coding(TWO_PLANES[bits], LIMITED, BT709)
+        trial = Encoding(name, coding, SETTINGS.get(name, {}), coding.pix_fmt, driver)
+        found[f"{name}, {bits} bits"] = refusal(driver, trial, (1080, 1920))
+    return found
 
 
 def _candidates(target: str, form: Format, output: Output, source: Coding) -> Iterator[tuple[str, str, dict[str, str]]]:

@@ -9,7 +9,7 @@ import av.error
 import numpy as np
 import pytest
 import torch
-from gpu import StandIn, laid_out
+from standin import StandIn, laid_out
 
 from streamfx.effects.mirror import Mirror
 from streamfx.frame import Frame
