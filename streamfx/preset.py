@@ -41,7 +41,9 @@ class TrainingSettings(BaseModel):
     }
     style_weight: float = Field(default=4.0, ge=0)
     palette_weight: float = Field(default=3.0, ge=0)
+    stray_weight: float = Field(default=8.0, ge=0)  # no colour is far from all of the painting's
     light_weight: float = Field(default=1.5, ge=0)  # the large shapes of light and dark stay where they are
+    fringe_weight: float = Field(default=0.7, ge=0)  # colour does not alternate from pixel to pixel more than there
     grid_weight: float = Field(default=20.0, ge=0)  # no pixel position within 8x8 differs from the others
     smooth_weight: float = Field(default=0.3, ge=0)  # total variation
     border_weight: float = Field(default=40.0, ge=0)  # at the borders the picture goes on as within

@@ -4,11 +4,13 @@ import importlib.util
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import pytest
@@ -247,15 +249,57 @@ def convert(tmp_path):
     return convert
 
 
+class _Warm:
+    """Runs commands in forks of one process that has imported what they need, tests/warm.py."""
+
+    def __init__(self):
+        self.ours, theirs = socket.socketpair()
+        program = [sys.executable, str(Path(__file__).with_name("warm.py")), str(theirs.fileno())]
+        self.process = subprocess.Popen(program, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        theirs.close()
+
+    def run(self, arguments, folder, stdin, environment):
+        """The finished process, as subprocess.run gives it; `environment` comes on top of ours."""
+        with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
+            given.write(stdin or b"")
+            given.seek(0)
+            order = {"arguments": arguments, "folder": str(folder), "environment": dict(environment)}
+            socket.send_fds(self.ours, [json.dumps(order).encode()], [stream.fileno() for stream in (given, out, err)])
+            self.ours.settimeout(60)
+            code = int(self.ours.recv(64))
+            said = [(stream.seek(0), stream.read())[1] for stream in (out, err)]
+        return subprocess.CompletedProcess(arguments, code, *said)
+
+    def close(self):
+        self.ours.close()
+        self.process.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def _warm():
+    warm = _Warm()
+    yield warm
+    warm.close()
+
+
 @pytest.fixture
-def streamfx(tmp_path):
-    """Run the real console command in an empty folder; the finished process, its output as text."""
+def streamfx(tmp_path, _warm):
+    """Run the command in an empty folder; the finished process, its errors as text.
+
+    Where it gets nothing but arguments, stdin and variables for its environment it starts warm; with `fresh`, or options
+    of subprocess.run, it is the real console command.
+    """
     home = tmp_path / "home"
     home.mkdir()
 
-    def streamfx(*arguments, stdin=None, **options):
-        command = [COMMAND, *map(str, arguments)]
-        done = subprocess.run(command, cwd=home, input=stdin, capture_output=True, timeout=60, **options)
+    def streamfx(*arguments, stdin=None, env=(), fresh=False, **options):
+        texts = [*map(str, arguments)]
+        if fresh or options:
+            command = [COMMAND, *texts]
+            options["env"] = os.environ | dict(env)
+            done = subprocess.run(command, cwd=home, input=stdin, capture_output=True, timeout=60, **options)
+        else:
+            done = _warm.run(texts, home, stdin, env)
         done.stderr = done.stderr.decode()
         return done
 

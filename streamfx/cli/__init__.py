@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -67,3 +68,5 @@ def main() -> None:
     except BrokenPipeError:  # the reader has what it wanted; nothing more is to be flushed into the closed pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    finally:
+        gc.freeze()  # or Python looks through all of torch for garbage before it ends, which takes a second

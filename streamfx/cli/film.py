@@ -188,10 +188,12 @@ def output_of(options: FilmOptions, settings: str, *, hurry: bool = False) -> Ou
 
 
 def _leave_cores() -> None:
-    """Keep torch to one thread at a time: what it does to frames is short, and others have work for the cores."""
+    """Keep torch and OpenCV to one thread each: what they do to frames is short, and others have work for the cores."""
+    import cv2
     import torch
 
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
 
 
 def _opened(source: str, **how: Any) -> Reader:

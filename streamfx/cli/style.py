@@ -48,6 +48,9 @@ def style(
         typer.Option(help="optimise goes step by step to the painting's style: finer, minutes a frame, for stills."),
     ] = "network",
     iterations: Annotated[int, typer.Option(min=1, max=10000, help="Steps of --method optimise.")] = 100,
+    passes: Annotated[
+        int, typer.Option(min=1, max=100, help="Over each shot, to and fro, that share these steps; for short clips.")
+    ] = 1,
     options: FilmOptions,
 ) -> None:
     """Paint a video like a master: streamfx style in.mp4 out.mp4 --preset vangogh"""
@@ -74,5 +77,6 @@ def style(
         motion=motion,
         method=method,
         iterations=iterations,
+        passes=passes,
     )
     make_film(source, output, [effect], options, {"preset": preset, **facts})

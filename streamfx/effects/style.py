@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from streamfx.nets.prior import Prior
+    from streamfx.painting.pixels import PixelPainter
     from streamfx.preset import Preset
 
 _Paint: TypeAlias = "Callable[[Tensor, Prior | None, float], Tensor]"
@@ -46,6 +47,7 @@ class Style:
     motion: str = "dis"  # how motion is found: dis, or raft: a network, slow
     method: str = "network"  # network: one pass; optimise: iterations on the pixels, minutes a frame, for stills
     iterations: int = 100  # of the method optimise, 1..10000; half of them suffice for a frame that follows another
+    passes: int = 1  # in which optimise shares them out, forwards and backwards over each shot, kept in memory; 1..100
 
     def __post_init__(self) -> None:
         for name, value in (("mask", self.mask), ("mask_preset", self.mask_preset)):
@@ -66,12 +68,11 @@ class Style:
         ):
             if word not in known:
                 raise unknown(f"{name} of style", str(word), known)
-        if (
-            not isinstance(self.iterations, int)
-            or isinstance(self.iterations, bool)
-            or not 1 <= self.iterations <= 10000
-        ):
-            raise StreamfxError(f"style: iterations is {self.iterations!r}, but must be a whole number from 1 to 10000")
+        for name, count, most in (("iterations", self.iterations, 10000), ("passes", self.passes, 100)):
+            if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= most:
+                raise StreamfxError(f"style: {name} is {count!r}, but must be a whole number from 1 to {most}")
+        if self.passes > 1 and (self.method != "optimise" or self.mask or self.coherence == "off"):
+            raise StreamfxError("style: several passes are for method=optimise with coherence and without a mask")
         if self.mask_preset and not self.mask:
             raise StreamfxError("style: mask_preset is for the black of a mask; give the mask as well")
         if not isinstance(self.mask_start, int | Fraction) or not 0 <= self.mask_start <= LATEST:
@@ -81,6 +82,8 @@ class Style:
         """The step that paints; reads the presets now, and readies the network when the first frame of a size comes."""
         from streamfx.nets.prior import remember
 
+        if self.passes > 1:
+            return self._build_passes(device)
         paint = self._build_paint(self.preset, device)
         paint_black = self._build_paint(self.mask_preset, device) if self.mask_preset else None
         follow = self._build_follow(device)
@@ -101,7 +104,7 @@ class Style:
             where = None if mask is None else mask.at(frame.pts + self.mask_start, image)
             white = where is None or where.max() > BLACK
             black = where is not None and where.min() < WHITE
-            seen = _resized(image, canvas_size(image.shape[1], image.shape[2], self.stroke))
+            seen = self._on_canvas(image)
             enlarged = image.shape[1] < seen.shape[1]
             watched = image if enlarged else seen  # enlarged, it would show no more
             detail = HIDDEN if enlarged else CLEAR
@@ -123,6 +126,29 @@ class Style:
 
         return step
 
+    def _build_passes(self, device: torch.device) -> Step:
+        """The step that holds each shot, and paints it when it has ended."""
+        from streamfx.nets.flow import build_motion
+        from streamfx.painting.passes import held, hold, paint_shot
+
+        painter, motion = self._build_pixels(self._blend(self.preset), device), build_motion(self.motion, device)
+
+        def step(frame: Frame | None, memory: Memory) -> Iterable[Frame]:
+            if frame is None or frame.cut:
+                shot = list(held(memory))
+                memory.clear()
+                seen = [self._on_canvas(each.image) for each in shot]
+                for each, painted in zip(shot, paint_shot(seen, painter, motion, self.passes)):
+                    yield each.with_image(self._finish(each.image, painted))
+            if frame is not None:
+                hold(memory, frame)
+
+        return step
+
+    def _on_canvas(self, image: Tensor) -> Tensor:
+        """The image at the size at which it is painted."""
+        return _resized(image, canvas_size(image.shape[1], image.shape[2], self.stroke))
+
     def _finish(self, source: Tensor, painted: Tensor) -> Tensor:
         """The painting of the canvas as it is to be seen: at the source's size, in its light, mixed with it."""
         from streamfx.ops.color import keep_color
@@ -136,18 +162,23 @@ class Style:
 
     def _build_paint(self, preset: str, device: torch.device) -> _Paint:
         """Canvas [3, H, W], what was painted before and the detail to keep of it, 0..1 -> painting [3, H, W]."""
-        from streamfx.preset import load_preset, parse_blend
-
-        blend = [(load_preset(name), share) for name, share in parse_blend(preset)]
+        blend = self._blend(preset)
         if self.method == "network":
             return self._build_network(blend, device)
+        painter = self._build_pixels(blend, device)
+        return lambda seen, prior, detail: painter(seen, prior)
 
+    def _blend(self, preset: str) -> list[tuple[Preset, float]]:
+        from streamfx.preset import load_preset, parse_blend
+
+        return [(load_preset(name), share) for name, share in parse_blend(preset)]
+
+    def _build_pixels(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> PixelPainter:
         from streamfx.painting.losses import load_targets
         from streamfx.painting.pixels import PixelPainter
 
         parts = [(load_targets(p.targets, p.name), share) for p, share in blend]
-        painter = PixelPainter(parts, blend[0][0].style.training, self.iterations, device)
-        return lambda seen, prior, detail: painter(seen, prior)
+        return PixelPainter(parts, blend[0][0].style.training, max(1, self.iterations // self.passes), device)
 
     def _build_network(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> _Paint:
         """Painting by the presets' network; one engine for each size met."""

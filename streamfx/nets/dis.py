@@ -31,7 +31,7 @@ _REPEAT = cv2.BORDER_REPLICATE
 def build_dis() -> Callable[[Tensor, Tensor], Motion]:
     """See `streamfx.nets.flow.build_motion`."""
     backwards = _estimator(stride=5, descents=5, refinements=3)
-    forwards = _estimator(stride=6, descents=4, refinements=2)  # only checks the other
+    forwards = _estimator(stride=5, descents=5, refinements=0)  # only checks the other: a median will do
     beside = ThreadPoolExecutor(1, thread_name_prefix="flow")
     kept: tuple[Tensor, Array] | None = None  # the last image and its luma, for it is the next one's previous
 
@@ -46,7 +46,7 @@ def build_dis() -> Callable[[Tensor, Tensor], Motion]:
             return _zero_motion(before, after, current)
         light = float(np.median((after - before)[::4, ::4]))
         lit = before + np.float32(light)  # else what is only brighter would be sought elsewhere
-        forward = beside.submit(_search, forwards, lit, after)
+        forward = beside.submit(_roughly, forwards, lit, after)
         backward = _search(backwards, after, lit)
         outside = OUTSIDE / 2**halvings  # as soon as any of the large pixels has left
         return _enlarged(*_judged(lit, after, backward, forward.result(), light, outside), current)
@@ -72,15 +72,21 @@ def _search(estimator: cv2.DISOpticalFlow, image: Array, other: Array) -> Array:
     return np.asarray(estimator.calc(eight[0], eight[1], None))  # type: ignore[call-overload]
 
 
+def _roughly(estimator: cv2.DISOpticalFlow, image: Array, other: Array) -> Sequence[Array]:
+    """The same across and down, [h, w] each, without the single patches that went astray."""
+    return [cv2.medianBlur(part, 5) for part in cv2.split(_search(estimator, image, other))]
+
+
 def _judged(
-    lit: Array, after: Array, backward: Array, forward: Array, light: float, outside: float
+    lit: Array, after: Array, backward: Array, forward: Sequence[Array], light: float, outside: float
 ) -> tuple[Array, Array]:
     """The backward flow [2, h, w] with what stands still set to 0, and its trust [h, w].
 
-    From lumas [h, w] 0..255, the previous one already as light as the other by adding `light`, and flows [h, w, 2].
+    From lumas [h, w] 0..255, the previous one already as light as the other by adding `light`, and flows, [h, w, 2] and
+    across and down.
     """
     flow = np.stack(cv2.split(backward))
-    was, *back = _at_sources([lit, *cv2.split(forward)], flow)
+    was, *back = _at_sources([lit, *forward], flow)
     moved, stood = _low_pass(after - was), _low_pass(after - lit)
     motion = _moving(stood, moved, after, flow)
     flow *= motion

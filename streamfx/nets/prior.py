@@ -17,6 +17,7 @@ from streamfx.ops.warp import enlarge, split_trust, warp
 _LOOK_BACK = Fraction(1)  # seconds; the older picture is one to two times that old
 _CELLS = 18, 32  # rows and columns of parts of a frame; one that the last frame leaves nearly unexplained is a gap
 _GAPS = 3  # parts, from how many on it is worth to look further back
+_FINE = 4  # pixels, of the steps in which shares are told
 _BETTER = 0.3  # by so much must an older picture be trusted more than the last
 
 Follow = Callable[[Tensor, Tensor], Motion]  # previous image, current image [3, H, W]
@@ -28,8 +29,13 @@ class Prior:
 
     warped: Tensor  # [3, H, W] RGB 0..1
     trust: Tensor  # [1, H, W] 0..1
-    follow: Tensor  # [1, H, W] 0..1, how far the painter is to follow it
     share: Tensor  # [1, H, W] 0..1, of it that stays as it is
+    followed: Tensor  # [1, h, w] `follow`, smaller
+
+    @property
+    def follow(self) -> Tensor:
+        """[1, H, W] 0..1, how far the painter is to follow it."""
+        return enlarge(self.followed, (self.trust.shape[1], self.trust.shape[2]))
 
 
 def follow_past(memory: Memory, seen: Tensor, size: tuple[int, int], follow: Follow) -> dict[str, Motion]:
@@ -57,7 +63,7 @@ def find_prior(memory: Memory, name: str, motions: Mapping[str, Motion]) -> Prio
     for age, motion in motions.items():
         painted = memory.get(f"{age}.{name}")
         if isinstance(painted, Tensor):
-            prior = _bring(painted, motion)
+            prior = bring(painted, motion)
             found = prior if found is None else _best(found, prior)
     return found
 
@@ -89,11 +95,12 @@ def _get(memory: Memory, age: str) -> tuple[Tensor, dict[str, Tensor]]:
     return pictures.pop("seen"), pictures
 
 
-def _bring(painted: Tensor, motion: Motion) -> Prior:
-    warped = warp(painted, motion.flow)
-    flow, trust = (field[:, ::4, ::4].contiguous() for field in (motion.flow, motion.trust))
-    coarse = split_trust(flow, trust)  # at a quarter of the size: shares are smooth
-    return Prior(warped, motion.trust, *(enlarge(share, (painted.shape[1], painted.shape[2])) for share in coarse))
+def bring(painted: Tensor, motion: Motion) -> Prior:
+    """The painting [3, H, W], of the previous frame, in the places of the present one."""
+    flow, trust = (field[:, ::_FINE, ::_FINE].contiguous() for field in (motion.flow, motion.trust))
+    followed, share = split_trust(flow, trust)  # small: shares are smooth
+    size = painted.shape[1], painted.shape[2]
+    return Prior(warp(painted, motion.flow), motion.trust, enlarge(share, size), followed)
 
 
 def _best(first: Prior, second: Prior) -> Prior:
@@ -102,8 +109,8 @@ def _best(first: Prior, second: Prior) -> Prior:
     return Prior(
         torch.where(where, second.warped, first.warped),
         torch.where(where, second.trust, first.trust),
-        torch.where(where, second.follow, first.follow),
         torch.where(where, second.share, first.share),
+        torch.where(where[:, ::_FINE, ::_FINE], second.followed, first.followed),
     )
 
 

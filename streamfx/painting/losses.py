@@ -20,6 +20,8 @@ Losses = dict[str, Tensor]
 _ALONE = 0.2  # share of the style that each picture must have alone, rather than all together
 _PALETTE = 16384  # colours kept of all paintings of a style
 _PALETTE_KEPT = 1024  # of them, in a file
+_STRAYS, _KNOWN = 8192, 512  # colours that are looked at in a step, and that they are compared with
+_LEAST_FRINGE = 1 / 255  # that is not worth less
 _CPU = torch.device("cpu")
 
 
@@ -68,12 +70,13 @@ class Targets:
 
     grams: Mapping[str, Sequence[Mapping[str, Tensor]]]  # by network; at full and at half size; by layer [1, C, C]
     palette: Tensor  # [M, 3] colours
+    fringes: Tensor  # [2] at full and at half size
 
     def to(self, device: torch.device) -> Targets:
         grams = {
             name: [{layer: x.to(device) for layer, x in size.items()} for size in g] for name, g in self.grams.items()
         }
-        return Targets(grams, self.palette.to(device))
+        return Targets(grams, self.palette.to(device), self.fringes.to(device))
 
 
 @torch.no_grad()
@@ -87,7 +90,8 @@ def learn_targets(
         found = [[_grams(settings, eye.network, eye.see(x)) for x in _sizes(p.unsqueeze(0))] for p, _ in paintings]
         parts = [share / whole for _, share in paintings]
         grams[eye.network] = [_mixed(size, parts) for size in zip(*found)]
-    return Targets(grams, torch.cat([_palette(image, share / whole) for image, share in paintings]))
+    palette = torch.cat([_palette(image, share / whole) for image, share in paintings])
+    return Targets(grams, palette, torch.stack([fringes(image.unsqueeze(0)) for image, _ in paintings]).amax(0))
 
 
 def mix_targets(parts: Sequence[tuple[Targets, float]]) -> Targets:
@@ -98,7 +102,8 @@ def mix_targets(parts: Sequence[tuple[Targets, float]]) -> Targets:
         name: [_mixed(size, shares) for size in zip(*(each.grams[name] for each, _ in parts))] for name in networks
     }
     kept = [each.palette[:: max(1, round(1 / share))] for each, share in parts if share > 0]
-    return Targets(grams, torch.cat(kept))
+    found = sum((each.fringes * share for each, share in parts), torch.zeros(()))
+    return Targets(grams, torch.cat(kept), found)
 
 
 def _mixed(grams: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
@@ -110,6 +115,7 @@ def save_targets(path: Path, targets: Mapping[str, Targets]) -> None:
     state = {}
     for name, each in targets.items():
         state[f"{name}/palette"] = each.palette[:: max(1, len(each.palette) // _PALETTE_KEPT)]
+        state[f"{name}/fringes"] = each.fringes
         for network, sizes in each.grams.items():
             for number, size in enumerate(sizes):
                 state |= {f"{name}/{network}/{number}/{layer}": gram.squeeze(0) for layer, gram in size.items()}
@@ -124,13 +130,13 @@ def load_targets(path: Path, name: str) -> Targets:
     grams: dict[str, list[dict[str, Tensor]]] = {}
     for key in sorted(state):
         own, _, rest = key.partition("/")
-        if own == name and rest != "palette":
+        if own == name and rest not in ("palette", "fringes"):
             network, number, layer = rest.split("/")
             sizes = grams.setdefault(network, [])
             if int(number) == len(sizes):
                 sizes.append({})
             sizes[int(number)][layer] = state[key].unsqueeze(0)
-    return Targets(grams, state[f"{name}/palette"])
+    return Targets(grams, state[f"{name}/palette"], state.get(f"{name}/fringes", torch.ones(2)))  # files of once: none
 
 
 def _grams(settings: TrainingSettings, network: str, seen: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -165,7 +171,9 @@ class PaintingLoss:
             "style": style,
             "content": content,
             "palette": palette_loss(painted, self.targets.palette),
+            "stray": stray_loss(painted, self.targets.palette),
             "light": light_loss(painted, seen.photos),
+            "fringe": fringe_loss(painted, self.targets.fringes),
             "grid": grid_loss(painted),
             "smooth": total_variation(painted),
         }
@@ -177,7 +185,9 @@ class PaintingLoss:
             losses["content"]
             + weights.style_weight * losses["style"]
             + weights.palette_weight * losses["palette"]
+            + weights.stray_weight * losses["stray"]
             + weights.light_weight * losses["light"]
+            + weights.fringe_weight * losses["fringe"]
             + weights.grid_weight * losses["grid"]
             + weights.smooth_weight * losses["smooth"]
             + weights.border_weight * losses["border"]
@@ -209,6 +219,18 @@ def palette_loss(painted: Tensor, palette: Tensor) -> Tensor:
     places = torch.linspace(0, len(palette) - 1, len(own), device=painted.device).round().long()
     wanted = (palette @ directions).sort(dim=0).values[places]
     return F.mse_loss(own, wanted) / palette.var(dim=0).mean()
+
+
+def stray_loss(painted: Tensor, palette: Tensor) -> Tensor:
+    """How far single colours, over areas of 2 pixels, are from the nearest one of `palette` [M, 3].
+
+    Squared, and relative to the palette's spread. A few pixels of a hue that the painter never had, as along straight
+    edges, hardly tell in the sum of all colours; here they do.
+    """
+    own = F.avg_pool2d(painted, 2).transpose(0, 1).flatten(1).T  # [K, 3]
+    some = own[torch.randint(len(own), (min(len(own), _STRAYS),), device=own.device)]
+    known = palette[:: max(1, len(palette) // _KNOWN)]
+    return torch.cdist(some, known).amin(1).square().mean() / palette.var(dim=0).mean()
 
 
 def _palette(painting: Tensor, share: float) -> Tensor:
@@ -247,6 +269,28 @@ def flicker_loss(painted: Tensor, earlier: Tensor, light: Tensor, visible: Tenso
     """
     change = (painted - earlier - light) * visible
     return change.square().sum() / (3 * visible.sum()).clamp(min=1)
+
+
+def fringes(images: Tensor) -> Tensor:
+    """How much the colour of `images` [N, 3, H, W] alternates from pixel to pixel, at full and at half size: [2].
+
+    The fourth root of the mean fourth power of the differences' Laplacian, so that a few strong marks count for much.
+    """
+    found = []
+    for size in _sizes(images):
+        hues = size[:, ::2] - size[:, 1:2]  # red and blue beside green
+        bend = hues[..., 1:-1, 1:-1] - F.avg_pool2d(hues, 3, 1)
+        found.append(bend.square().square().mean())
+    return torch.stack(found).clamp(min=1e-16).sqrt().sqrt()
+
+
+def fringe_loss(painted: Tensor, wanted: Tensor) -> Tensor:
+    """How much more the colour alternates from pixel to pixel than `wanted`, as `fringes` tells, by a logarithm.
+
+    Paint changes its light from hair to hair of the brush, not its hue; a feature network takes one for the other, and
+    a painter learns to set rainbow-coloured marks.
+    """
+    return F.relu(torch.log(fringes(painted) / wanted.clamp(min=_LEAST_FRINGE))).sum()
 
 
 def grid_loss(images: Tensor) -> Tensor:

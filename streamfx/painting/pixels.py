@@ -16,6 +16,7 @@ log = logging.getLogger("streamfx.iterations")
 
 _RATE = 0.05  # of Adam, on the logits of the pixels
 _RANGE = 0.02  # of 0..1, kept from the ends: their logits are infinite
+_TURN = 0.5  # share of the last painting, where it is trusted, in what a further pass starts from
 _FAMILIAR = 0.5  # of the iterations suffice where most of the picture was painted before
 _MULTIPLE = 8  # pixels; the sides that the losses take are whole numbers of these
 
@@ -35,8 +36,8 @@ class PixelPainter:
         self.eyes = [Eye(settings, network, device) for network in settings.style_layers]
         self.loss = PaintingLoss(mix_targets(parts).to(device), settings)
 
-    def __call__(self, seen: Tensor, prior: Prior | None) -> Tensor:
-        """The painting [3, H, W] of the frame `seen` [3, H, W], to follow `prior`."""
+    def __call__(self, seen: Tensor, prior: Prior | None, own: Tensor | None = None) -> Tensor:
+        """The painting [3, H, W] of the frame `seen` [3, H, W], to follow `prior`; goes on from its `own` of before."""
         height, width = seen.shape[1:]
         below, beside = (max(0, 4 * _MULTIPLE - side, -side % _MULTIPLE) for side in (height, width))
 
@@ -44,12 +45,13 @@ class PixelPainter:
             return nn.functional.pad(image[None], (0, beside, 0, below), mode="replicate")
 
         frame = whole(seen)
+        begun = frame if own is None else whole(own)
         if prior is None:
-            painted = self._paint(frame, frame, None, None, self.iterations)
+            painted = self._paint(frame, begun, None, None, self.iterations)
         else:
             warped, trust = whole(prior.warped), whole(prior.trust)
-            start = torch.lerp(frame, warped, trust)
-            known = _FAMILIAR * trust.mean().item()
+            start = torch.lerp(begun, warped, trust if own is None else trust * _TURN)
+            known = _FAMILIAR * trust.mean().item() if own is None else 0.0
             painted = self._paint(frame, start, warped, trust, max(1, round(self.iterations * (1 - known))))
         return painted[0, :, :height, :width]
 

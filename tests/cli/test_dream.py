@@ -27,9 +27,7 @@ def small(tmp_path_factory):
 @pytest.fixture
 def here(tmp_path):
     """The environment of somebody with an empty cache."""
-    import os
-
-    return {"env": os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}}
+    return {"env": {"XDG_CACHE_HOME": str(tmp_path / "cache")}}
 
 
 @pytest.fixture

@@ -243,6 +243,20 @@ def test_by_iteration_with_the_same_settings_otherwise(photo):
     assert not torch.equal(painted, paint(small, **(settings | {"iterations": 3})))
 
 
+def test_passes_hold_a_shot_and_paint_it_when_it_has_ended(photo):
+    small = F.interpolate(photo[None], (36, 48))[0]
+    step = Style(method="optimise", iterations=4, passes=2, stroke=2.0).build(CPU)
+    memory, came = {}, []
+    for number, cut in enumerate((False, False, True, False)):
+        frame = Frame(small.roll(number, -1), Fraction(number, 25), Fraction(1, 25), cut=cut, alpha=small[:1])
+        came.append([made.pts for made in step(frame, memory)])
+    rest = list(step(None, memory))
+    assert came == [[], [], [0, Fraction(1, 25)], []]
+    assert [made.pts for made in rest] == [Fraction(2, 25), Fraction(3, 25)]
+    assert all(torch.equal(made.alpha, small[:1]) and made.image.shape == small.shape for made in rest)
+    assert not memory
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -257,6 +271,8 @@ def test_by_iteration_with_the_same_settings_otherwise(photo):
         ({"motion": "tv"}, "unknown motion of style 'tv'"),
         ({"method": "optimize"}, "did you mean optimise"),
         ({"iterations": 0}, "iterations is 0, but must be a whole number from 1 to 10000"),
+        ({"passes": 101}, "passes is 101, but must be a whole number from 1 to 100"),
+        ({"passes": 2}, "several passes are for method=optimise"),
         ({"mask_preset": "munch"}, "mask_preset is for the black of a mask"),
     ],
 )

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from skimage import data
 from torch.nn import functional as F
 
@@ -10,11 +12,14 @@ from streamfx.painting.losses import (
     Eye,
     PaintingLoss,
     flicker_loss,
+    fringe_loss,
+    fringes,
     gram,
     learn_targets,
     load_targets,
     mix_targets,
     save_targets,
+    stray_loss,
 )
 from streamfx.preset import TrainingSettings
 
@@ -51,6 +56,40 @@ def style_of(image, targets, eye):
 def test_gram_matrices_are_means_of_products():
     x = torch.rand(2, 3, 4, 5)
     assert torch.allclose(gram(x)[1, 0, 2], (x[1, 0] * x[1, 2]).mean())
+
+
+def test_marks_in_all_colours_cost_and_marks_of_light_do_not():
+    marked, lit = CAT.clone(), CAT.clone()
+    spot = torch.rand(3, 8, 8)
+    marked[..., 20:28, 30:38] = spot
+    lit[..., 20:28, 30:38] = spot[:1]
+    own = fringes(CAT)
+    assert fringe_loss(CAT, own).item() == 0
+    assert fringe_loss(marked, own).item() > 0.5
+    assert fringe_loss(lit, own).item() < 0.2 * fringe_loss(marked, own).item()
+
+
+def test_a_few_pixels_of_a_hue_the_painting_has_not_cost(cat):
+    violet = CAT.clone()
+    violet[..., :, 40:42] = torch.tensor([0.6, 0.0, 1.0]).view(3, 1, 1)
+    own, strange = (stray_loss(image, cat.palette).item() for image in (CAT, violet))
+    assert strange > own + 0.1
+
+
+def test_plain_pictures_have_no_fringes_and_a_gradient():
+    plain = torch.full((1, 3, 32, 32), 0.5, requires_grad=True)
+    fringe_loss(plain, torch.zeros(2)).backward()
+    assert plain.grad.isfinite().all()
+    assert fringes(plain).max() < 1e-3
+
+
+def test_targets_of_once_limit_no_fringes(tmp_path, cat):
+    save_targets(file := tmp_path / "targets.safetensors", {"cat": cat})
+    state = load_file(file)
+    del state["cat/fringes"]
+    with safe_open(file, "pt") as kept:
+        save_file(state, file, kept.metadata())
+    assert fringe_loss(CAT, load_targets(file, "cat").fringes).item() == 0
 
 
 def test_a_painting_has_its_own_style_in_the_eyes_of_each_network(eyes, cat, cup):
