@@ -93,9 +93,7 @@ class Cuda:
         with self.coder() as hardware:
             context = CodecContext.create(codec, "r", hwaccel=hardware)
         assert isinstance(context, VideoCodecContext)
-        context.extradata = own.extradata
-        context.width, context.height = own.width, own.height
-        context.reorder_depth = own.reorder_depth  # else pictures come too early, in a wrong order
+        liken(context, own)
         return context.decode
 
     def holds(self, picture: VideoFrame) -> bool:
@@ -134,6 +132,15 @@ class Cuda:
             done.record(self._down)
         done.synchronize()
         return host
+
+
+def liken(context: VideoCodecContext, own: VideoCodecContext) -> None:
+    """Tell a new decoder what the container told the usual one."""
+    context.extradata = own.extradata
+    context.width, context.height = own.width, own.height
+    context.reorder_depth = own.reorder_depth  # else pictures come too early, in a wrong order
+    context.color_range, context.colorspace = own.color_range, own.colorspace
+    context.color_primaries, context.color_trc = own.color_primaries, own.color_trc
 
 
 def _cuda_decoder(own: VideoCodecContext) -> Codec | None:

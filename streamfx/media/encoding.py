@@ -101,6 +101,7 @@ def choose_encoding(
         encoding = _with_colour(encoder, pix_fmt, _with_asked(encoder, options, output, info), source)
         refusal = _refusal(encoding, size)
         if not refusal:
+            log.info("encoding with %s on the CPU", encoder)
             if number and pix_fmt.startswith("yuv444") and "420" in source.pix_fmt:
                 log.warning(
                     "%s takes no 4:2:0 of %dx%d: written as 4:4:4, which some players refuse", encoder, *size[::-1]

@@ -6,6 +6,7 @@ All that only a GPU can do is asked of a `Driver`; what is done with it here wor
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,8 @@ def differs(there: VideoFrame | None, first: VideoFrame, driver: Driver) -> str:
     if (there.width, there.height, there.pts) != (first.width, first.height, first.pts):
         told = [f"{each.width}x{each.height} at {each.pts}" for each in (there, first)]
         return f"its first picture is {told[0]}, but should be {told[1]}"
+    if replace(coding_of(there), pix_fmt="") != replace(coding_of(first), pix_fmt=""):
+        return "it reads other colour tags"
     planes, bits = driver.planes(there), Coding(first.format.name).depth
     if planes[0].element_size() != (1 if bits == 8 else 2):
         return "its samples have other depth"

@@ -162,9 +162,9 @@ class Reader:
         held: Frame | None = None
         cuts = CutDetector()
         driver = driver_of(device)
-        if driver:
-            why = self._decode_on(driver, filters)
-            log.info("'%s' is decoded on %s", self.name, f"the CPU: {why}" if why else driver.device)
+        why = self._decode_on(driver, filters) if driver else ""
+        there = driver.device if driver and not why else "the CPU"
+        log.info("'%s' is decoded on %s", self.name, f"{there}: {why}" if why else there)
         for picture in self.pictures(filters):
             if driver and driver.holds(picture):
                 cut = cuts.begins_shot(small_luma(picture, driver, HEIGHT, WIDTH))

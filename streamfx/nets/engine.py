@@ -25,7 +25,7 @@ _WARM = 3  # runs before one is recorded: libraries choose and allocate in them
 _KEPT = 50  # compiled networks in the cache, of a few megabytes each; the oldest go first
 
 Made = TypeVar("Made")
-_Recorded: TypeAlias = tuple[list[Tensor], Tensor, Callable[[], None]]  # inputs, output, run
+_Recorded: TypeAlias = tuple[list[Tensor], Tensor, Callable[[], object]]  # inputs, output, run
 Engine: TypeAlias = Callable[..., Tensor]  # torch tensors in, one torch tensor out, all float32 on the device
 
 
@@ -82,12 +82,19 @@ def _record(fast: nn.Module, shapes: Sequence[tuple[int, ...]], device: torch.de
         aside.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(aside):
             for _ in range(_WARM):
-                fast(*held)
-        torch.cuda.current_stream(device).wait_stream(aside)
+                output: Tensor = fast(*held)
+        ours = torch.cuda.current_stream(device)
+        ours.wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        # of this thread alone: others go on decoding and encoding meanwhile, which allocates
-        with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
-            output: Tensor = fast(*held)
+        try:
+            # of this thread alone: others go on decoding and encoding meanwhile, which allocates
+            with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
+                output = fast(*held)
+        except RuntimeError as error:
+            torch.cuda.set_stream(ours)  # a recording that fails leaves its own as the current one
+            _log.warning("the network runs without a CUDA graph, slower: %s", str(error).partition("\n")[0])
+            kept = output
+            return held, kept, lambda: kept.copy_(fast(*held))
     return held, output, graph.replay
 
 

@@ -9,7 +9,7 @@ import torch
 from av import VideoFrame
 from av.codec.context import CodecContext
 
-from streamfx.media.driver import Cuda, _capsules
+from streamfx.media.driver import Cuda, _capsules, liken
 from streamfx.media.pixels import coding_of, rearranged, tag
 from streamfx.ops.color import split_planes
 
@@ -32,7 +32,7 @@ class StandIn(Cuda):
     def build_decoder(self, stream):
         own = stream.codec_context
         context = CodecContext.create(own.codec.canonical_name, "r")
-        context.extradata, context.reorder_depth = own.extradata, own.reorder_depth
+        liken(context, own)
         numbers = iter(range(10**6))
         return lambda packet: [self.decoded(picture, next(numbers)) for picture in context.decode(packet)]
 

@@ -9,6 +9,7 @@ import av.error
 import numpy as np
 import pytest
 import torch
+from av.codec.context import CodecContext
 from standin import StandIn, laid_out
 
 from streamfx.effects.mirror import Mirror
@@ -19,6 +20,8 @@ from streamfx.media.filters import Filter, Filters
 from streamfx.media.hardware import to_image, to_picture, two_planes
 from streamfx.media.probe import Coding
 from streamfx.media.reader import Reader
+from streamfx.media.writer import Writer
+from streamfx.pipeline import run
 
 CPU = torch.device("cpu")
 SMALL = 36 * 64 * 4  # bytes of a picture in which cuts are looked for
@@ -203,7 +206,24 @@ class WrongTime(StandIn):
         return made
 
 
-WRONG = {WrongChroma: "is off by", WrongPitch: "is off by", WrongTime: "should be 64x48 at 0"}
+class WrongTags(StandIn):
+    """Takes the picture for another matrix's."""
+
+    start = 0
+
+    def decoded(self, picture, number):
+        made = laid_out(picture, self.gap)
+        if number >= self.start:
+            made.colorspace = 5
+        return made
+
+
+WRONG = {
+    WrongTags: "other colour tags",
+    WrongChroma: "is off by",
+    WrongPitch: "is off by",
+    WrongTime: "should be 64x48 at 0",
+}
 
 
 @pytest.mark.parametrize("kind", WRONG)
@@ -400,6 +420,24 @@ def test_pictures_are_those_of_the_cpu(pix_fmt, size, register):
             assert (one[1] - other[1]).abs().max() < 1 / 255
 
 
+def test_what_the_container_tells_a_decoder_is_told_on():
+    own, other = (CodecContext.create("h264", "r") for _ in range(2))
+    own.width, own.height, own.extradata, own.reorder_depth = 64, 48, b"header", 3
+    own.color_range, own.colorspace, own.color_primaries, own.color_trc = 2, 9, 9, 16
+    drivers.liken(other, own)
+    names = [
+        "width",
+        "height",
+        "extradata",
+        "reorder_depth",
+        "color_range",
+        "colorspace",
+        "color_primaries",
+        "color_trc",
+    ]
+    assert [getattr(other, name) for name in names] == [64, 48, b"header", 3, 2, 9, 9, 16]
+
+
 def test_which_formats_have_two_planes():
     two = {name: two_planes(name) for name in FORMATS}
     assert [name for name in two if two[name] == "nv12"] == ["yuv420p", "yuvj420p", "nv12"]
@@ -413,3 +451,29 @@ def test_frames_last_until_the_next_one(register, soft):
         frames = list(reader.frames(device=CPU))
     assert all(isinstance(frame, Frame) and frame.duration == Fraction(1, 25) for frame in frames)
     assert [frame.pts for frame in frames] == [Fraction(n, 25) for n in range(10)]
+
+
+# --- on a GPU, whatever of all this it has
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "yuv444p"])
+def test_a_film_on_a_gpu(pix_fmt, soft, tmp_path, said):
+    source, made = soft(pix_fmt, size="640x360"), tmp_path / "made.mp4"
+    with Reader(source) as reader, Writer(made, reader) as writer:
+        assert run(reader, [Same()], writer, device="cuda") == 10
+    check(made, source, slack=3.0 if pix_fmt == "yuv420p" else 12.0)
+    assert any("is decoded on" in line for line in said())
+    assert any(line.startswith("encoding") for line in said())
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32], ids=str)
+def test_copies_on_a_gpu_are_whole(dtype):
+    gpu = drivers.driver_of(torch.device("cuda"))
+    sent = (torch.rand(300, 512) * 250).to(torch.int32).to(dtype)
+    for _ in range(20):
+        there = gpu.upload(sent)
+        back = gpu.download(there)
+        del there
+        assert torch.equal(back.float(), sent.float())
