@@ -134,8 +134,8 @@ def test_lucas_kanade_knows_motion_and_what_was_hidden(scene):
     motion = build_motion("lk", CPU)(tensor(pair.previous), tensor(pair.current))
     error = np.hypot(*(motion.flow.numpy() - pair.flow))
     trusted = motion.trust[0].numpy() >= 0.5
-    assert np.median(error[~pair.occluded]) < 0.1
-    assert error[trusted & ~pair.occluded].mean() < 0.3
+    assert np.median(error[~pair.occluded]) < 0.2
+    assert error[trusted & ~pair.occluded].mean() < 0.5
     assert trusted[~pair.occluded].mean() > 0.8
     assert trusted[pair.occluded].mean() < 0.4
 
