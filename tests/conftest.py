@@ -286,8 +286,8 @@ def _warm():
 def streamfx(tmp_path, _warm):
     """Run the command in an empty folder; the finished process, its errors as text.
 
-    Where it gets nothing but arguments, stdin and variables for its environment it starts warm; with `fresh`, or options
-    of subprocess.run, it is the real console command.
+    Where it gets nothing but arguments, stdin and variables for its environment it starts warm; with `fresh`, or other
+    options of subprocess.run, it is the real console command.
     """
     home = tmp_path / "home"
     home.mkdir()

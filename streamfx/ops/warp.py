@@ -20,10 +20,7 @@ _CV_LARGEST, _CV_CHANNELS = 32766, 4  # pixels, and channels, that it can move
 _DETAIL = 3  # pixels: what is finer is detail
 _CELL = 8  # pixels of the cells over 3 by 3 of which the strength of detail is judged
 _FAINT = 1e-5  # of the power of detail: what is that weak is no detail
-_AIM, _MOST = (
-    0.97,
-    2.5,
-)  # of the painting's detail, to be reached; times that what is left of it is strengthened at most
+_MOST = 2.5  # times that what is left of detail is strengthened
 _STILL = 0.1  # pixels; what moves less hardly moves
 _KEPT_MOVING, _KEPT_STILL = 0.58, 0.9
 
@@ -95,7 +92,7 @@ def renew(painted: Tensor, warped: Tensor, share: Tensor, detail: float = 0.97) 
 
     The mean of two pictures whose details differ a little is duller than either, and so is what was moved by parts of a
     pixel. What of the mixture differs from its neighbours is made as strong again as it is in the painting thereabouts,
-    or `detail` 0..1 of that.
+    or `detail` times that.
     """
     share = share.squeeze(-3)
     mixed = [torch.lerp(ours, theirs, share) for ours, theirs in zip(painted.unbind(-3), warped.unbind(-3))]
