@@ -6,12 +6,14 @@ import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from fractions import Fraction
+from functools import partial
 from queue import Full, Queue
 from threading import Event, Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from streamfx.errors import StreamfxError
 from streamfx.frame import Effect, Frame, Memory, Sink, Step
+from streamfx.journal import Journal
 from streamfx.media.filters import HOLDING_FILTERS, TIME_FILTERS, Filters
 from streamfx.media.reader import Reader
 from streamfx.media.writer import Writer
@@ -35,8 +37,12 @@ def run(
     *,
     device: str | torch.device = "auto",
     progress: Callable[[Fraction], None] | None = None,
+    journal: Journal | None = None,
 ) -> int:
     """Pull every frame of `source` through `chain` into `sink`; the number of frames that came in.
+
+    With a `journal` the source begins behind what that knows as done, and is told of every so many frames; those done
+    before are counted too.
 
     FFmpeg filters before the first effect of ours and behind the last one work on the decoder's own pictures, where the
     source is a Reader and the sink a Writer; a chain without effects of ours never makes a tensor. `device` is "auto"
@@ -51,40 +57,66 @@ def run(
         sink.filters = behind.nodes if behind else ()
     leading = before.nodes if before else ()
     if not effects and isinstance(source, Reader) and isinstance(sink, Writer):
-        return _run_pictures(source.pictures(leading), sink, progress)
+        return _run_pictures(source.pictures(leading), sink, progress, journal)
     where = find_device(device)
     log.info("effects work on %s", _named(where))
     steps = [effect.build(where) for effect in effects]
-    memories: list[Memory] = [{} for _ in steps]
-    count = 0
+    memories: list[Memory] = journal.memories(len(steps), where) if journal else [{} for _ in steps]
+    count = journal.done if journal else 0
     # closed before the source is: its thread must not read from a closed file
     ahead = closing(prefetch(source.frames(leading, where))) if isinstance(source, Reader) else nullcontext(source)
-    with _written_behind(sink) as write:
+    with _done_behind() as later:
         with ahead as frames:
             for frame in frames:
+                if _is_boundary(journal, count):
+                    memories = [_as_saved(memory) for memory in memories]
+                    later(journal.close, count, [dict(memory) for memory in memories])
                 for done in _through(steps, memories, frame):
-                    write(done)
+                    later(sink.write, done)
                 count += 1
                 if progress:
                     progress(frame.pts + frame.duration)
         for number in range(len(steps)):  # each in turn learns of the end, and those behind it get what it still held
             for held in steps[number](None, memories[number]):
                 for done in _through(steps[number + 1 :], memories[number + 1 :], held):
-                    write(done)
+                    later(sink.write, done)
+        if journal:
+            later(partial(journal.close, last=True), count, [])
     return count
 
 
-def _run_pictures(pictures: Iterator[VideoFrame], sink: Writer, progress: Callable[[Fraction], None] | None) -> int:
+def _run_pictures(
+    pictures: Iterator[VideoFrame],
+    sink: Writer,
+    progress: Callable[[Fraction], None] | None,
+    journal: Journal | None,
+) -> int:
     """The loop without effects of ours: the decoder's own pictures go to the writer as they are."""
-    count = 0
+    count = journal.done if journal else 0
     with closing(prefetch(pictures)) as ahead:
         for picture in ahead:
+            if _is_boundary(journal, count):
+                journal.close(count, [])
             end = ((picture.pts or 0) + picture.duration) * (picture.time_base or 0)
             sink.write_picture(picture)
             count += 1
             if progress:
                 progress(Fraction(end))
+    if journal:
+        journal.close(count, [], last=True)
     return count
+
+
+def _is_boundary(journal: Journal | None, count: int) -> TypeGuard[Journal]:
+    """Whether a segment ends behind `count` frames."""
+    return journal is not None and count > journal.done and count % journal.every == 0
+
+
+def _as_saved(memory: Memory) -> Memory:
+    """What is remembered, laid out in memory as it would be had it been saved: the frames to come are then the same."""
+    return {
+        name: value if isinstance(value, int | Fraction | str) else value.contiguous() for name, value in memory.items()
+    }
 
 
 def find_device(name: str | torch.device) -> torch.device:
@@ -159,31 +191,31 @@ def prefetch(items: Iterator[Item], ahead: int = AHEAD) -> Generator[Item, None,
 
 
 @contextmanager
-def _written_behind(sink: Sink) -> Generator[Callable[[Frame], None]]:
-    """A function that has frames written on another thread, in order and up to BEHIND late; all are at the end.
+def _done_behind() -> Generator[Callable[..., None]]:
+    """A function that has others called on one other thread, in order and up to BEHIND late; all are at the end.
 
-    An error of the sink is raised at the next frame, or at the end; frames behind it are let go.
+    An error of theirs is raised at the next call, or at the end; what is behind it is let go.
     """
-    queue: Queue[Frame | None] = Queue(BEHIND)
+    queue: Queue[Callable[[], object] | None] = Queue(BEHIND)
     failed: list[BaseException] = []
 
     def work() -> None:
-        while (frame := queue.get()) is not None:
+        while (task := queue.get()) is not None:
             try:
                 if not failed:
-                    sink.write(frame)
+                    task()
             except BaseException as error:
                 failed.append(error)
 
-    def write(frame: Frame) -> None:
+    def later(function: Callable[..., object], *arguments: object) -> None:
         if failed:
             raise failed[0]
-        queue.put(frame)
+        queue.put(partial(function, *arguments))
 
     thread = Thread(target=work, name="write", daemon=True)
     thread.start()
     try:
-        yield write
+        yield later
     finally:
         queue.put(None)
         thread.join()

@@ -7,7 +7,7 @@ import math
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from platformdirs import user_data_dir
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,6 +17,7 @@ from streamfx.shipped import shipped
 
 _log = logging.getLogger("streamfx")
 
+_LARGEST = 4 << 20  # bytes of a TOML file
 _NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
 
 
@@ -127,11 +128,20 @@ def user_presets() -> Path:
     return Path(user_data_dir("streamfx", appauthor=False)) / "presets"
 
 
-def preset_files() -> dict[str, Path]:
-    """Name -> file of all presets; the user's own win over shipped ones of the same name."""
+def preset_files(kind: Literal["style", "timeline"] = "style") -> dict[str, Path]:
+    """Name -> file of all presets of a kind; the user's own win over shipped ones of the same name."""
     folders = (shipped("presets"), user_presets())
-    files = {file.stem: file for folder in folders for file in folder.glob("*.toml")}
+    files = {file.stem: file for folder in folders for file in folder.glob("*.toml") if kind == _kind_of(file)}
     return dict(sorted(files.items()))
+
+
+def _kind_of(file: Path) -> str:
+    """What a preset is; one that cannot be read counts as a style, and is told of when it is used."""
+    try:
+        kind = tomllib.loads(file.read_text(encoding="utf-8")).get("kind", "style")
+    except (OSError, ValueError, RecursionError):
+        return "style"
+    return "timeline" if kind == "timeline" else "style"
 
 
 def presets() -> list[Preset]:
@@ -151,6 +161,8 @@ def load_preset(name: str) -> Preset:
         return _read(Path(name).expanduser())
     files = preset_files()
     if name not in files:
+        if name in preset_files("timeline"):
+            raise StreamfxError(f"'{name}' is a timeline, not a style: streamfx render {name} out.mp4")
         raise unknown("preset", name, files)
     return _read(files[name])
 
@@ -169,21 +181,30 @@ def parse_blend(text: str) -> list[tuple[str, float]]:
             name, share = part.strip(), "1"
         if not name.strip():
             raise StreamfxError(f"'{text}' is no preset; give a name, or a blend like vangogh:0.6,munch:0.4")
-        parts[name.strip()] = parts.get(name.strip(), 0.0) + float(share)
+        parts[name.strip()] = parts.get(name.strip(), 0.0) + float(share.strip())
     whole = sum(parts.values())
     if not 0 < whole < math.inf:
         raise StreamfxError(f"the shares of '{text}' come to {whole:g}; at least one must be above 0")
     return [(name, share / whole) for name, share in parts.items() if share > 0]
 
 
-def _read(file: Path) -> Preset:
+def load_toml(file: Path, kind: str) -> dict[str, Any]:
+    """What stands in a TOML file, which is a `kind`: a preset, a timeline. Raises StreamfxError for any other bytes."""
     try:
+        if file.stat().st_size > _LARGEST:
+            raise StreamfxError(f"the {kind} {file} is too large; those that are read have at most {_LARGEST} bytes")
         with file.open("rb") as stream:
-            values = tomllib.load(stream)
+            return tomllib.load(stream)
     except OSError as error:
-        raise StreamfxError(f"cannot read the preset {file}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StreamfxError(f"the preset {file} is not TOML: {error}") from error
+        raise StreamfxError(f"cannot read the {kind} {file}: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise StreamfxError(f"the {kind} {file} is not TOML: too many brackets in each other") from error
+    except ValueError as error:  # of TOML, of UTF-8, of numbers with too many digits
+        raise StreamfxError(f"the {kind} {file} is not TOML: {error}") from error
+
+
+def _read(file: Path) -> Preset:
+    values = load_toml(file, "preset")
     try:
         return Preset(path=file, style=StylePreset.model_validate(values))
     except ValidationError as error:

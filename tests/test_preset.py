@@ -2,17 +2,18 @@
 
 import logging
 import math
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
 from streamfx.errors import StreamfxError
 from streamfx.nets.painter import mix_painters
-from streamfx.preset import QUALITIES, load_preset, parse_blend, presets, user_presets
+from streamfx.preset import QUALITIES, load_preset, parse_blend, preset_files, presets, user_presets
 from streamfx.shipped import shipped
 
 MASTERS = ["cezanne", "hokusai", "monet", "munch", "renoir", "seurat", "turner", "vangogh"]
@@ -41,7 +42,16 @@ def own(tmp_path, monkeypatch):
 
 
 def test_eight_masters_are_shipped():
-    assert sorted(file.stem for file in shipped("presets").glob("*.toml")) == MASTERS
+    assert list(preset_files()) == MASTERS
+
+
+def test_timelines_lie_beside_them_and_are_none_of_them(own):
+    assert list(preset_files("timeline")) == ["tabea"]
+    assert preset_files("timeline")["tabea"] == shipped("presets") / "tabea.toml"
+    with pytest.raises(StreamfxError, match="streamfx render tabea"):
+        load_preset("tabea")
+    (own / "broken.toml").write_text("kind = ")
+    assert "broken" in preset_files()
 
 
 @pytest.mark.parametrize("name", MASTERS)
@@ -211,6 +221,7 @@ def test_without_shares_all_are_equal(given_names):
 
 
 @given(st.text(max_size=30))
+@example("a:\x1c0")
 def test_any_text_is_a_blend_or_one_clear_line(text):
     try:
         blend = parse_blend(text)
@@ -254,3 +265,41 @@ def test_a_file_may_lie_in_a_folder_of_any_name(tmp_path):
     file = folder / "mine.toml"
     file.touch()
     assert parse_blend(str(file)) == [(str(file), 1.0)]
+
+
+# --- files that are handed on
+
+
+@pytest.mark.parametrize("name", ["../up.safetensors", "/etc/passwd", "a/b.safetensors", "a\\\\b", ""])
+@pytest.mark.parametrize("key", ["weights = { fine = '%s' }", "targets = '%s'"])
+def test_weights_lie_beside_the_preset(tmp_path, name, key):
+    file = tmp_path / "mine.toml"
+    line = key.replace("'", '"') % name
+    file.write_text(GOOD.replace('weights = { fine = "mine.safetensors" }', line) if "weights" in key else line + GOOD)
+    with pytest.raises(StreamfxError, match=r"weights|targets"):
+        load_preset(str(file))
+
+
+def test_a_file_without_end(tmp_path):
+    file = tmp_path / "mine.toml"
+    with file.open("wb") as opened:
+        opened.truncate(1 << 40)
+    with pytest.raises(StreamfxError, match=r"the preset .* is too large"):
+        load_preset(str(file))
+
+
+SIGNS = '[ ] [[ ]] { } = , . # " \' """ painting training minutes nan inf -1 1e999 true 1979-05-27'
+pieces = st.sampled_from([*GOOD.split(), *SIGNS.split(), "\n"])
+
+
+@given(st.one_of(st.binary(max_size=80), st.lists(pieces, max_size=20).map(lambda words: " ".join(words).encode())))
+@example(GOOD.encode().replace(b"mine.jpg", b"\xff\xfe"))
+@example(GOOD.encode() + b"[training]\nminutes = nan")
+@example(GOOD.encode() + b"[training]\nsteps = 99999999999999999999999999")
+@example(b"a=" + b"[" * 2000)
+@example(b"a=" + b"9" * 5000)
+def test_any_bytes_are_a_preset_or_one_line(tmp_path_factory, data):
+    file = tmp_path_factory.getbasetemp() / "any.toml"
+    file.write_bytes(data)
+    with suppress(StreamfxError):
+        load_preset(str(file))

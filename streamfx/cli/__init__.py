@@ -20,6 +20,7 @@ from streamfx.cli.film import Misuse
 from streamfx.cli.measure import measure
 from streamfx.cli.models import models
 from streamfx.cli.presets import presets
+from streamfx.cli.render import render
 from streamfx.cli.run import run
 from streamfx.cli.sheet import sheet
 from streamfx.cli.style import style
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (style, dream, run, explore, demo, sheet, measure, presets, effects, train, doctor):
+for command in (style, dream, render, run, explore, demo, sheet, measure, presets, effects, train, doctor):
     app.command()(command)
 app.add_typer(models, name="models")
 

@@ -19,6 +19,17 @@ STILL = 4, 10  # octaves, and steps in each, of a picture
 FILM = 3, 6  # of a film
 
 
+def _share(what: str, usual: str) -> Any:
+    """An option of a film from one picture: a share in each frame."""
+    text = f"Share each frame, 0..1: {what[0].lower()}{what[1:]}"
+    return typer.Option(min=0.0, max=1.0, help=text, show_default=usual, rich_help_panel=MOVES)
+
+
+def _whole(low: int, high: int, what: str, usual: str) -> Any:
+    """An option of a film from one picture: a whole number."""
+    return typer.Option(min=low, max=high, help=what, show_default=usual, rich_help_panel=MOVES)
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What a film from one picture is to have, and what is to be shown of its plan."""
@@ -109,6 +120,19 @@ def dream(
         str, typer.Option(metavar=SCHEDULE, help="Pixels to the right each frame.", rich_help_panel=MOVES)
     ] = "",
     shift_y: Annotated[str, typer.Option(metavar=SCHEDULE, help="Pixels down each frame.", rich_help_panel=MOVES)] = "",
+    view: Annotated[float | None, _share("The start, as the camera sees it by now.", "0")] = None,
+    start_colors: Annotated[float | None, _share("The start's colours.", "0.003")] = None,
+    hold: Annotated[float | None, _share("Light, contrast and colour gone astray, taken back.", "0.2")] = None,
+    soften: Annotated[float | None, _share("The finest detail, taken away.", "0.08")] = None,
+    finest: Annotated[int | None, _whole(1, 100, "Dream at full size in every so many-th frame.", "3")] = None,
+    margin: Annotated[int | None, _whole(0, 1000, "Pixels around 1280x720, which hide borders.", "60")] = None,
+    border: Annotated[
+        Literal["reflect", "replicate", "wrap"] | None,
+        typer.Option(help="What lies beyond the picture.", show_default="reflect", rich_help_panel=MOVES),
+    ] = None,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Let the end run into the start: GIFs.", rich_help_panel=MOVES)
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print what the schedules come to.", rich_help_panel=MOVES)
     ] = False,
@@ -127,6 +151,8 @@ def dream(
     source, output = _ends(source, output, picture)
     still = _is_picture(output, options.format)
     moves = {"zoom": zoom, "angle": angle, "shift_x": shift_x, "shift_y": shift_y}
+    kept = {"view": view, "guide": start_colors, "hold": hold, "soften": soften, "finest": finest, "border": border}
+    fed_back = {name: value for name, value in {**kept, "margin": margin}.items() if value is not None}
     common: dict[str, Any] = {
         "layer": layer,
         "model": model,
@@ -145,12 +171,19 @@ def dream(
             {"guide": guide, "mask": mask, "preserve-color": preserve_color},
         )
         counts = {name: count for name, count in (("octaves", octaves), ("steps", steps)) if count is not None}
-        _dream_on(source, output, common | counts | moves | {"step": step}, Wanted(song, dry_run, plot), options)
+        _dream_on(
+            source,
+            output,
+            common | counts | moves | fed_back | {"step": step, "loop": loop},
+            Wanted(song, dry_run, plot),
+            options,
+        )
         return
     _refuse(
         "is for a film from one picture: --start photo.jpg out.mp4",
         {name.replace("_", "-"): text for name, text in moves.items()}
-        | {"audio": song, "dry-run": dry_run, "plot": plot},
+        | {"start-colors" if name == "guide" else name: str(value) for name, value in fed_back.items()}
+        | {"audio": song, "loop": loop, "dry-run": dry_run, "plot": plot},
     )
     effect = Dream(
         **common,

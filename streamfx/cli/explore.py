@@ -19,6 +19,7 @@ from streamfx.cli.film import Misuse
 from streamfx.cli.memory import keep_memory
 from streamfx.cli.models import fetch_with_bar
 from streamfx.cli.page import Entry, draw_page
+from streamfx.cli.pixels import MAX_PIXELS, MaxPixels
 from streamfx.cli.sheet import Tile, draw
 from streamfx.cli.terminal import STDERR
 from streamfx.errors import StreamfxError, unknown
@@ -84,6 +85,7 @@ def explore(
     steps: Annotated[int, typer.Option(min=1, max=1000, help="In each octave.")] = 10,
     strength: Annotated[float, typer.Option(min=0.0, max=4.0, help="How far to dream, 0..4.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, max=10**9, help="Of the random shifts.")] = 0,
+    max_pixels: MaxPixels = MAX_PIXELS,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Begin anew where the folder holds other settings.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from streamfx.cli.film import (
-    FilmOptions,
-    Misuse,
-    output_of,
-    parse_rate,
-    parse_size,
-    parse_time,
-    report_film,
-    say_kept,
-    shows_progress,
-)
+from streamfx.cli.film import FilmOptions, Misuse, output_of, parse_rate, parse_size, parse_time
+from streamfx.cli.making import Job, make
 from streamfx.cli.memory import keep_memory
-from streamfx.cli.progress import Bar
 from streamfx.cli.timetable import print_timetable
 from streamfx.errors import StreamfxError
 
@@ -35,7 +22,7 @@ if TYPE_CHECKING:
     from streamfx.dream.feedback import Array, Feedback
     from streamfx.dream.music import Music
     from streamfx.dream.schedule import Context
-    from streamfx.frame import Frame
+    from streamfx.frame import Effect, Frame
 
 log = logging.getLogger("streamfx")
 
@@ -99,26 +86,68 @@ def make_feedback(
     picture: str, target: str, effect: Feedback, film: Film, options: FilmOptions, facts: dict[str, object]
 ) -> None:
     """Dream `film` on from a picture and write it with its song."""
+    start = load_picture(picture)
+    sources = [picture, *([film.song] if film.song is not None else [])]
+    made = Generated(
+        film.count, film.count / film.rate, lambda done: repeat(start, film.rate, film.count, done), sources
+    )
+    sound = Sound(film.song) if film.song is not None else None
+    make_generated(target, effect, made, sound, options, described(effect), facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A song, and the second from which on it is heard."""
+
+    song: str
+    start: Fraction = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What goes into an effect that makes a film of its own."""
+
+    count: int  # frames that go in
+    length: Fraction  # seconds, of the film
+    frames: Callable[[int], Iterable[Frame]]  # from the one of this number on
+    sources: Sequence[str]  # what the film depends on, beside its settings
+
+
+def make_generated(
+    target: str,
+    effect: Effect,
+    made: Generated,
+    sound: Sound | None,
+    options: FilmOptions,
+    settings: str,
+    facts: dict[str, object],
+) -> None:
+    """Write the film that `effect` makes, with its sound.
+
+    All that the effect remembers is in its memory; `settings` tell how the film was made.
+    """
+    from streamfx.identity import files_read
     from streamfx.media.song import Song
-    from streamfx.media.writer import Writer
-    from streamfx.pipeline import run
 
     if options.quiet:
         log.setLevel(logging.ERROR)
     keep_memory()
-    start = load_picture(picture)
-    length = film.count / film.rate
-    began = time.monotonic()
-    with Song(film.song, length) if film.song is not None else nullcontext() as song:
-        writer = Writer(target, None, output_of(options, described(effect)), song)
-        try:
-            with writer, Bar(target, length, shown=shows_progress(options)) as tick:
-                repeated = repeat(start, film.rate, film.count)
-                frames = run(repeated, [effect], writer, device=options.device, progress=tick)
-        except KeyboardInterrupt:
-            say_kept(writer)
-            raise typer.Exit(130) from None
-    report_film(options, writer, frames, time.monotonic() - began, facts)
+    read = [files_read(name) for name in made.sources]
+    files = [file for each in read for file in each or ()] if all(read) else None
+    with Song(sound.song, made.length, sound.start) if sound is not None else nullcontext() as song:
+        job = Job(
+            target,
+            [effect],
+            output_of(options, settings),
+            made.frames,
+            name=target,
+            length=made.length,
+            frames=made.count,
+            files=files,
+            song=song,
+            facts={"frames": made.count, "a song": sound is not None},
+        )
+        make(job, options, facts)
 
 
 def described(effect: Feedback) -> str:
@@ -130,11 +159,11 @@ def described(effect: Feedback) -> str:
     return "feedback " + " ".join(f"{name}={value!r}" for name, value in changed)
 
 
-def repeat(image: Tensor, rate: Fraction, count: int) -> Iterator[Frame]:
-    """A still as a film."""
+def repeat(image: Tensor, rate: Fraction, count: int, begin: int = 0) -> Iterator[Frame]:
+    """A still as a film, from the frame of number `begin` on."""
     from streamfx.frame import Frame
 
-    for number in range(count):
+    for number in range(begin, count):
         yield Frame(image, number / rate, 1 / rate)
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 import re
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
@@ -19,16 +17,15 @@ import typer
 
 from streamfx import __version__
 from streamfx.cli.framing import before, behind, no_larger_than_needed, on_clock, settled, to_width
+from streamfx.cli.making import MOST, Job, make
 from streamfx.cli.memory import keep_memory, return_memory
-from streamfx.cli.progress import Bar
-from streamfx.cli.terminal import STDERR
+from streamfx.cli.pixels import MAX_PIXELS, FilmMaxPixels
 from streamfx.errors import StreamfxError
 
 if TYPE_CHECKING:
     from streamfx.frame import Effect
     from streamfx.media.encoding import Output
     from streamfx.media.reader import Reader
-    from streamfx.media.writer import Writer
 
 log = logging.getLogger("streamfx")
 
@@ -89,6 +86,7 @@ class FilmOptions:
         str | None,
         typer.Option(metavar="RATE", help="Of numbered pictures and cameras: 24, 30000/1001.", rich_help_panel=SOURCE),
     ] = None
+    max_pixels: FilmMaxPixels = MAX_PIXELS
     audio: Annotated[
         bool, typer.Option(" /--no-audio", help="Leave the sound out.", show_default=False, rich_help_panel=OUTPUT)
     ] = True
@@ -104,6 +102,18 @@ class FilmOptions:
     report: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.", rich_help_panel=RUN)] = (
         False
     )
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an earlier run was stopped.", rich_help_panel=RUN)
+    ] = False
+    segment: Annotated[
+        int | None,
+        typer.Option(
+            metavar="FRAMES", min=0, max=MOST, help="After how many frames work is safe; 0: never.", rich_help_panel=RUN
+        ),
+    ] = None
+    join_partial: Annotated[
+        bool, typer.Option("--join-partial", help="Make a film of what a stopped run left.", rich_help_panel=RUN)
+    ] = False
 
 
 def film_command(function: Callable[..., None]) -> Callable[..., None]:
@@ -135,9 +145,8 @@ def make_film(
     """Read `source`, run the chain over it and write `target`; `facts` are added to what --json prints."""
     from streamfx.chain import chain_text
     from streamfx.effects.dream import Dream
+    from streamfx.identity import files_read
     from streamfx.media.filters import Filters
-    from streamfx.media.writer import Writer
-    from streamfx.pipeline import run
 
     if options.quiet:
         log.setLevel(logging.ERROR)
@@ -158,18 +167,15 @@ def make_film(
         raise StreamfxError("stdin is a terminal: pipe a video in, or name an input file")
     hurry = any(getattr(effect, "quality", None) == "fast" for effect in chain)
     output = output_of(options, chain_text(chain) or "null", hurry=hurry)
-    began = time.monotonic()
     with _opened(source, input_format=options.input_format, input_rate=rate, start=start, end=end) as reader:
-        writer = Writer(target, reader, output)
-        try:
-            with writer, Bar(reader.name, reader.info.duration, shown=shows_progress(options)) as tick:
-                frames = run(reader, framed, writer, device=options.device, progress=tick)
-        except KeyboardInterrupt:
-            say_kept(writer)
-            raise typer.Exit(130) from None
-        report_film(options, writer, frames, time.monotonic() - began, facts)
-        if reader.broken is not None:
-            whole = f" of {float(reader.info.duration):.2f} s" if reader.info.duration else ""
+        info = reader.info
+        paced = info.rate if options.fps is None else parse_rate(options.fps)
+        frames = round(info.duration * paced) if info.duration and paced else None
+        files = files_read(source) if options.input_format is None else None
+        job = Job(target, framed, output, reader, reader.name, info.duration, frames, files, facts={"quick": hurry})
+        writer = make(job, options, facts)
+        if writer is not None and reader.broken is not None:
+            whole = f" of {float(info.duration):.2f} s" if info.duration else ""
             raise StreamfxError(
                 f"'{source}' breaks off or is damaged at {float(reader.broken):.2f} s{whole}; "
                 f"'{target}' holds the {writer.written} frames that could be read"
@@ -280,33 +286,3 @@ def _framed(chain: Sequence[Effect], options: FilmOptions, target: str) -> list[
     if options.size is None:
         first += no_larger_than_needed(chain, width)
     return before(first, behind(chain, to_width(width, target, options.format)))
-
-
-def shows_progress(options: FilmOptions) -> bool:
-    return STDERR.is_terminal and not options.quiet if options.progress is None else options.progress
-
-
-def report_film(options: FilmOptions, writer: Writer, frames: int, seconds: float, facts: dict[str, object]) -> None:
-    """Print the JSON object where it was asked for: on stdout, or stderr where stdout carries the film."""
-    if not options.report:
-        return
-    said = {
-        "frames": writer.written,
-        "frames_read": frames,
-        "seconds": round(seconds, 3),
-        "fps": round(frames / seconds, 2),
-        "output": writer.name,
-        "encoder": writer.encoder,
-        "device": options.device,
-        **facts,
-    }
-    print(json.dumps(said), file=sys.stderr if writer.name == "-" else sys.stdout)
-
-
-def say_kept(writer: Writer) -> None:
-    if writer.kept:
-        log.error("interrupted: the %d frames made so far are in '%s'", writer.written, writer.kept)
-    elif writer.written and not writer.whole:
-        log.error("interrupted: %d frames went to '%s'", writer.written, writer.name)
-    else:
-        log.error("interrupted: nothing was kept")

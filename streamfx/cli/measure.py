@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streamfx.cli.film import Misuse
+from streamfx.cli.pixels import MAX_PIXELS, MaxPixels
 from streamfx.cli.progress import Bar
 from streamfx.cli.terminal import STDERR
 from streamfx.errors import StreamfxError
@@ -62,6 +63,7 @@ def measure(
     ] = None,
     method: Annotated[str, typer.Option(help="How motion is estimated: dis or raft.")] = "dis",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Overwrite the plot.")] = False,
+    max_pixels: MaxPixels = MAX_PIXELS,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:

@@ -17,6 +17,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn
 
 from streamfx.cli.film import parse_time
+from streamfx.cli.pixels import MAX_PIXELS, MaxPixels
 from streamfx.cli.terminal import STDERR
 from streamfx.errors import StreamfxError
 
@@ -60,6 +61,7 @@ def sheet(
     stroke: Annotated[float, typer.Option(min=0.5, max=2.0, help="Size of the strokes, 0.5..2.")] = 1.0,
     columns: Annotated[int | None, typer.Option(min=1, help="Tiles in a row; else what looks best.")] = None,
     width: Annotated[int, typer.Option(min=64, max=4096, help="Of a tile, in pixels.")] = 480,
+    max_pixels: MaxPixels = MAX_PIXELS,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from streamfx.cli.film import Misuse
 from streamfx.cli.memory import keep_memory
+from streamfx.cli.pixels import MAX_PIXELS, MaxPixels
 from streamfx.cli.terminal import STDERR
 from streamfx.errors import StreamfxError
 from streamfx.preset import Quality, TrainingSettings, user_presets
@@ -40,6 +41,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder for the preset; else the user's presets.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of this name.")] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32, help="Same seed, same batches.")] = 0,
+    max_pixels: MaxPixels = MAX_PIXELS,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start a preset of this name anew.")] = False,
 ) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streamfx.dream.looping import pull, turning_frames
 from streamfx.dream.schedule import Context, parse_schedule
 from streamfx.errors import StreamfxError, check_numbers, unknown
 from streamfx.frame import Frame, Memory, Step
@@ -19,12 +21,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from streamfx.nets.address import Part
-    from streamfx.nets.objective import Objective
+    from streamfx.nets.ascent import Gradient
     from streamfx.ops.warp import Border
 
 Array: TypeAlias = NDArray[np.float64]
 
 SCENE = 12  # seconds that a layer is dreamed of at most, where there are several
+FADE = 1.5  # seconds in which the next one takes over
 WIDTH, HEIGHT = 1280, 720  # pixels, of the film that sizes are told for
 RATE = 30  # frames a second that the moves below are told for
 BORDERS = ("reflect", "replicate", "wrap")
@@ -81,9 +84,14 @@ class Feedback:
     view: float = 0.0  # share of the start as the camera sees it by now in each frame, 0..1
     hold: float = 0.2  # share of what light, contrast and colour have gone astray that is taken back each frame, 0..1
     soften: float = 0.08  # share of the finest detail that goes in each frame where steps are usual, 0..1
+    loop: bool = False  # the end runs into the start
 
     def __post_init__(self) -> None:
         _check(self)
+
+    def reads(self) -> list[Path]:
+        """The files that the dream comes from."""
+        return [Path(self.weights)] if self.weights else []
 
     def settled(self) -> Feedback:
         """The same with model, layers and schedules that are meant. Raises StreamfxError."""
@@ -130,20 +138,24 @@ class Feedback:
         """The step that dreams on; reads the networks now."""
         meant = self.settled()
         tracks = meant.tracks()
-        objectives = meant._objectives(tracks["layer"], device)
+        gradients = meant._gradients(tracks["layer"], device)
 
         def step(frame: Frame | None, memory: Memory) -> Iterable[Frame]:
             if frame is None:
                 return
             number = memory.get("number", 0)
             assert isinstance(number, int)
+            now = _at(tracks, number)
             if number == 0:
                 meant._begin(frame.image, memory)
+                if meant.loop:
+                    meant._run_up(frame.image, memory, tracks, gradients)
             else:
-                now = {name: float(track[min(number, len(track) - 1)]) for name, track in tracks.items()}
-                canvas = meant._moved(frame.image, memory, now)
-                if now["step"] * meant.strength > 0:
-                    climbed = meant._climb(canvas, objectives[round(now["layer"])], now["step"], number)
+                canvas, share = meant._moved(frame.image, memory, now), 0.0
+                if meant.loop:
+                    canvas, share = meant._drawn(canvas, memory, number)
+                if now["step"] * meant.strength > 0 and share < 1:
+                    climbed = meant._climb(canvas, gradients(number), now["step"], number)
                     canvas = meant._governed(climbed, memory, now["step"] * meant.strength)
                 memory["canvas"] = canvas
             memory["number"] = number + 1
@@ -171,8 +183,32 @@ class Feedback:
         canvas = reference(start, still, height + 2 * top, width + 2 * left).clamp(0, 1)
         memory.update({"canvas": canvas, "start": canvas, "moved": still, "aim": traits(canvas)})
 
-    def _moved(self, start: Tensor, memory: Memory, now: Mapping[str, float]) -> Tensor:
-        """The canvas as the camera sees it after one more move."""
+    def _run_up(
+        self, start: Tensor, memory: Memory, tracks: Mapping[str, Array], gradients: Callable[[int], Gradient]
+    ) -> None:
+        """What comes before the start, dreamed backwards: what the film's last frames are to become."""
+        count = self.context.last + 1
+        begun = dict(memory)
+        for back in range(1, turning_frames(self.context.fps, count) + 1):
+            now = _at(tracks, (1 - back) % count)  # how the one before comes to the one behind
+            canvas = self._moved(start, memory, now, back=True)
+            if now["step"] * self.strength > 0:
+                climbed = self._climb(canvas, gradients(count - back), now["step"], -back)
+                canvas = self._governed(climbed, memory, now["step"] * self.strength)
+            memory["canvas"] = canvas
+            begun[f"before.{back}"] = (canvas.clamp(0, 1) * 255).round().byte()
+        memory.update(begun)
+
+    def _drawn(self, canvas: Tensor, memory: Memory, number: int) -> tuple[Tensor, float]:
+        """The canvas drawn to what comes before the start, and how far: all of it in the last frame."""
+        count = self.context.last + 1
+        share = pull(count - number, turning_frames(self.context.fps, count))
+        if not share:
+            return canvas, 0.0
+        return canvas.lerp(_tensor(memory, f"before.{count - number}").to(canvas) / 255, share), share
+
+    def _moved(self, start: Tensor, memory: Memory, now: Mapping[str, float], *, back: bool = False) -> Tensor:
+        """The canvas as the camera sees it after one more move, or `back` before it."""
         from streamfx.ops.camera import View, flow_of, reference
         from streamfx.ops.warp import warp
 
@@ -181,13 +217,14 @@ class Feedback:
         view = View(now["zoom"], now["angle"], now["shift_x"], now["shift_y"])
         if view != View():
             move = view.matrix(*size)
+            move = move.inverse() if back else move
             canvas = warp(canvas, flow_of(move, *size, canvas.device), "bicubic", self.border)
             memory["moved"] = move @ _tensor(memory, "moved")
         if self.view:
             canvas = canvas.lerp(reference(start, _tensor(memory, "moved"), *size, border=self.border), self.view)
         return canvas
 
-    def _climb(self, canvas: Tensor, objective: Objective, step: float, number: int) -> Tensor:
+    def _climb(self, canvas: Tensor, gradient: Gradient, step: float, number: int) -> Tensor:
         """The canvas dreamed on: all octaves in every `finest`-th frame, in the others all but the finest."""
         from streamfx.nets.ascent import Ascent, ascend, octave_sizes, resized
 
@@ -196,10 +233,10 @@ class Feedback:
         )
         sizes = octave_sizes(canvas.shape[1], canvas.shape[2], settings)
         if len(sizes) == 1 or number % self.finest == 0:
-            return ascend(canvas, objective.gradient, settings, number=number)
+            return ascend(canvas, gradient, settings, number=number)
         less = replace(settings, octaves=len(sizes) - 1)
         small = resized(canvas[None], sizes[-2])[0]
-        gained = ascend(small, objective.gradient, less, number=number) - small
+        gained = ascend(small, gradient, less, number=number) - small
         return canvas + resized(gained[None], sizes[-1])[0]
 
     def _governed(self, canvas: Tensor, memory: Memory, step: float) -> Tensor:
@@ -214,20 +251,12 @@ class Feedback:
             canvas = soften(canvas, self.soften * min(1.0, step / USUAL))  # as detail comes, so it goes
         return hold(canvas, _tensor(memory, "aim"), self.hold)
 
-    def _objectives(self, turns: Array, device: torch.device) -> dict[int, Objective]:
-        """Those of the scenes that the film comes to, by their numbers."""
-        import torch
+    def _gradients(self, turns: Array, device: torch.device) -> Callable[[int], Gradient]:
+        """The number of a frame -> the gradient to climb."""
+        from streamfx.dream.objectives import Objectives, taking_turns
 
-        from streamfx.nets.networks import build_layers
-        from streamfx.nets.objective import Objective
-
-        scenes = self.scenes()
-        made = {}
-        for each in sorted({round(float(turn)) for turn in np.unique(turns)}):
-            layers = list(dict.fromkeys(part.layer for part in scenes[each]))
-            network = build_layers(self.model, layers, self.weights).to(memory_format=torch.channels_last)
-            made[each] = Objective(network.to(device), scenes[each], device)
-        return made
+        objectives = Objectives(self.model, self.weights, device)
+        return taking_turns(objectives, self.scenes(), turns, FADE * self.context.fps)
 
     def _turns(self, count: int) -> Array:
         """For each frame the number of its scene: the next one where a part of the song begins, and after a while."""
@@ -242,6 +271,10 @@ class Feedback:
                 turns += [turn] * min(longest, end - len(turns))
                 turn = (turn + 1) % scenes
         return np.array(turns, np.float64)
+
+
+def _at(tracks: Mapping[str, Array], number: int) -> dict[str, float]:
+    return {name: float(track[min(number, len(track) - 1)]) for name, track in tracks.items()}
 
 
 def _tensor(memory: Memory, name: str) -> Tensor:

@@ -88,6 +88,10 @@ class Schedule:
         """The values of the first `count` frames. Raises StreamfxError, with the frame, where one is not finite."""
         return self._values(np.arange(count, dtype=np.float64), context)
 
+    def between(self, first: int, stop: int, context: Context) -> Array:
+        """The values from the frame `first` up to `stop`, counted from 0. Raises StreamfxError as `values` does."""
+        return self._values(np.arange(first, stop, dtype=np.float64), context)
+
     def _values(self, frames: Array, context: Context) -> Array:
         positions = _positions(self, context)
         moments = np.maximum(frames, positions[0])  # the first key holds for what comes before it

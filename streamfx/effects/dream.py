@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from streamfx.errors import StreamfxError, check_numbers, unknown
@@ -71,6 +72,10 @@ class Dream:
 
         return parse_objective(self.layer) if self.layer.strip() else ()
 
+    def reads(self) -> list[Path]:
+        """The files that the dream comes from."""
+        return [Path(name) for name in (self.weights, self.guide, self.mask) if name]
+
     def settled(self) -> Dream:
         """The same with the model and the layer that are meant; reads the layer's address. Raises StreamfxError."""
         from streamfx.nets.address import check_channels
@@ -117,7 +122,7 @@ class Dream:
             start, room = (image, None) if past is None else past
             number = memory.get("number", 0)
             assert isinstance(number, int)
-            climbed = self._climb(start, room, lambda x: objective.gradient(x, guide), image, number)
+            climbed = self._climb(start, room, lambda x: objective.gradient(x, guide, once=past is None), image, number)
             dream = govern(image, climbed)
             if self.coherence != "off":
                 if number % JUDGED == 0:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from streamfx.errors import StreamfxError, unknown
@@ -125,6 +126,16 @@ class Style:
                 yield frame.with_image(ground.lerp(finished["white"], where))
 
         return step
+
+    def reads(self) -> list[Path]:
+        """The files that the painting comes from: presets and their weights, and the mask."""
+        from streamfx.preset import load_preset, parse_blend
+
+        texts = [text for text in (self.preset, self.mask_preset) if text]
+        presets = [load_preset(name) for text in texts for name, _ in parse_blend(text)]
+        network = self.method == "network"
+        weights = [preset.weights(self.quality) if network else preset.targets for preset in presets]
+        return [*(preset.path for preset in presets), *weights, *([Path(self.mask)] if self.mask else [])]
 
     def _build_passes(self, device: torch.device) -> Step:
         """The step that holds each shot, and paints it when it has ended."""

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
+from functools import cached_property
 
 import av.error
 from av import Packet, VideoFrame
@@ -15,6 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
+from streamfx.media.limits import check_size, decoder_options
 from streamfx.media.opening import open_input, picture_stream
 from streamfx.media.probe import decoders
 
@@ -40,12 +42,13 @@ class Container:
         self.input = open_input(name, input_format, rate)
         self.stream = picture_stream(name, self.input)
         self.stream.thread_type = "AUTO"
-        special = _alpha_decoder(self.stream)
-        self._decode = self._usual = special or self.stream.decode
-        self._fed: list[Packet[Stream]] | None = [] if special is None else None  # so far, for `pictures_again`
+        apart = _alpha_decoder(self.stream)
+        self._decode = self._usual = apart or self.stream.decode
+        self._fed: list[Packet[Stream]] | None = [] if apart is None else None  # so far, for `pictures_again`
         self._again: deque[Packet[Stream]] = deque()
         self._read = False  # to its end
         self.packets: deque[Packet[Stream]] = deque()  # of the other streams, times shifted; in file order
+        self._aside: dict[int, int] = {}  # index of a stream -> the least dts that may follow
         self.gathers = True  # else packets of the other streams are dropped
         self.covers: dict[int, bytes] = {}  # index of a stream of cover art -> its picture as a file
         self.broken: Fraction | None = None  # seconds from the start of the source where it broke
@@ -59,6 +62,7 @@ class Container:
         self._seen = self._first  # the latest moment that any packet reached
         # formats whose pts are missing or wrong: their times are made from dts or the rate
         self._counts = self.input.format.name in ("avi", "h264", "hevc", "m4v", "mjpeg", "rawvideo", "obu")
+        self._sought = not self._counts and apart is None
         if rate is not None and self._guessed != rate:
             log.warning("'%s' has its own times: --input-fps %s changes nothing", name, rate)
         if start and not self._counts:
@@ -138,6 +142,35 @@ class Container:
         for _ in self._demuxed():
             pass
 
+    def read_until(self, moment: Fraction | None) -> None:
+        """Read on for the packets of other streams up to `moment`, in seconds; None: to the end, or to the cut."""
+        if moment is None:
+            self.drain()
+            return
+        while self._seen - self.offset <= moment and next(self._passing, None) is not None:
+            pass
+
+    @cached_property
+    def _passing(self) -> Iterator[Packet[Stream]]:
+        return self._demuxed()
+
+    def go_to(self, moment: Fraction) -> bool:
+        """Have `pictures()`, begun anew, start at a key frame before `moment`, in seconds; whether that can be."""
+        if not self._sought:
+            return False
+        self._last = None
+        for earlier in (0, 10):
+            target = self.offset + moment - earlier
+            try:
+                self.input.seek(int(max(target, self._first) / MICROSECOND))
+                first = next(self.input.decode(self.stream), None)
+                self.input.seek(int(max(target, self._first) / MICROSECOND))
+            except av.error.FFmpegError:
+                return False
+            if first is not None and first.pts is not None and first.pts * self._tick <= self.offset + moment:
+                return True
+        return False
+
     def close(self) -> None:
         self.input.close()
 
@@ -170,15 +203,17 @@ class Container:
     def _decoded(self) -> Iterator[VideoFrame]:
         """Decoded pictures; an error in the data marks where the source broke, and decoding goes on behind it."""
         for packet in self._packets():
-            if packet.stream is not self.stream:
-                continue
+            if packet.stream is not self.stream or (packet.size == 0 and packet.pts is not None):
+                continue  # an empty packet inside the film says that the last picture stays; the one at the end, flush
             if self._fed is not None:
                 self._fed.append(packet)
                 if len(self._fed) > MOST_KEPT and self._decode == self._usual:
                     self.forget()
             try:
-                yield from self._decode(packet)
-            except av.error.InvalidDataError:
+                for picture in self._decode(packet):
+                    check_size(self.name, picture.width, picture.height)
+                    yield picture
+            except av.error.FFmpegError:
                 if self._last is not None:
                     self._break(self._last * self._tick)
 
@@ -234,6 +269,10 @@ class Container:
         shift = round(self.offset / base)
         packet.pts -= shift
         packet.dts = packet.pts if packet.dts is None else packet.dts - shift
+        if packet.dts < self._aside.get(packet.stream.index, packet.dts):  # no muxer takes what goes back in time
+            self._break(moment)
+            return
+        self._aside[packet.stream.index] = packet.dts + (packet.stream.type == "audio")
         self.packets.append(packet)
 
     def _finish(self) -> None:
@@ -290,4 +329,5 @@ def _alpha_decoder(stream: VideoStream) -> Callable[[Packet[Stream]], list[Video
         return None
     context = CodecContext.create(name, "r")
     assert isinstance(context, VideoCodecContext)
+    context.options = decoder_options()
     return context.decode

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import zlib
+from base64 import b64decode, b64encode
 from collections import deque
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from av.video.reformatter import VideoReformatter
@@ -33,10 +36,18 @@ class CutDetector:
     are passed over: behind a fade through black, the first picture of the new shot that shows something is its cut.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, remembered: str = "") -> None:
+        """Begins with what another one `remembered`."""
         self._shrink = VideoReformatter()  # keeps FFmpeg's scaler
-        self._seen: deque[Small] = deque(maxlen=MEMORY)
-        self._steps: deque[float] = deque(maxlen=MEMORY - 1)  # by how much neighbours differed
+        kept: dict[str, Any] = json.loads(remembered or '{"seen": [], "steps": []}')
+        seen = [np.frombuffer(zlib.decompress(b64decode(each)), np.uint8) for each in kept["seen"]]
+        self._seen: deque[Small] = deque((each.reshape(HEIGHT, WIDTH).astype(np.float32) for each in seen), MEMORY)
+        self._steps: deque[float] = deque(kept["steps"], MEMORY - 1)  # by how much neighbours differed
+
+    def remembered(self) -> str:
+        """What it knows of the pictures so far, as text."""
+        seen = [b64encode(zlib.compress(each.astype(np.uint8).tobytes())).decode() for each in self._seen]
+        return json.dumps({"seen": seen, "steps": list(self._steps)})
 
     def is_cut(self, picture: VideoFrame) -> bool:
         """Whether the picture starts a new shot; never the first. To be called once for each, in order."""

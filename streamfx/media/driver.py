@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -153,6 +153,16 @@ def _cuda_decoder(own: VideoCodecContext) -> Codec | None:
         if any(config.device_type.name == "cuda" for config in codec.hardware_configs or ()):
             return codec
     return None
+
+
+def coder_on(device: str) -> AbstractContextManager[HWAccel | None]:
+    """`Driver.coder` of a device by its name; of none, where the name is empty."""
+    if not device:
+        return nullcontext()
+    import torch
+
+    driver = driver_of(torch.device(device))
+    return driver.coder() if driver else nullcontext()
 
 
 def _capsules(*planes: Tensor) -> tuple[object, ...]:

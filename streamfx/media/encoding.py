@@ -75,7 +75,7 @@ class Encoding:
     coding: Coding
     options: dict[str, str]
     pix_fmt: str  # the encoder's own: pal8, made of `coding` by a palette, or that of `coding`
-    device: Driver | None = None  # that the pictures stay on
+    device: str = ""  # that the pictures stay on
 
 
 def choose_encoding(
@@ -131,7 +131,7 @@ def _encoding_on(
     for name in names if not why else []:
         assert pix_fmt is not None
         options = _with_asked(name, SETTINGS.get(name, {}), output, info)
-        encoding = replace(_with_colour(name, pix_fmt, options, source), device=driver)
+        encoding = replace(_with_colour(name, pix_fmt, options, source), device=str(driver.device))
         why = refusal(driver, encoding, size)
         if not why:
             log.info("encoding with %s from the memory of %s", name, driver.device)
@@ -148,7 +148,7 @@ def try_encoders(device: torch.device) -> dict[str, str]:
     for name, bits in driver.encoders if driver else ():
         assert driver is not None
         coding = Coding(TWO_PLANES[bits], LIMITED, BT709)
-        trial = Encoding(name, coding, SETTINGS.get(name, {}), coding.pix_fmt, driver)
+        trial = Encoding(name, coding, SETTINGS.get(name, {}), coding.pix_fmt, str(driver.device))
         found[f"{name}, {bits} bits"] = refusal(driver, trial, (1080, 1920))
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -106,6 +107,9 @@ def followed(first: Sequence[Filter], then: Sequence[Filter]) -> tuple[Filter, .
 
 
 _listening = Lock()
+_SILENT = -8  # AV_LOG_QUIET
+_silenced: int | None = None  # the bindings' level at which `_silence` left them
+logging.getLogger("libav").addHandler(logging.NullHandler())  # else what comes late would reach stderr
 
 
 @contextmanager
@@ -113,6 +117,7 @@ def ffmpeg_messages(level: int = av.logging.ERROR) -> Iterator[list[tuple[int, s
     """Collect what FFmpeg says in this thread, as (level, speaker, text); nothing of it reaches stderr."""
     with _listening:
         before, repeated = av.logging.get_level(), av.logging.get_skip_repeated()
+        silent = before is None or before == _silenced
         av.logging.set_skip_repeated(False)
         av.logging.set_level(level)
         try:
@@ -120,8 +125,19 @@ def ffmpeg_messages(level: int = av.logging.ERROR) -> Iterator[list[tuple[int, s
             with av.logging.Capture(local=False), av.logging.Capture() as messages:
                 yield messages
         finally:
-            av.logging.set_level(before)
+            if silent:
+                _silence(level)
+            else:
+                av.logging.set_level(before)
             av.logging.set_skip_repeated(repeated)
+
+
+def _silence(level: int) -> None:
+    """Let FFmpeg say nothing, by its own means: the bindings' stumble over threads that speak just then."""
+    global _silenced
+    _silenced = level
+    av.logging.set_libav_level(_SILENT)
+    av.logging.restore_default_callback()
 
 
 class FilterGraph:

@@ -34,9 +34,14 @@ def find_flows(folder: str | Path, height: int, width: int) -> list[Path]:
 
 
 def load_flow(file: Path) -> Tensor:
-    """The motion [2, H, W] in pixels, first to the right, then down; NaN where it is not known."""
+    """The motion [2, H, W] in pixels, first to the right, then down; NaN where it is not known.
+
+    Of a file that `find_flows` found; raises StreamfxError where it has changed since.
+    """
     data = file.read_bytes()
-    width, height = np.frombuffer(data, "<i4", 2, 4).tolist()
+    width, height = np.frombuffer(data, "<i4", 2, 4).tolist() if len(data) >= HEADER else (0, 0)
+    if min(width, height) < 1 or data[:4] != MAGIC or len(data) != HEADER + 8 * height * width:
+        raise StreamfxError(f"'{file}' is no whole .flo file; copy it anew")
     values = np.frombuffer(data, "<f4", 2 * height * width, HEADER).reshape(height, width, 2)
     flow = torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1)
     return torch.where(flow.abs() > UNKNOWN, torch.nan, flow)

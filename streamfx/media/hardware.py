@@ -158,7 +158,7 @@ def small_luma(picture: VideoFrame, driver: Driver, height: int, width: int) -> 
 
     y, _ = driver.planes(picture)
     scale = 1.0 if y.element_size() == 1 else 1 / 256
-    small = adaptive_avg_pool2d(y.to(torch.int32).float()[None], (height, width))[0] * scale
+    small = (adaptive_avg_pool2d(y.to(torch.int32).float()[None], (height, width))[0] * scale).round()
     made: NDArray[np.float32] = driver.download(small.contiguous()).numpy()
     return made
 

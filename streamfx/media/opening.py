@@ -15,9 +15,11 @@ from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
 from streamfx.media.filtergraph import ffmpeg_messages
+from streamfx.media.limits import check_said, check_size, decoder_options
 
 log = logging.getLogger("streamfx")
 
+HIDDEN = Disposition.attached_pic | Disposition.timed_thumbnails
 NOT_VIDEO = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text files as pictures
 
 
@@ -26,7 +28,7 @@ def open_input(
 ) -> InputContainer:
     """FFmpeg's container of a source; a StreamfxError says why there is none. `rate` is for raw data and cameras."""
     source = "pipe:0" if name == "-" else name
-    options = {"framerate": str(rate)} if rate else {}
+    options = decoder_options() | ({"framerate": str(rate)} if rate else {})
     if "://" not in source and source != "pipe:0" and not input_format:
         _check_file(Path(source))
     with ffmpeg_messages() as messages:
@@ -38,14 +40,19 @@ def open_input(
             ) from error
         except ValueError as error:
             raise StreamfxError(f"unknown input format '{input_format}'; ffmpeg -demuxers lists them") from error
-    if container.format.name in NOT_VIDEO:
+    try:
+        if container.format.name in NOT_VIDEO:
+            raise StreamfxError(f"'{name}' is a text file, not {wanted}")
+        if any(stream.codec_context and not stream.width for stream in pictures_of(container)):
+            check_said(name, [text for _, _, text in messages])
+    except StreamfxError:
         container.close()
-        raise StreamfxError(f"'{name}' is a text file, not {wanted}")
+        raise
     return container
 
 
 def _check_file(path: Path) -> None:
-    if not path.exists():
+    if not os.path.exists(path):  # which the longest name does not make raise
         raise StreamfxError(f"no such file: '{path}'")
     if path.is_dir():
         raise StreamfxError(f"'{path}' is a folder; give a file, or its pictures as '{path}/*.jpg'")
@@ -66,10 +73,17 @@ def _why_unreadable(name: str, input_format: str | None, messages: list[str], er
     return f"cannot open {where}: {reason}" + (f" (as {input_format})" if input_format else "")
 
 
+def pictures_of(container: InputContainer) -> list[VideoStream]:
+    """The streams of moving pictures; cover art is none. Those that cannot be decoded have no codec_context."""
+    return [stream for stream in container.streams.video if not stream.disposition & HIDDEN]
+
+
 def picture_stream(name: str, container: InputContainer) -> VideoStream:
-    """The stream to work on: the default one or else the largest; cover art is none."""
-    hidden = Disposition.attached_pic | Disposition.timed_thumbnails
-    streams = [stream for stream in container.streams.video if not stream.disposition & hidden]
+    """The stream to work on, ready to be decoded: the default one or else the largest; cover art is none."""
+    streams = [stream for stream in pictures_of(container) if stream.codec_context]
+    if not streams and pictures_of(container):
+        container.close()
+        raise StreamfxError(f"'{name}' has pictures in a coding that this FFmpeg cannot decode; convert it first")
     if not streams:
         found = "sound only" if container.streams.audio else "no pictures"
         art = ", its cover art aside" if container.streams.video else ""
@@ -78,4 +92,10 @@ def picture_stream(name: str, container: InputContainer) -> VideoStream:
     chosen = max(streams, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height))
     if len(streams) > 1:
         log.warning("%d picture streams in '%s': working on number %d", len(streams), name, chosen.index)
+    try:
+        check_size(name, chosen.width, chosen.height)
+    except StreamfxError:
+        container.close()
+        raise
+    chosen.codec_context.options = decoder_options()
     return chosen

@@ -81,7 +81,7 @@ class Passengers:
             copy.metadata.update(stream.metadata)
             copy.disposition = stream.disposition
             self._copied[stream.index] = copy
-        elif isinstance(stream, AudioStream):
+        elif isinstance(stream, AudioStream) and stream.codec_context:
             self._add_coded(stream, muxer)
         else:
             log.warning("%s holds no %s (%s): left out", muxer, _word(stream), _codec(stream))

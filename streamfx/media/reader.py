@@ -22,6 +22,7 @@ from streamfx.media.cuts import HEIGHT, WIDTH, CutDetector
 from streamfx.media.driver import Driver, driver_of
 from streamfx.media.filtergraph import Filter, FilterGraph, joined
 from streamfx.media.hardware import differs, find_decoder, small_luma, to_image
+from streamfx.media.marks import Mark, counted_to, digest, found_in, moment_of, what_remembers
 from streamfx.media.pixels import coding_of
 from streamfx.media.probe import VideoInfo
 from streamfx.media.sequence import check_rate, decode_files, files_of, is_pattern
@@ -58,6 +59,11 @@ class Reader:
         self.name = str(source)
         self._container: Container | None = None
         self._keeps = False
+        self.cuts = CutDetector()
+        self.every = 0  # pictures from one mark to the next; 0 for no marks
+        self.marks: dict[int, Mark] = {}  # by the number of the picture that comes next
+        self._begins_at: Mark | None = None
+        self._how = input_format, input_rate, start, end
         _check_span(start, end)
         rate = None if input_rate is None else check_rate(input_rate)
         if input_format is None and is_pattern(self.name):
@@ -67,6 +73,7 @@ class Reader:
             self._duration: Fraction | None = len(files) / every
             self._tick = 1 / every
             self._raw: Generator[VideoFrame, None, None] = decode_files(files, self._tick)
+            self._files = files
         else:
             self._container = opened = Container(self.name, input_format=input_format, rate=rate, start=start, end=end)
             self._rate, self._duration = opened.rate, opened.duration
@@ -78,6 +85,7 @@ class Reader:
             span = f" from {float(start):g} s on" if start else ""
             raise StreamfxError(f"'{self.name}' has no picture{span} that can be decoded")
         self._pix_fmt = self._first.format.name
+        self._driver: Driver | None = None  # of the device that decodes
         self._turn = turn_of(self._first) if self._container else ()  # numbered pictures come upright
         self.info = self._describe(self._first)
         self.rate, self.sample_aspect_ratio = self.info.rate, self.info.sample_aspect_ratio  # as pictures come out
@@ -121,14 +129,32 @@ class Reader:
         """Cover art: number of its stream in `input` -> the picture as a file."""
         return self._container.covers if self._container else {}
 
-    def keep_packets(self) -> None:
+    def keep_packets(self, *, keep: bool = True) -> None:
         """Gather the packets of other streams while pictures are read, for `take_packets`; else they are dropped."""
-        self._keeps = True
+        self._keeps = keep
 
     def take_packets(self) -> Iterator[Packet[Stream]]:
         """Packets of the streams that are no pictures, read so far, in file order, times shifted by the offset."""
         while self._container and self._container.packets:
             yield self._container.packets.popleft()
+
+    def read_until(self, moment: Fraction | None) -> None:
+        """Read on without decoding, for the packets of other streams, up to `moment`, in seconds; None: to the end."""
+        if self._container:
+            self._container.read_until(moment)
+
+    def again(self, length: Fraction | None = None) -> Reader:
+        """The same source, opened anew; cut at `length` seconds from its start if that is given."""
+        form, rate, start, end = self._how
+        end = end if length is None else start + length
+        return Reader(self.name, input_format=form, input_rate=rate, start=start, end=end)
+
+    def begin_at(self, mark: Mark) -> None:
+        """Have `pictures` and `frames` begin at a mark that was left when the same source was read before."""
+        self._begins_at = mark
+        self.cuts = CutDetector(mark.cuts)
+        if self._container and mark.broken is not None:
+            self._container.broken = mark.broken
 
     def pictures(self, filters: Sequence[Filter] = ()) -> Iterator[VideoFrame]:
         """Upright pictures in the decoder's own format, through FFmpeg filters; each with its pts and time base."""
@@ -138,7 +164,52 @@ class Reader:
             self._container.gathers = False
             self._container.packets.clear()
         graph = joined(self._repairs(), filters)
-        upright = self._one_size()
+        mark = self._begins_at
+        made = self._through(graph) if mark is None else self._from(mark, graph)
+        for number, picture in enumerate(made, mark.number if mark else 0):
+            if self.every and number % self.every == 0:
+                seen = digest(picture, self._pix_fmt if self._driver and self._driver.holds(picture) else None)
+                self.marks[number] = Mark(number, moment_of(picture), seen, self.cuts.remembered(), self.broken)
+            yield picture
+
+    def _from(self, mark: Mark, graph: Sequence[Filter]) -> Iterator[VideoFrame]:
+        """Pictures from a mark on: sought where that leads to the same picture, else counted from the beginning."""
+        if not what_remembers(graph):
+            first = self._first
+            if self._jump(mark):
+                made = self._through(graph, first)
+                if (found := found_in(made, mark)) is not None:
+                    yield found
+                    yield from made
+                    return
+            log.info("'%s' cannot be searched for frame %d: read from its start", self.name, mark.number)
+            self._rewind()
+        made = self._through(graph)
+        yield counted_to(self.name, made, mark)
+        yield from made
+
+    def _jump(self, mark: Mark) -> bool:
+        """Go to the picture of a mark, or somewhere before it; whether that can be."""
+        self._raw.close()
+        if self._container is None:
+            self._raw = decode_files(self._files, self._tick, mark.number)
+            return True
+        if not self._container.go_to(mark.moment):
+            return False
+        self._raw = self._container.pictures()
+        return True
+
+    def _rewind(self) -> None:
+        """Open the source anew, at its first picture."""
+        fresh = self.again()
+        if self._container and fresh._container:
+            fresh._container.gathers, fresh._container.broken = self._keeps, self._container.broken
+            self._container.close()
+        self._container, self._raw, self._first = fresh._container, fresh._raw, fresh._first
+
+    def _through(self, graph: Sequence[Filter], like: VideoFrame | None = None) -> Iterator[VideoFrame]:
+        """Pictures through the filters; `like` is the one whose size and format all get, if not the first."""
+        upright = self._one_size(like)
         if not graph:
             yield from upright
             return
@@ -160,16 +231,15 @@ class Reader:
         Cuts are looked for behind the filters. A GPU decodes them itself, where it can and no filter wants them.
         """
         held: Frame | None = None
-        cuts = CutDetector()
         driver = driver_of(device)
         why = self._decode_on(driver, filters) if driver else ""
         there = driver.device if driver and not why else "the CPU"
         log.info("'%s' is decoded on %s", self.name, f"{there}: {why}" if why else there)
         for picture in self.pictures(filters):
             if driver and driver.holds(picture):
-                cut = cuts.begins_shot(small_luma(picture, driver, HEIGHT, WIDTH))
+                cut = self.cuts.begins_shot(small_luma(picture, driver, HEIGHT, WIDTH))
             else:
-                cut = cuts.is_cut(picture)
+                cut = self.cuts.is_cut(picture)
             image, alpha = to_image(picture, device)
             base = picture.time_base or self._tick
             pts = (picture.pts or 0) * base
@@ -203,6 +273,8 @@ class Reader:
         """Begin again with the device's decoder, if its first picture is right; or why the CPU goes on decoding."""
         source, first = self._container, self._first
         assert first is not None
+        if self._begins_at:
+            return "it is gone on with from a mark"
         if filters or self._turn or self.info.interlaced:
             return "FFmpeg's filters come first, which work there"
         if source is None or not source.plain:
@@ -221,6 +293,8 @@ class Reader:
             self._raw.close()
             self._raw = source.pictures_again(None)
             self._first = next(self._raw, None)
+        else:
+            self._driver = driver
         return why
 
     def _repairs(self) -> list[Filter]:
@@ -230,14 +304,15 @@ class Reader:
             return [Filter("bwdif", "mode=send_frame"), *self._turn]
         return list(self._turn)
 
-    def _one_size(self) -> Iterator[VideoFrame]:
-        """Decoded pictures; those that come in another size or format than the first are converted to it."""
-        assert self._first is not None
-        size = (self._first.width, self._first.height, self._first.format.name)
+    def _one_size(self, like: VideoFrame | None) -> Iterator[VideoFrame]:
+        """Decoded pictures; those that come in another size or format than the first, or `like`, are converted."""
+        first = like or self._first
+        assert first is not None
+        size = (first.width, first.height, first.format.name)
         here = (*size[:2], self._pix_fmt)  # on the host
-        first, self._first = self._first, None
+        self._first = None
         said = False
-        for picture in chain([first], self._raw):
+        for picture in chain([first] if like is None else [], self._raw):
             if (picture.width, picture.height, picture.format.name) in (size, here):
                 yield picture
                 continue

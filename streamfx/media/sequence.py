@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Generator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import av.error
 from av import VideoFrame
 
 from streamfx.errors import StreamfxError
+from streamfx.media.filtergraph import ffmpeg_messages
+from streamfx.media.limits import check_said, check_size, decoder_options
 from streamfx.media.sidedata import upright
 
 IMAGE_ENDINGS = frozenset(
@@ -43,7 +47,7 @@ NUMBER = re.compile(r"%0?(\d*)d")
 
 def is_pattern(path: str) -> bool:
     """Whether a path stands for many pictures: it has a %d or a glob's wildcard in it, and is not a file itself."""
-    if "://" in path or Path(path).exists():
+    if "://" in path or os.path.exists(path):
         return False
     return is_numbered(path) or (Path(path).suffix.lower() in IMAGE_ENDINGS and glob.has_magic(path))
 
@@ -67,18 +71,24 @@ def files_of(pattern: str) -> list[Path]:
     return files
 
 
-def decode_files(files: list[Path], tick: Fraction) -> Generator[VideoFrame, None, None]:
-    """One picture a file, each turned upright, pts counting up from 0 in ticks of `tick` seconds.
+def decode_files(files: list[Path], tick: Fraction, begin: int = 0) -> Generator[VideoFrame, None, None]:
+    """One picture a file from number `begin` on, each turned upright, pts counting from 0 in ticks of `tick` seconds.
 
     Raises StreamfxError that names a file which is no picture.
     """
-    for number, file in enumerate(files):
-        try:
-            with av.open(str(file)) as container:
-                picture = next(container.decode(video=0), None)
-        except (av.error.FFmpegError, IndexError):
-            picture = None
+    for number, file in enumerate(files[begin:], begin):
+        picture, options = None, decoder_options()
+        with (
+            ffmpeg_messages() as messages,
+            suppress(av.error.FFmpegError, IndexError),
+            av.open(str(file), options=options) as container,
+        ):
+            stream = container.streams.video[0]
+            check_size(str(file), stream.width, stream.height)
+            stream.codec_context.options = options
+            picture = next(container.decode(stream), None)
         if picture is None:
+            check_said(str(file), [text for _, _, text in messages])
             raise StreamfxError(f"'{file}' is not a picture that FFmpeg can read; remove it or narrow the pattern")
         picture.pts, picture.duration, picture.time_base = number, 1, tick
         yield upright(picture)

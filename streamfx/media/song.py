@@ -23,22 +23,23 @@ MICROSECOND = Fraction(1, 1_000_000)
 
 
 class Song:
-    """The default sound stream of a file, cut at `length` seconds. Raises StreamfxError where there is none.
+    """The default sound stream of a file, from `start` on, cut `length` seconds later. Raises StreamfxError for none.
 
     It is read as far as `read_until` says; what was read lies ready for `take_packets`. For one thread.
     """
 
-    def __init__(self, source: str | Path, length: Fraction | None = None) -> None:
+    def __init__(self, source: str | Path, length: Fraction | None = None, start: Fraction = Fraction(0)) -> None:
         self.name = str(source)
         self.length = length
         self.covers: dict[int, bytes] = {}  # cover art would be a second picture
         self.input = open_input(self.name, None, None, "a song or a film with sound")
         self._stream = sound_stream(self.name, self.input)
-        self.offset = (self.input.start_time or 0) * MICROSECOND  # seconds on its own clock where it begins
+        self.offset = (self.input.start_time or 0) * MICROSECOND + start  # seconds on its own clock where it begins
         self._packets = cast("Iterator[Packet[Stream]]", self.input.demux(self._stream))
         self._ready: deque[Packet[Stream]] = deque()
         self._reached = Fraction(0)  # seconds
         self._over = False
+        self._least = -(1 << 62)  # dts that may follow, in ticks
 
     @property
     def streams(self) -> list[Stream]:
@@ -58,7 +59,12 @@ class Song:
             shift = round(self.offset / packet.time_base)
             packet.pts -= shift
             packet.dts = packet.pts if packet.dts is None else packet.dts - shift
+            if packet.dts < self._least:  # no muxer takes what goes back in time
+                continue
+            self._least = packet.dts + 1
             self._reached = packet.pts * packet.time_base
+            if self._reached < 0:  # before the start that was asked for
+                continue
             if self.length is not None and self._reached >= self.length:
                 self._over = True
                 return
@@ -68,6 +74,10 @@ class Song:
         """What was read and not yet taken, in order; times count from the song's beginning."""
         while self._ready:
             yield self._ready.popleft()
+
+    def again(self, length: Fraction | None = None) -> Song:
+        """The same song from its beginning, cut at `length` if that is given."""
+        return Song(self.name, self.length if length is None else length)
 
     def close(self) -> None:
         self.input.close()

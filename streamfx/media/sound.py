@@ -67,7 +67,9 @@ def _pieces(source: str, container: InputContainer, rate: int) -> Iterator[Sampl
 
 def sound_stream(source: str, container: InputContainer) -> AudioStream:
     """The default sound stream of a file. Raises StreamfxError where there is none."""
-    streams = container.streams.audio
+    streams = [stream for stream in container.streams.audio if stream.codec_context]
+    if not streams and container.streams.audio:
+        raise StreamfxError(f"'{source}' has sound in a coding that this FFmpeg cannot decode; convert it first")
     if not streams:
         raise StreamfxError(f"'{source}' has no sound; give a song or a film with sound")
     return max(streams, key=lambda stream: bool(stream.disposition & Disposition.default))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from math import lcm
 from pathlib import Path
@@ -28,8 +27,9 @@ from streamfx.media.pixels import coding_of, convertible, family, over_black, re
 from streamfx.media.pixels import to_picture as to_host_picture
 from streamfx.media.probe import Coding
 from streamfx.media.reader import Reader
-from streamfx.media.sequence import NUMBER, is_numbered
+from streamfx.media.segments import Layout, Segment, Segments, join, unheard
 from streamfx.media.song import Song
+from streamfx.media.target import check_target, put
 
 log = logging.getLogger("streamfx")
 
@@ -59,18 +59,29 @@ class Writer:
         self.kept: Path | None = None  # where an interrupted film was left
         self.encoder: str | None = None  # FFmpeg's name; known from the first frame on
         self._source, self._song = source, song
-        self._path = _check_target(self.name, source, self.output.overwrite)
+        self._path = check_target(self.name, source, self.output.overwrite)
         self._form = format_of(self.name, self.output.format)
         self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.part") if self._path else None
-        self._muxer: Muxer | None = None
+        self._muxer: Muxer | Segments | None = None
         self._encoding: Encoding | None = None
         self._graph: FilterGraph | None = None
         self._base = Fraction(0)  # seconds a tick, of frames that come as tensors
         self._size = (0, 0)  # height and width of the film
+        self._segments: Segments | None = None
+        self._ended = False
         self._flattened = False
         self._driver: Driver | None = None  # of the device that frames come on
         if source is not None:
             source.keep_packets()
+
+    def record(self, segments: Segments) -> None:
+        """Encode into segments, which go on where these are, and join them in the end; before the first picture."""
+        self._segments = segments
+        self._temporary = segments.folder / "film.part"
+        if self._source is not None:
+            self._source.keep_packets(keep=False)  # they are read again when the segments are joined
+        if segments.layout is not None:
+            self._take(segments.layout)
 
     @property
     def whole(self) -> bool:
@@ -80,7 +91,7 @@ class Writer:
     @property
     def _stays(self) -> bool:
         """Whether pictures stay on the frames' device, to be encoded there."""
-        return self._encoding is not None and self._encoding.device is not None
+        return self._encoding is not None and bool(self._encoding.device)
 
     @property
     def written(self) -> int:
@@ -109,27 +120,76 @@ class Writer:
         for filtered in self._filtered(picture):
             self._encode(filtered)
 
+    def close_segment(self, *, last: bool = False) -> Segment | None:
+        """Close the segment that is recorded, the `last` one with what filters hold back; None if it has no picture."""
+        assert self._segments is not None
+        if last:
+            self._end()
+        with self._write_errors():
+            return self._segments.cut()
+
     def finish(self) -> None:
         """Encode what is held back, write the end of the file and give it its name."""
-        for filtered in self._filtered(None):
-            self._encode(filtered)
+        self._end()
         if self._muxer is None:
             raise StreamfxError(f"no picture came out of the chain: '{self.name}' was not written")
         with self._write_errors():
-            self._muxer.close()
+            if isinstance(self._muxer, Muxer):
+                self._muxer.close()
+            else:
+                self._muxer.cut()
+                self._join(None)
             if self._temporary and self._path:
-                os.replace(self._temporary, self._path)
+                put(self._temporary, self._path)
+
+    def join_partial(self) -> Path | None:
+        """Make 'NAME.partial.EXT' of the segments that are there, cut where they end; None where there is none."""
+        if self._segments is None or not self._segments.closed:
+            return None
+        with self._write_errors():
+            self._join(Fraction(self._segments.closed[-1].end))
+            return self._keep()
 
     def abandon(self, *, keep: bool = False) -> None:
-        """Stop in the middle: remove what is there, or with `keep` finish it, a file as 'NAME.partial.EXT'."""
+        """Stop in the middle: remove what is there, or with `keep` finish it, a file as 'NAME.partial.EXT'.
+
+        Closed segments stay as they are.
+        """
         if self._muxer is not None:
             if keep and self.written:
                 with suppress(av.error.FFmpegError, OSError):
-                    self._muxer.close()
-                    self.kept = self._keep()
+                    self.kept = self._kept()
             self._muxer.abandon()
         if self._temporary:
             self._temporary.unlink(missing_ok=True)
+
+    def _kept(self) -> Path | None:
+        if isinstance(self._muxer, Muxer):
+            self._muxer.close()
+            return self._keep()
+        assert self._segments is not None
+        if self._segments.closed:
+            return None
+        self._segments.cut()
+        return self.join_partial()
+
+    def _end(self) -> None:
+        """Encode what the filters hold back."""
+        if not self._ended:
+            self._ended = True
+            for filtered in self._filtered(None):
+                self._encode(filtered)
+
+    def _join(self, end: Fraction | None) -> None:
+        """Make the film of the segments, with what else is in the source or song until `end`, in seconds."""
+        assert self._segments is not None
+        with ExitStack() as stack, unheard():
+            source = stack.enter_context(self._source.again(end)) if self._source else None
+            song = stack.enter_context(self._song.again(end)) if self._song else None
+            if source is not None:
+                source.keep_packets()
+            audio, settings = self.output.audio, self.output.settings
+            join(str(self._temporary), self._form, self._segments, source, song, audio=audio, settings=settings)
 
     def _keep(self) -> Path | None:
         """Give what was made so far a name of its own; None where it has one, or none at all."""
@@ -207,15 +267,13 @@ class Writer:
             driver = None if self.filters else self._driver
             if self._driver and not driver:
                 log.info("encoding on the CPU: FFmpeg's filters come last, which work there")
-            self._encoding = choose_encoding(self.name, self._form, self.output, coding, info, size, driver)
-            self.encoder = self._encoding.encoder
-            with self._write_errors():
-                target = str(self._temporary or self.name)
-                settings, audio = self.output.settings, self.output.audio
-                self._muxer = Muxer(
-                    target, self._form, self._encoding, shape, source, self._song, audio=audio, settings=settings
-                )
-            self._size = size
+            encoding = choose_encoding(self.name, self._form, self.output, coding, info, size, driver)
+            muxer = self._opened(encoding, shape)
+            if self._segments is None:
+                self._muxer = muxer
+            else:  # was but to see, now and not in the end, what goes into the film
+                muxer.abandon()
+            self._encoding = self._take(Layout(encoding, shape, self._base))
         elif size != self._size:
             shapes = [f"{width}x{height}" for height, width in (self._size, size)]
             raise StreamfxError(f"the frames of a film have one size; these change from {shapes[0]} to {shapes[1]}")
@@ -224,6 +282,29 @@ class Writer:
                 f"'{self.name}' holds one picture, the chain makes more: name a film, or a pattern like 'out_%05d.png'"
             )
         return self._encoding.coding
+
+    def _opened(self, encoding: Encoding, shape: Shape) -> Muxer:
+        target, output = str(self._temporary or self.name), self.output
+        with self._write_errors():
+            return Muxer(
+                target,
+                self._form,
+                encoding,
+                shape,
+                self._source,
+                self._song,
+                audio=output.audio,
+                settings=output.settings,
+            )
+
+    def _take(self, layout: Layout) -> Encoding:
+        """Encode pictures in this way from now on."""
+        self._encoding, self.encoder = layout.encoding, layout.encoding.encoder
+        self._size, self._base = (layout.shape.height, layout.shape.width), layout.base
+        if self._segments is not None:
+            self._segments.begin(self._form, layout)
+            self._muxer = self._segments
+        return layout.encoding
 
     def _changed_rate(self, frame: Frame) -> Fraction | None:
         """Frames a second by the frame's duration, where that tells of another rate than the source's."""
@@ -260,7 +341,7 @@ class Writer:
             raise
         except (OSError, av.error.FFmpegError) as error:
             reason = error.strerror or str(error)
-            kept = "; nothing was kept of it" if self._temporary else ""
+            kept = "; nothing was kept of it" if self._temporary and not self._segments else ""
             raise StreamfxError(f"cannot write '{self.name}': {reason}{kept}") from error
 
 
@@ -270,36 +351,6 @@ def create(target: str | Path, source: Reader | None = None, output: Output | No
     Sound, subtitles, chapters and tags are copied from `source`. Raises StreamfxError where it cannot be written.
     """
     return Writer(target, source, output)
-
-
-def _check_target(name: str, source: Reader | None, overwrite: bool) -> Path | None:
-    """The path of a file that is to be written whole; None for pipes, devices, patterns and URLs."""
-    if name == "-":
-        if sys.stdout.isatty():
-            raise StreamfxError("stdout is a terminal: send it to a file or a program, or name an output file")
-        return None
-    if "://" in name:
-        return None
-    path = Path(name)
-    if path.is_dir():
-        raise StreamfxError(f"'{name}' is a folder; give a file in it, like '{path / 'out.mp4'}'")
-    if not path.parent.is_dir():
-        raise StreamfxError(f"there is no folder '{path.parent}' to write '{path.name}' into; make it first")
-    if path.exists() and not path.is_file():
-        return None
-    if source is not None and (name == source.name or _same_file(path, Path(source.name))):
-        raise StreamfxError(f"'{name}' is the input itself; give another name for the output")
-    numbered = is_numbered(name)
-    first = Path(NUMBER.sub(lambda digits: f"{1:0{digits[1] or 1}d}", name)) if numbered else path
-    if first.exists() and not overwrite:
-        raise StreamfxError(f"'{first}' exists; give -y to overwrite it, or another name")
-    if not os.access(path.parent, os.W_OK):
-        raise StreamfxError(f"the folder '{path.parent}' may not be written; choose another or change its permissions")
-    return None if numbered else path
-
-
-def _same_file(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _rate_of(picture: VideoFrame) -> Fraction | None:

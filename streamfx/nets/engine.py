@@ -8,7 +8,7 @@ import inspect
 import logging
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -29,8 +29,16 @@ _Recorded: TypeAlias = tuple[list[Tensor], Tensor, Callable[[], object]]  # inpu
 Engine: TypeAlias = Callable[..., Tensor]  # torch tensors in, one torch tensor out, all float32 on the device
 
 
-def build_engine(module: nn.Module, shapes: Sequence[tuple[int, ...]], device: torch.device) -> Engine:
+def build_engine(
+    module: nn.Module,
+    shapes: Sequence[tuple[int, ...]],
+    device: torch.device,
+    write: Callable[[nn.Module], nn.Module] | None = None,
+) -> Engine:
     """`module` made ready for float32 inputs of just these `shapes` on `device`; gradients are not kept.
+
+    On the CPU `write` may make of it what is run in its place, in full precision but where that asks for less itself.
+    It is called only where no compiled network is kept yet.
 
     The module takes as many tensors as there are shapes and returns one. What an engine returns is the caller's: the
     next call writes elsewhere. On the CPU the compiled network is kept in the user's cache folder, keyed by all that it
@@ -39,7 +47,7 @@ def build_engine(module: nn.Module, shapes: Sequence[tuple[int, ...]], device: t
     if device.type == "cuda":
         return _build_cuda(module, shapes, device)
     if device.type == "cpu":
-        return _build_cpu(module, shapes)
+        return _build_cpu(module, shapes, write)
     raise StreamfxError(f"no engine for the device '{device}'; use cpu or cuda")
 
 
@@ -117,10 +125,12 @@ class Latest(Generic[Made]):
 _recorded: Latest[_Recorded] = Latest(_GRAPHS)
 
 
-def _build_cpu(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Engine:
+def _build_cpu(
+    module: nn.Module, shapes: Sequence[tuple[int, ...]], write: Callable[[nn.Module], nn.Module] | None
+) -> Engine:
     import openvino
 
-    compiled = _compile(openvino, module, shapes)
+    compiled = _compile(openvino, module, shapes, write)
     request = compiled.create_infer_request()
     shape = tuple(compiled.output(0).shape)
 
@@ -143,7 +153,12 @@ def check_shapes(inputs: Sequence[Tensor], shapes: Sequence[tuple[int, ...]]) ->
             raise ValueError(f"input {at} is {tuple(x.shape)}, the engine was built for {tuple(expected)}")
 
 
-def _compile(openvino: Any, module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Any:
+def _compile(
+    openvino: Any,
+    module: nn.Module,
+    shapes: Sequence[tuple[int, ...]],
+    write: Callable[[nn.Module], nn.Module] | None,
+) -> Any:
     """The compiled network: out of the cache, or converted, compiled and put there."""
     core = openvino.Core()
     capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -151,7 +166,7 @@ def _compile(openvino: Any, module: nn.Module, shapes: Sequence[tuple[int, ...]]
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
         "ENABLE_CPU_PINNING": False,  # bound to cores, it would wait there for decoder and encoder
-        "INFERENCE_PRECISION_HINT": "bf16" if "BF16" in capabilities else "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if "BF16" in capabilities and write is None else "f32",
     }
     processor = core.get_property("CPU", "FULL_DEVICE_NAME")
     key = _key(module, shapes, (openvino.__version__, processor, repr(settings)))
@@ -161,7 +176,8 @@ def _compile(openvino: Any, module: nn.Module, shapes: Sequence[tuple[int, ...]]
             return core.import_model(blob, "CPU", settings)
         except RuntimeError as error:
             _log.debug("the cached engine does not load: %s", error)
-    compiled = core.compile_model(_convert(openvino, module, shapes), "CPU", settings)
+    written = module if write is None else write(module)
+    compiled = core.compile_model(_convert(openvino, written, shapes), "CPU", settings)
     _keep(compiled.export_model().getvalue(), cached)
     return compiled
 
@@ -169,13 +185,18 @@ def _compile(openvino: Any, module: nn.Module, shapes: Sequence[tuple[int, ...]]
 def _key(module: nn.Module, shapes: Sequence[tuple[int, ...]], machine: tuple[str, ...]) -> str:
     """A hash of everything that the compiled network depends on: code, weights, shapes, program and processor."""
     digest = hashlib.sha256(repr((str(module), tuple(map(tuple, shapes)), torch.__version__, machine)).encode())
-    source = inspect.getsourcefile(type(module))
-    if source is not None:
+    for source in sorted(filter(None, {inspect.getsourcefile(type(each)) for each in _own(module)})):
         digest.update(Path(source).read_bytes())
     for name, tensor in module.state_dict().items():
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()[:32]
+
+
+def _own(module: nn.Module) -> Iterator[nn.Module]:
+    """The module, and those of its parts that are made here: what they do is not told by their names alone."""
+    yield module
+    yield from (part for part in module.modules() if type(part).__module__.startswith("streamfx."))
 
 
 def _convert(openvino: Any, module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Any:

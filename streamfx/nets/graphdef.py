@@ -6,6 +6,7 @@ tensorflow/core/framework/{graph,node_def,attr_value,tensor,tensor_shape,types}.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ _DTYPES: dict[int, np.dtype[Any]] = {  # DT_FLOAT, DT_DOUBLE, DT_INT32, DT_INT64
     9: np.dtype("<i8"),
 }
 _VALUES: dict[int, np.dtype[Any]] = {5: np.dtype("<f4"), 6: np.dtype("<f8")}  # float_val, double_val of a TensorProto
+_FILLED = 1 << 26  # bytes that tensors may have beyond those that are in the file
 _INTS = (7, 10)  # int_val, int64_val
 
 Value: TypeAlias = "int | float | bytes | list[int] | NDArray[np.generic]"
@@ -46,12 +48,29 @@ def read_graph(path: Path) -> list[Node]:
     except OSError as error:
         raise StreamfxError(f"cannot read the graph {path} ({error.strerror or error})") from error
     try:
-        nodes = [_node(part) for number, part in _fields(content) if number == 1 and isinstance(part, bytes)]
-    except (ValueError, IndexError, UnicodeDecodeError) as error:
+        nodes = list(_nodes(content))
+    except (ValueError, IndexError, OverflowError) as error:
         raise StreamfxError(f"{path} is not a whole TensorFlow graph ({error}); fetch it again") from error
     if not nodes:
         raise StreamfxError(f"{path} is not a TensorFlow graph: it holds no nodes")
     return nodes
+
+
+def _nodes(content: bytes) -> Iterator[Node]:
+    """The nodes of a GraphDef. Tensors may be written as one value that stands for many: only some of them are."""
+    most = 4 * len(content) + _FILLED
+    names: set[str] = set()
+    for number, part in _fields(content):
+        if number != 1 or not isinstance(part, bytes):
+            continue
+        node = _node(part)
+        if node.name in names:
+            raise ValueError(f"two nodes are called '{node.name}'")
+        names.add(node.name)
+        most -= sum(value.nbytes for value in node.attributes.values() if isinstance(value, np.ndarray))
+        if most < 0:
+            raise ValueError("its tensors are far larger than the file")
+        yield node
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
@@ -159,7 +178,9 @@ def _tensor(message: bytes) -> NDArray[np.generic]:
         values.append(np.array(_whole_numbers(message, number), np.int64))
     if kind not in _DTYPES:
         return np.zeros(0)  # texts and the like, which no layer reads
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
+    if min(shape, default=0) < 0 or 8 * count > max(_FILLED, 8 * len(message)):
+        raise ValueError(f"a tensor of the shape {shape[:8]}")
     flat: NDArray[Any] = (
         np.frombuffer(content, _DTYPES[kind]) if content else np.concatenate(values).astype(_DTYPES[kind])
     )

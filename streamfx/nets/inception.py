@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from streamfx.errors import StreamfxError, unknown
 from streamfx.nets.graphdef import Node, read_graph
 
+_TRIED = 224  # pixels, the side of the picture that it was trained on
+_MOST = 1 << 26  # values of an activation at that size; the largest of the true graph has 802,816
+_WIDEST = 64  # pixels of a window or a stride, channels on each side that a norm looks at
 _MEAN = 117.0  # of 0..255, which the network was trained to see taken away
 _BRANCHES = ("1x1", "3x3_bottleneck", "3x3", "5x5_bottleneck", "5x5", "pool_reduce")
 _MIXED = {"3a": 256, "3b": 480, "4a": 508, "4b": 512, "4c": 512, "4d": 528, "4e": 832, "5a": 832, "5b": 1024}
@@ -79,8 +84,26 @@ class InceptionV1(nn.Module):
 
 
 def load_inception(path: Path, layers: Sequence[str]) -> InceptionV1:
-    """The network in the graph file `path`, as far as `layers`. Raises StreamfxError."""
-    return InceptionV1(read_graph(path), layers)
+    """The network in the graph file `path`, as far as `layers`. Raises StreamfxError, also where it cannot be run."""
+    nodes = read_graph(path)
+    try:
+        network = InceptionV1(nodes, layers)
+        _try(network)
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StreamfxError(f"the graph {path} cannot be run ({reason[:120]}); fetch it again") from error
+    return network
+
+
+def _try(network: InceptionV1) -> None:
+    """Run it on the shape of a picture alone, which needs no memory, to see that all fits and stays within bounds."""
+    trial = copy(network)
+    trial.layers = tuple(node.name for node in network.nodes if node.op != "Const")
+    shapes = {name: buffer.to("meta") for name, buffer in network.named_buffers()}
+    found = functional_call(trial, shapes, (torch.zeros(1, 3, _TRIED, _TRIED, device="meta"),))
+    for name, x in found.items():
+        if x.numel() > _MOST:
+            raise ValueError(f"'{name}' makes {x.shape[1]} channels")
 
 
 def spatial_layers(nodes: Sequence[Node]) -> dict[str, int | None]:
@@ -97,7 +120,7 @@ def spatial_layers(nodes: Sequence[Node]) -> dict[str, int | None]:
             given = [channels[name] for name in node.inputs if name in channels]
             if not given:
                 continue
-            if node.op == "Conv2D" and constants:
+            if node.op == "Conv2D" and constants and constants[0].ndim:
                 channels[node.name] = int(constants[0].shape[-1])
             elif node.op.startswith("Concat"):
                 channels[node.name] = sum(each or 0 for each in given)
@@ -109,6 +132,7 @@ def spatial_layers(nodes: Sequence[Node]) -> dict[str, int | None]:
 def _leading_to(layers: Sequence[str], nodes: Mapping[str, Node]) -> list[Node]:
     """The nodes that these layers are computed from, and themselves, each behind all of its inputs."""
     ordered: dict[str, Node] = {}
+    begun: set[str] = set()
     waiting = [(layer, False) for layer in reversed(layers)]
     while waiting:
         name, ready = waiting.pop()
@@ -118,9 +142,12 @@ def _leading_to(layers: Sequence[str], nodes: Mapping[str, Node]) -> list[Node]:
             raise StreamfxError(f"the graph has no node '{name}', which another one needs; fetch it again")
         if ready:
             ordered[name] = nodes[name]
+        elif name in begun:
+            raise StreamfxError(f"the graph's node '{name}' is its own input; fetch it again")
         else:
+            begun.add(name)
             waiting.append((name, True))
-            waiting.extend((each, False) for each in nodes[name].inputs)
+            waiting.extend((each, False) for each in nodes[name].inputs if each not in ordered)
     return list(ordered.values())
 
 
@@ -140,6 +167,8 @@ def _pair(node: Node, name: str) -> tuple[int, int]:
     value = node.attributes.get(name)
     if not isinstance(value, list) or len(value) != 4:
         raise StreamfxError(f"the graph's '{node.name}' has no {name}; fetch it again")
+    if not 1 <= min(value[1:3]) <= max(value[1:3]) <= _WIDEST:
+        raise StreamfxError(f"the graph's '{node.name}' has {name} of {value[1]}x{value[2]}; fetch it again")
     return value[1], value[2]
 
 
@@ -183,7 +212,10 @@ def _avg_pool(node: Node, given: Sequence[Tensor]) -> Tensor:
 
 def _lrn(node: Node, given: Sequence[Tensor]) -> Tensor:
     """x / (bias + alpha * sum of squares of the channels within the radius) ** beta; torch takes their mean."""
-    window = 2 * int(_number(node, "depth_radius", 5)) + 1
+    radius = int(_number(node, "depth_radius", 5))
+    if not 0 <= radius <= _WIDEST:
+        raise StreamfxError(f"the graph's '{node.name}' has a radius of {radius}; fetch it again")
+    window = 2 * radius + 1
     alpha, beta = _number(node, "alpha", 1.0), _number(node, "beta", 0.5)
     return F.local_response_norm(given[0], window, alpha * window, beta, _number(node, "bias", 1.0))
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from streamfx.errors import StreamfxError, unknown
@@ -17,6 +19,7 @@ from streamfx.nets.features import NETWORKS as LITES
 from streamfx.nets.features import Features
 from streamfx.nets.folding import fold_norms
 from streamfx.nets.watched import Watched, watch
+from streamfx.nets.weights import check_shapes
 
 _TORCHVISION = "https://download.pytorch.org/models/"
 _INCEPTION5H = "https://storage.googleapis.com/download.tensorflow.org/models/inception5h.zip"
@@ -24,6 +27,7 @@ _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation, 
 _HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 _SEEN = 224  # pixels, the side of the picture by which layers are counted
 _TIMM = "timm:"
+_MOST = 1 << 30  # values in a file of weights; vgg19 has 144 million
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +260,15 @@ def _load(module: nn.Module, path: Path) -> None:
     """Put the weights of the file `path` into `module`; what the file has more, auxiliary heads, is left."""
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
+            with safe_open(path, framework="pt") as file:
+                check_shapes(path, file, _MOST)
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
         else:
+            _check_archive(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
         missing, _ = module.load_state_dict(state, strict=False)
+    except StreamfxError:
+        raise
     except FileNotFoundError as error:
         raise StreamfxError(f"the weights {path} are missing") from error
     except Exception as error:  # pickles, archives and tensors break in many ways
@@ -269,6 +276,16 @@ def _load(module: nn.Module, path: Path) -> None:
         raise StreamfxError(f"{path} does not hold weights of this network ({reason[:120]})") from error
     if missing:
         raise StreamfxError(f"{path} does not hold weights of this network: '{missing[0]}' is missing")
+
+
+def _check_archive(path: Path) -> None:
+    """Raise StreamfxError for one that would unpack to far more than it is: torch packs nothing, and reads all."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        whole = sum(entry.file_size for entry in archive.infolist())
+    if whole > 2 * path.stat().st_size:
+        raise StreamfxError(f"{path} unpacks to {whole} bytes, which no file of weights does; fetch it again")
 
 
 def _weights_of(network: Network) -> Path:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from streamfx.nets.address import Part
 
+if TYPE_CHECKING:
+    from streamfx.nets.engine import Engine
+
+_log = logging.getLogger("streamfx")
+_numbers = itertools.count()  # of objectives
+_engines: dict[tuple[int, tuple[int, ...]], Engine | None] = {}  # by objective and shape, the one used last at the end
+
+_WORTH = 180 * 180  # pixels of a picture from which on an engine may be built for its size
+_ROOM = 3 * 1_600_000  # values of pictures that engines are kept for; lite0's hold 250 bytes of memory for each
+_MOST_ENGINES = 16  # more than a dream has octaves
 _REFERENCE = 224  # pixels, the side of the picture by which parts are made comparable
 _MOST = 4096  # places of a guide, and of a picture at a time, that are compared
 
@@ -26,13 +40,55 @@ class Objective:
         """`network`: images -> {layer: activations}, at least for the layers of `parts`, on `device`."""
         self.network, self.parts = network, tuple(parts)
         self.units = [1.0] * len(parts)
+        self._number = next(_numbers)
         if len(parts) > 1:
             picture = _reference().to(device)
             self.units = [1 / max(self._size(picture, part), 1e-20) for part in parts]
 
-    def gradient(self, image: Tensor, guide: Mapping[str, Tensor] | None = None) -> Tensor:
-        """The gradient [1, 3, H, W] to the pixels of `image`, of the same shape, RGB 0..1."""
-        return self._climb(image, list(zip(self.parts, self.units)), guide)[0]
+    def gradient(
+        self,
+        image: Tensor,
+        guide: Mapping[str, Tensor] | None = None,
+        shares: Sequence[float] | None = None,
+        *,
+        once: bool = False,
+    ) -> Tensor:
+        """The gradient [1, 3, H, W] to the pixels of `image`, of the same shape, RGB 0..1.
+
+        With `shares`, one for each part, these stand in place of the parts' own. On the CPU large pictures are given to
+        an engine, which is built for each of their sizes: a second or two the first time ever. torch climbs instead
+        where a size comes `once` only, with guides and shares, which change, and in networks whose way back the engine
+        cannot be told.
+        """
+        large = image.shape[2] * image.shape[3] >= _WORTH
+        if not once and guide is None and shares is None and image.device.type == "cpu" and large:
+            engine = self._engine(tuple(image.shape))
+            if engine is not None:
+                return engine(image)
+        parts = self.parts
+        if shares is not None:
+            parts = tuple(replace(part, share=share) for part, share in zip(parts, shares, strict=True))
+        return self._climb(image, list(zip(parts, self.units)), guide)[0]
+
+    def _engine(self, shape: tuple[int, ...]) -> Engine | None:
+        """What computes the gradient to pictures of this shape; None where nothing but torch can."""
+        key = self._number, shape
+        found = _engines.pop(key) if key in _engines else self._build(shape)
+        _engines[key] = found  # the one used last is the last
+        return found
+
+    def _build(self, shape: tuple[int, ...]) -> Engine | None:
+        from streamfx.nets.backward import Backward, Unwritten
+        from streamfx.nets.engine import build_engine
+
+        self._make_room(shape)
+        shares = tuple(unit * part.share for part, unit in zip(self.parts, self.units))
+        slope = _Slope(self.network, self.parts, shares)
+        try:
+            return build_engine(slope, [shape], torch.device("cpu"), lambda each: Backward(each, torch.zeros(shape)))
+        except (Unwritten, RuntimeError) as error:  # the latter is OpenVINO's
+            _log.debug("no engine for this gradient: %s", str(error)[:300])
+            return None
 
     @torch.no_grad()
     def value(self, image: Tensor, guide: Mapping[str, Tensor] | None = None) -> float:
@@ -63,6 +119,44 @@ class Objective:
             assert isinstance(total, Tensor)
             (slope,) = torch.autograd.grad(total, pixels)
         return (slope.contiguous(),)
+
+    def _make_room(self, shape: tuple[int, ...]) -> None:
+        """Let engines go that were not used for long: others' for their memory, our own only if they are many."""
+        for key in list(_engines):
+            pixels = math.prod(shape) + sum(math.prod(each) for _, each in _engines)
+            if len(_engines) >= _MOST_ENGINES or (pixels > _ROOM and key[0] != self._number):
+                del _engines[key]
+
+
+class _Slope(nn.Module):
+    """Picture [1, 3, H, W] -> the gradient to it, of the same shape, by what is pulled at each layer."""
+
+    def __init__(self, network: nn.Module, parts: Sequence[Part], shares: Sequence[float]) -> None:
+        super().__init__()
+        self.network, self.parts, self.shares = network, tuple(parts), tuple(shares)
+
+    def extra_repr(self) -> str:
+        return f"{self.parts}, {self.shares}"
+
+    def forward(self, image: Tensor) -> Tensor:
+        with torch.enable_grad():
+            pixels = image.detach().requires_grad_()
+            seen = self.network(pixels)
+            pulls: dict[str, Tensor] = {}
+            for part, share in zip(self.parts, self.shares):
+                pull = _pull(seen[part.layer].detach(), part, share)
+                pulls[part.layer] = pulls[part.layer] + pull if part.layer in pulls else pull
+            (slope,) = torch.autograd.grad([seen[layer] for layer in pulls], pixels, list(pulls.values()))
+        return slope
+
+
+def _pull(found: Tensor, part: Part, share: float) -> Tensor:
+    """The derivative of a part of the objective by the activations `found` [1, C, H, W] of its layer."""
+    if part.channel is None:
+        return found * (2 * share / found.numel())
+    there = torch.zeros(found.shape[1])
+    there[part.channel] = share / (found.shape[2] * found.shape[3])
+    return torch.zeros_like(found) + there.view(-1, 1, 1)
 
 
 def _part(seen: Mapping[str, Tensor], part: Part, guide: Mapping[str, Tensor] | None) -> Tensor:

@@ -190,11 +190,18 @@ def save_painter(path: Path, painter: Painter, styles: Mapping[str, Tensor]) -> 
     save_weights(path, state, "painter", painter.sizes)
 
 
+def _least(channels: int, wide: int, blocks: int, before: int, after: int) -> int:
+    """How many weights a painter of these sizes has in its convolutions of 3x3 alone."""
+    return 9 * (2 * blocks * wide**2 + 2 * (before + after) * channels**2 + 5 * channels * wide)
+
+
 def load_painter(path: Path) -> tuple[Painter, dict[str, Tensor]]:
     """The painter stored at `path` (float32, on the CPU, ready to paint, without gradients) and its styles' numbers."""
     state, sizes = load_weights(path, "painter")
     if sizes.keys() != SIZES["fine"].keys():
         raise StreamfxError(f"{path} was made for another painter (sizes {', '.join(sizes)}); train it again")
+    if _least(**sizes) > sum(tensor.numel() for tensor in state.values()) or not sizes["channels"] * sizes["wide"]:
+        raise StreamfxError(f"{path} does not hold a painter of the sizes that it tells; fetch or train it again")
     painter = Painter(**sizes)
     styles = {name.removeprefix(_STYLE): state.pop(name) for name in list(state) if name.startswith(_STYLE)}
     load_state(path, painter, state)

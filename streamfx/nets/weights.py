@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,6 +15,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from streamfx.errors import StreamfxError
+
+_MOST = 1 << 26  # values of a file of ours, 256 MiB as float32; the painters that are shipped have a million
+_KINDS = ("F16", "BF16", "F32", "F64", "I32", "I64")
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], network: str, sizes: Mapping[str, int]) -> None:
@@ -35,6 +40,7 @@ def load_weights(path: Path, network: str) -> tuple[dict[str, Tensor], dict[str,
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
+            check_shapes(path, file, _MOST)
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118  (not a dict)
     except (SafetensorError, OSError) as error:
         raise StreamfxError(f"{path} is not a whole safetensors file ({error}); fetch or train it again") from error
@@ -42,6 +48,21 @@ def load_weights(path: Path, network: str) -> tuple[dict[str, Tensor], dict[str,
         held = about.get("network", "an unnamed network")
         raise StreamfxError(f"{path} holds weights of {held}, not of a streamfx {network}")
     return state, _sizes(path, about.get("sizes", ""))
+
+
+def check_shapes(path: Path, file: Any, most: int) -> None:
+    """Raise StreamfxError where the tensors of an opened safetensors file are too large or no numbers.
+
+    That shapes fit the bytes that are there, safetensors sees to itself.
+    """
+    whole = 0
+    for name in file.keys():  # noqa: SIM118  (not a dict)
+        piece = file.get_slice(name)
+        if piece.get_dtype() not in _KINDS:
+            raise StreamfxError(f"{path}: '{name}' is of the kind {piece.get_dtype()}; weights are {', '.join(_KINDS)}")
+        whole += math.prod(piece.get_shape())
+    if whole > most:
+        raise StreamfxError(f"{path} holds {whole} values, but {most} at most are read; these are no such weights")
 
 
 def load_state(path: Path, module: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -58,7 +79,7 @@ def load_state(path: Path, module: nn.Module, state: Mapping[str, Tensor]) -> No
 def _sizes(path: Path, text: str) -> dict[str, int]:
     try:
         sizes = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         sizes = None
     if not isinstance(sizes, dict) or not all(isinstance(value, int) and value >= 0 for value in sizes.values()):
         raise StreamfxError(f"{path} does not say how large its network is; train it again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamfx.errors import unknown
+from streamfx.errors import StreamfxError, unknown
 from streamfx.nets.features import Features
 from streamfx.nets.weights import load_weights, save_weights
 from streamfx.preset import TrainingSettings
@@ -131,11 +132,13 @@ def load_targets(path: Path, name: str) -> Targets:
     for key in sorted(state):
         own, _, rest = key.partition("/")
         if own == name and rest not in ("palette", "fringes"):
-            network, number, layer = rest.split("/")
-            sizes = grams.setdefault(network, [])
-            if int(number) == len(sizes):
+            found = re.fullmatch(r"([^/]+)/(\d{1,3})/([^/]+)", rest, re.ASCII)
+            sizes = grams.setdefault(found[1], []) if found else []
+            if not found or int(found[2]) > len(sizes):
+                raise StreamfxError(f"{path}: '{key}' is no part of what a painting is like; fetch or train it again")
+            if int(found[2]) == len(sizes):
                 sizes.append({})
-            sizes[int(number)][layer] = state[key].unsqueeze(0)
+            sizes[int(found[2])][found[3]] = state[key].unsqueeze(0)
     return Targets(grams, state[f"{name}/palette"], state.get(f"{name}/fringes", torch.ones(2)))  # files of once: none
 
 

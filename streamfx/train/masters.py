@@ -12,7 +12,7 @@ from pathlib import Path
 
 from streamfx.errors import StreamfxError
 from streamfx.painting.losses import save_targets
-from streamfx.preset import QUALITIES, Quality, StylePreset, TrainingSettings, load_preset
+from streamfx.preset import QUALITIES, Quality, StylePreset, TrainingSettings, load_preset, preset_files
 from streamfx.shipped import shipped
 from streamfx.train.content import load_photos
 from streamfx.train.painter import Progress, Subject, Training, train
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint beside WEIGHTS")
     parser.add_argument("--presets", nargs="+", metavar="NAME", help="some of those shipped, rather than all")
     asked = parser.parse_args()
-    names = asked.presets or sorted(file.stem for file in shipped("presets").glob("*.toml"))
+    names = asked.presets or [name for name, file in preset_files().items() if file.parent == shipped("presets")]
     settings = TrainingSettings(minutes=asked.minutes, batch=_BATCH, crop=_CROP)
     styles = {name: load_preset(name).style for name in names}
     train_masters(

@@ -13,6 +13,7 @@ from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
 from streamfx.errors import StreamfxError
+from streamfx.media.limits import check_size
 from streamfx.preset import Painting
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif"}
@@ -41,9 +42,12 @@ def _read(path: Path, most: int | None = None) -> Image.Image:
             with Image.open(path) as opened:
                 if most is not None:
                     opened.draft(None, (most, most))
+                check_size(str(path), *opened.size)
                 return _as_rgb(ImageOps.exif_transpose(opened))
     except FileNotFoundError as error:
         raise StreamfxError(f"{path} does not exist") from error
+    except StreamfxError:
+        raise
     except Image.DecompressionBombError as error:
         raise StreamfxError(f"{path} has too many pixels; scale it down to 100 megapixels or less") from error
     except Exception as error:  # Pillow's decoders raise all kinds for files that are not what they should be

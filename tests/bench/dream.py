@@ -6,17 +6,22 @@ rate       512x512 tile-gradients a second of lite0 at block 10, ours beside pla
            single precision as timm builds it, its norms not folded
 still      seconds for 1280x720, 4 octaves of 10 steps
 film       frames a second at 640x360, 2 octaves of 3 steps, followed
-feedback   frames a second of a film out of one picture, 1280x720 with its settings by themselves, and with them the
-           hours for 127,000 gradients of 512x512
+feedback   frames a second of a film out of one picture, 1280x720 with its settings by themselves; the hours for the
+           127,000 gradients of 512x512 of the film of presets/tabea.toml, and beside lite0 those of the architecture
+           of inceptionv1 as far as the lattice of that film, with random weights
 coherence  a still shot with noise, and a photo panned, against each frame alone; light, contrast and colour of the
            last frame; the mean activation over both films (--frames 500 for a long film)
 """
 
 import argparse
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from statistics import fmean
 
 import torch
@@ -32,6 +37,7 @@ from streamfx.measure import warp_error
 from streamfx.nets.address import parse_objective
 from streamfx.nets.ascent import Ascent, octave_sizes
 from streamfx.nets.features import Features
+from streamfx.nets.inception import load_inception
 from streamfx.nets.networks import build_layers
 from streamfx.nets.objective import Objective
 from streamfx.ops.color import luma
@@ -41,6 +47,18 @@ CPU = torch.device("cpu")
 LAYER = "block10"
 TILE, HD, SMALL = (512, 512), (720, 1280), (360, 640)
 COHERENT = 180, 320  # pixels
+WIDTHS = {  # channels of 1x1, 3x3's bottleneck, 3x3, 5x5's bottleneck, 5x5, pool
+    "3a": (64, 96, 128, 16, 32, 32),
+    "3b": (128, 128, 192, 32, 96, 64),
+    "4a": (192, 96, 204, 16, 48, 64),
+    "4b": (160, 112, 224, 24, 64, 64),
+    "4c": (128, 128, 256, 24, 64, 64),
+    "4d": (112, 144, 288, 32, 64, 64),
+    "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 48, 128, 128),
+}
+TABEA = 127_000  # gradients
+INCEPTION_LAYER = "mixed5a_3x3_bottleneck_pre_relu"
 FILM = {"layer": LAYER, "octaves": 2, "steps": 3}
 
 
@@ -91,6 +109,32 @@ def show_film(asked: argparse.Namespace) -> None:
     )
 
 
+def random_inception(layer: str) -> torch.nn.Module:
+    """The architecture of the graph of 2015, as wide as it was, with random weights, as far as `layer`."""
+    sys.path.append(str(Path(__file__).parents[1] / "nets"))
+    from graphs import Graph  # as the tests write such graphs
+
+    graph = Graph()
+    x = graph.norm(
+        "localresponsenorm0", graph.pool("maxpool0", graph.conv("conv2d0", "input", 7, 3, 64, stride=2), 3, 2)
+    )
+    x = graph.conv("conv2d2", graph.conv("conv2d1", x, 1, 64, 64), 3, 64, 192)
+    x, width = graph.pool("maxpool1", graph.norm("localresponsenorm1", x), 3, 2), 192
+    for block, (one, low3, three, low5, five, pooled) in WIDTHS.items():
+        name = f"mixed{block}"
+        parts = [
+            graph.conv(f"{name}_1x1", x, 1, width, one),
+            graph.conv(f"{name}_3x3", graph.conv(f"{name}_3x3_bottleneck", x, 1, width, low3), 3, low3, three),
+            graph.conv(f"{name}_5x5", graph.conv(f"{name}_5x5_bottleneck", x, 1, width, low5), 5, low5, five),
+            graph.conv(f"{name}_pool_reduce", graph.pool(f"{name}_pool", x, 3, 1), 1, width, pooled),
+        ]
+        x, width = graph.concat(name, parts), one + three + five + pooled
+        if block in ("3b", "4e"):
+            x = graph.pool("maxpool4" if block == "3b" else "maxpool10", x, 3, 2)
+    with tempfile.TemporaryDirectory() as folder:
+        return load_inception(graph.write(Path(folder, "graph.pb")), [layer])
+
+
 def show_feedback(asked: argparse.Namespace) -> None:
     count = min(asked.frames, 24)
     effect = Feedback(Context(count, 30.0), HD, model="lite0", step="0.014").settled()
@@ -107,10 +151,17 @@ def show_feedback(asked: argparse.Namespace) -> None:
     sizes = octave_sizes(height + 2 * top, width + 2 * left, settings)
     shown = ", ".join(f"{across}x{down}" for down, across in sizes) + f" (in one frame of {effect.finest})"
     print(f"feedback {width}x{height}, octaves {shown}: {rate:.2f} frames a second")
-    ours = objective_of(build_layers("lite0", [LAYER]).to(memory_format=torch.channels_last))
     picture = torch.rand(1, 3, *TILE)
-    each = best(lambda: ours.gradient(picture), 5)
-    print(f"127,000 gradients of {TILE[1]}x{TILE[0]}: {127_000 * each / 3600:.1f} hours at {1 / each:.1f} a second")
+    networks = {
+        "lite0": build_layers("lite0", [LAYER]),
+        "inceptionv1's architecture, random weights": random_inception(INCEPTION_LAYER),
+    }
+    for name, network in networks.items():
+        layer = LAYER if name == "lite0" else INCEPTION_LAYER
+        ours = Objective(network.to(memory_format=torch.channels_last), parse_objective(layer), CPU)
+        each = best(partial(ours.gradient, picture), 5)
+        told = f"{TABEA * each / 3600:.1f} hours at {1 / each:.1f} a second"
+        print(f"Tabea's {TABEA:,} gradients of {TILE[1]}x{TILE[0]} with {name} at {layer}: {told}")
 
 
 def show_coherence(asked: argparse.Namespace) -> None:

@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 from streamfx.cli.film import Misuse
 from streamfx.cli.sheet import PAPER, Tile, draw
 from streamfx.errors import StreamfxError
-from streamfx.preset import load_preset, user_presets
-from streamfx.shipped import shipped
+from streamfx.preset import load_preset, preset_files, user_presets
 
 module = importlib.import_module("streamfx.cli.sheet")  # the package has the command under this name
 app = typer.Typer()
@@ -82,7 +81,7 @@ def colour(picture):
 
 def test_all_presets_behind_the_source(tiles, photo, home):
     made = tiles(photo, "sheet.png", *FAST)
-    names = sorted(file.stem for file in shipped("presets").glob("*.toml"))
+    names = list(preset_files())
     assert [tile.name for tile in made] == ["source", *names]
     assert made[0].line == "photo.png"
     assert made[-1].line == "Vincent van Gogh, The Starry Night, 1889"

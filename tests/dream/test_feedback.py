@@ -149,6 +149,17 @@ def test_each_scene_dreams_of_its_layer(start):
     assert not torch.equal(turning[2], alone[2])
 
 
+def test_the_next_layer_takes_over_little_by_little(start):
+    """A scene's first frames are nearer to what the last scene would have made than to what it makes itself."""
+    count, parts = 50, {"section": [0] * 4 + [1] * 46}
+    quick = {"octaves": 1, "step": "where((t == 5) | (t == 48), 0.02, 0)"}
+    turning, alone = (
+        film(start, count, context(count, **parts), layer=layer, **quick) for layer in ("block1, block3", "block1")
+    )
+    soon, late = (float((one - two).abs().mean()) for one, two in ((turning[5], alone[5]), (turning[48], alone[48])))
+    assert 0 < soon < 0.3 * late
+
+
 def test_what_is_not_said_is_chosen_by_the_song():
     song = {name: np.zeros(6) for name in ("beat", "onset", "bass", "mid", "high", "rms", "section")}
     quiet = Feedback(context(6, **song), model="lite0").settled()
@@ -168,6 +179,18 @@ def test_moves_chosen_here_are_as_quick_at_any_rate():
         usual = Feedback(Context(299, 30.0, 0), model="lite0").settled().tracks()
         assert tracks["zoom"].prod() == pytest.approx(usual["zoom"].prod(), rel=0.02)
         assert tracks["angle"].sum() == pytest.approx(usual["angle"].sum(), rel=0.05)
+
+
+def test_a_loop_ends_where_it_begins(start):
+    """From the last frame to the first the film changes no more than from frame to frame."""
+    moving = {"zoom": "1.02", "angle": "1", "step": "0.02"}
+    jumps = []
+    for loop in (False, True):
+        images = film(start, 18, loop=loop, **moving)
+        each = [float((one - two).abs().mean()) for one, two in pairwise(images)]
+        jumps.append(float((images[-1] - images[0]).abs().mean()) / (sum(each) / len(each)))
+    assert jumps[0] > 2
+    assert jumps[1] < 1.2
 
 
 @pytest.mark.parametrize(

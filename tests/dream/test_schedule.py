@@ -5,7 +5,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamfx.dream.curves import EASINGS
+from streamfx.dream.curves import EASINGS, noise
+from streamfx.dream.expression import FUNCTIONS
 from streamfx.dream.schedule import Context, Schedule, parse_schedule
 from streamfx.errors import StreamfxError
 
@@ -224,3 +225,54 @@ def test_equals_a_naive_reference_on_any_keyframes(keys, data):
 def test_a_key_for_each_frame_is_quick_enough():
     text = ", ".join(f"{t}:({t % 7}.5)" for t in range(3000))
     np.testing.assert_allclose(values(text, count=3000), np.arange(3000) % 7 + 0.5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os').system('touch x')",
+        "open('/etc/passwd')",
+        "().__class__.__bases__[0].__subclasses__()",
+        "t.__class__",
+        "t.tofile(1)",
+        "t.dtype",
+        "sin.__globals__",
+        "np.load(1)",
+        "eval(1)",
+        "exec(1)",
+        "getattr(t, s)",
+        "lambda: 1",
+        "[t for t in t]",
+        "t[0]",
+        "{1: 2}",
+        "f'{t}'",
+        "'a' * 10",
+        "(t := 1)",
+        "`id`",
+        "$HOME",
+        "fromfile(1)",
+        "memmap(1)",
+        "0:(1), __class__:(2)",
+        "0:(1) __class__, 9:(2)",
+        "sin(t, out=t)",
+        "sin(*t)",
+        "t if t else s",
+        "import os",
+        "\uff4f\uff50\uff45\uff4e(1)",
+    ],
+)
+def test_nothing_but_numbers_can_be_reached(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StreamfxError, match=r"zoom, character \d+"):
+        parse_schedule(text, "zoom")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_function_takes_and_gives_numbers_alone():
+    """What schedules can call is arithmetic: nothing of numpy that reads, writes or keeps anything."""
+    for fewest, most, function in FUNCTIONS.values():
+        given = [np.array([0.5, 0.25])] * min(most, fewest + 1)
+        with np.errstate(all="ignore"):
+            made = function(np.array([1.0]), *given) if function is noise else function(*given[:fewest])
+        assert made.dtype == np.float64
+        assert np.shape(made) == (2,)

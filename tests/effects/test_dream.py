@@ -188,6 +188,21 @@ def test_light_contrast_colour_and_strength_stay(still):
     assert np.mean(excited) == pytest.approx(excited[0], rel=0.15)  # the first frame is dreamed alone
 
 
+def test_a_film_that_is_gone_on_with_is_the_same(photo, tmp_path, monkeypatch):
+    """Also where an engine climbs: in large frames that follow others. Frames by themselves are as stills are."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    large = F.interpolate(photo[None], (180, 240), mode="bilinear")[0]
+    effect = Dream(layer="block4", octaves=1, steps=2)
+    step, memory, saved = effect.build(CPU), {}, {}
+    made = []
+    for number in range(3):
+        made += step(frame_of(large.roll(number, 2), number), memory)
+        saved = dict(memory) if number == 1 else saved
+    (again,) = effect.build(CPU)(frame_of(large.roll(2, 2), 2), saved)
+    assert torch.equal(again.image, made[2].image)
+    assert torch.equal(made[0].image, dream(large, octaves=1, coherence="off"))
+
+
 def test_a_cut_begins_anew(still, photo):
     other = photo.flip(0).flip(2)
     assert torch.equal(film_of([still[0], still[1], other], cuts=(2,))[2], dream(other))

@@ -339,6 +339,22 @@ def test_cuts_are_those_of_the_cpu(register, clip):
     assert sum(there) == 1
 
 
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+def test_marks_are_those_of_the_cpu(pix_fmt, register, soft):
+    """So that a run can go on with either what the other began."""
+
+    def marks():
+        with Reader(soft(pix_fmt)) as reader:
+            reader.every = 4
+            assert len(list(reader.frames(device=CPU))) == 10
+            return {number: (mark.moment, mark.digest) for number, mark in reader.marks.items()}
+
+    here = marks()
+    register(StandIn())
+    assert marks() == here
+    assert len(here) == 3
+
+
 def test_filters_at_the_ends_bring_it_to_the_cpu(register, convert, soft, said):
     gpu = register(StandIn())
     hue = Filters((Filter("hue", "h=0"),))

@@ -174,6 +174,7 @@ def test_a_mask_that_begins_behind_its_sound(clip, tone, ramp):
     ("name", "words"),
     [
         ("none.png", "no such file"),
+        ("none" * 2000, "no such file"),
         ("folder", "is a folder"),
         ("a.txt", "is a text file|not a video"),
         ("a.png", "no picture"),

@@ -1,11 +1,13 @@
 """The 2015 graph's reader and network, beside OpenVINO's own reader of TensorFlow graphs."""
 
+from contextlib import suppress
+
 import numpy as np
 import openvino
 import pytest
 import torch
-from graphs import Graph, block, node, small_inception
-from hypothesis import given
+from graphs import Graph, block, ints, node, number, small_inception, tensor
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openvino.frontend import FrontEndManager
 
@@ -182,3 +184,85 @@ def test_a_graph_with_a_hole_is_told(tmp_path):
     nodes = [each for each in read_graph(graph.write(tmp_path / "g.pb")) if each.name != "input"]
     with pytest.raises(StreamfxError, match=r"unknown layer|has no node 'input'"):
         InceptionV1(nodes, ["relu"])
+
+
+# --- graphs that lie
+
+
+def filled(name, sides):
+    """A constant of this shape, written as one value that stands for all."""
+    shape = block(2, b"".join(block(2, number(1, side)) for side in sides))
+    return node(name, "Const", (), value=block(8, number(1, 1) + shape + block(5, b"\0\0\x80?")))
+
+
+@pytest.mark.parametrize("sides", [(10**6, 10**6), (2**62, 4), (2**63 - 1,), (-1,), (-2, -2), (2**40,) * 9])
+def test_shapes_that_nobody_has(tmp_path, sides):
+    path = tmp_path / "g.pb"
+    path.write_bytes(filled("c", sides))
+    with pytest.raises(StreamfxError, match="not a whole TensorFlow graph"):
+        read_graph(path)
+
+
+def test_many_tensors_that_are_far_larger_than_the_file(tmp_path):
+    path = tmp_path / "g.pb"
+    path.write_bytes(b"".join(filled(f"c{i}", (2000, 1000)) for i in range(20)))
+    with pytest.raises(StreamfxError, match="its tensors are far larger than the file"):
+        read_graph(path)
+
+
+def test_nodes_of_one_name(tmp_path):
+    path = tmp_path / "g.pb"
+    path.write_bytes(node("a", "Relu", ["a"]) * 2)
+    with pytest.raises(StreamfxError, match="two nodes are called 'a'"):
+        read_graph(path)
+
+
+def test_a_constant_that_is_its_own_input(tmp_path):
+    graph = Graph()
+    graph.nodes.append(node("loop", "Const", ("back",), value=block(8, tensor(np.zeros((1, 1, 3, 2), "f4")))))
+    graph.nodes.append(node("back", "Const", ("loop",), value=block(8, tensor(np.zeros(2, "f4")))))
+    graph.add("conv", "Conv2D", ["input", "loop"], strides=ints([1, 1, 1, 1]))
+    with pytest.raises(StreamfxError, match="is its own input"):
+        load_inception(graph.write(tmp_path / "g.pb"), ["conv"])
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "reason"),
+    [(3, 0, "strides of 0x0"), (10**9, 1, "ksize of 1000000000x"), (3, 10**9, "strides"), (-1, 1, "ksize of -1x-1")],
+)
+def test_windows_that_nobody_has(tmp_path, size, stride, reason):
+    graph = Graph()
+    graph.pool("pool", graph.conv("conv2d0", "input", 3, 3, 4), size, stride)
+    with pytest.raises(StreamfxError, match=reason):
+        load_inception(graph.write(tmp_path / "g.pb"), ["pool"])
+
+
+def test_layers_that_grow_without_end(tmp_path):
+    graph = Graph()
+    x = graph.conv("conv2d0", "input", 3, 3, 4)
+    for i in range(30):
+        x = graph.concat(f"c{i}", [x, x])
+    with pytest.raises(StreamfxError, match=r"cannot be run \('c\d+' makes \d+ channels\)"):
+        load_inception(graph.write(tmp_path / "g.pb"), [x])
+
+
+def test_weights_that_do_not_fit(tmp_path):
+    graph = Graph()
+    graph.conv("conv2d1", graph.conv("conv2d0", "input", 3, 3, 4), 3, 7, 4)
+    with pytest.raises(StreamfxError, match=r"g\.pb cannot be run"):
+        load_inception(graph.write(tmp_path / "g.pb"), ["conv2d1"])
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_changed_bytes_are_a_graph_or_refused(tmp_path_factory, data):
+    graph = Graph()
+    graph.pool("pool", graph.norm("norm", graph.conv("conv", "input", 1, 3, 2)), 2, 2)
+    content = bytearray(b"".join(graph.nodes))
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "changed.pb"
+    path.write_bytes(content[: data.draw(st.integers(len(content) - 40, len(content)))])
+    with suppress(StreamfxError):
+        layers = list(spatial_layers(read_graph(path)))
+        load_inception(path, layers[-1:])

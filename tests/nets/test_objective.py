@@ -5,6 +5,7 @@ import torch
 from skimage import data
 from torch import nn
 
+from streamfx.nets import objective as objectives
 from streamfx.nets.address import parse_objective
 from streamfx.nets.networks import build_layers
 from streamfx.nets.objective import Objective
@@ -63,6 +64,62 @@ def test_the_gradient_leads_upwards(lite, cat):
     slope = down.gradient(cat)
     plain = Objective(lite, parse_objective("block10"), CPU)
     assert plain.value(cat + 0.01 * slope / slope.abs().mean()) < plain.value(cat)
+
+
+@pytest.fixture(scope="module")
+def large():
+    return torch.from_numpy(data.chelsea()[40:232, 100:308].copy()).permute(2, 0, 1)[None] / 255
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.mark.parametrize("text", ["block10", "block5 - 0.5*block10:3"])
+def test_the_engine_s_gradient_is_torch_s(lite, large, text):
+    objective = Objective(lite, parse_objective(text), CPU)
+    exact, quick = objective.gradient(large, once=True), objective.gradient(large)
+    assert not torch.equal(quick, exact)  # in other words: it is the engine's
+    assert torch.cosine_similarity(quick.flatten(), exact.flatten(), 0) > 0.99
+    assert quick.abs().mean() == pytest.approx(float(exact.abs().mean()), rel=0.05)
+    assert torch.equal(objective.gradient(large), quick)
+    again = Objective(lite, parse_objective(text), CPU)  # whose engine comes out of the cache
+    assert torch.equal(again.gradient(large), quick)
+
+
+def test_small_pictures_and_guided_ones_are_torch_s(lite, large, cat):
+    objective = Objective(lite, parse_objective("block5"), CPU)
+    assert torch.equal(objective.gradient(cat), objective.gradient(cat, once=True))
+    guide = objective.see_guide(cat)
+    assert torch.equal(objective.gradient(large, guide), objective.gradient(large, guide, once=True))
+
+
+class Smooth(nn.Module):
+    """Its way back is not known to the engine."""
+
+    def forward(self, images):
+        return {"a": nn.functional.silu(images)}
+
+
+def test_networks_that_cannot_be_written_out_are_torch_s(large):
+    objective = Objective(Smooth(), parse_objective("a"), CPU)
+    assert torch.equal(objective.gradient(large), objective.gradient(large, once=True))
+
+
+def test_engines_go_when_there_are_many(lite, large, monkeypatch):
+    monkeypatch.setattr(objectives, "_engines", {})
+    monkeypatch.setattr(objectives, "_ROOM", 2 * large.numel())
+    first, second = (Objective(Smooth(), parse_objective("a"), CPU) for _ in range(2))
+    for objective in (first, second, first):
+        objective.gradient(large)
+        objective.gradient(large.mT)
+    assert [number for number, _ in objectives._engines] == [first._number] * 2
+    for more in range(20):
+        first.gradient(large[..., more:])
+    assert len(objectives._engines) == objectives._MOST_ENGINES
 
 
 def test_a_guide_brings_its_features(lite, cat):
