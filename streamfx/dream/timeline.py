@@ -27,6 +27,7 @@ from streamfx.dream.script import (
     Turn,
 )
 from streamfx.errors import StreamfxError, unknown
+from streamfx.media.trust import check_source
 
 LARGEST = 1_000_000  # bytes
 MOST = 1000  # sections
@@ -64,10 +65,12 @@ class Timeline:
 
     def file(self, name: str, place: Place) -> str:
         """The path of a file that the timeline names. Raises StreamfxError where it is missing or may not be read."""
+        try:
+            source = check_source(name, self.path.parent, network=self.network)
+        except StreamfxError as error:
+            raise self.error(place, str(error)) from error
         if "://" in name:
-            if self.network:
-                return name
-            raise self.error(place, f"'{name}' is an address in the network; --allow-network lets timelines use such")
+            return source
         outside = False
         for folder in self.folders:
             found = (folder / name).resolve()

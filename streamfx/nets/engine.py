@@ -177,9 +177,9 @@ def _compile(
         except RuntimeError as error:
             _log.debug("the cached engine does not load: %s", error)
     written = module if write is None else write(module)
-    compiled = core.compile_model(_convert(openvino, written, shapes), "CPU", settings)
-    _keep(compiled.export_model().getvalue(), cached)
-    return compiled
+    blob = core.compile_model(_convert(openvino, written, shapes), "CPU", settings).export_model().getvalue()
+    _keep(blob, cached)
+    return core.import_model(blob, "CPU", settings)  # as every later run will: what was just compiled rounds otherwise
 
 
 def _key(module: nn.Module, shapes: Sequence[tuple[int, ...]], machine: tuple[str, ...]) -> str:

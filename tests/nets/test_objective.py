@@ -90,6 +90,13 @@ def test_the_engine_s_gradient_is_torch_s(lite, large, text):
     assert torch.equal(again.gradient(large), quick)
 
 
+def test_the_run_that_builds_an_engine_computes_what_later_ones_do(lite, large, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first, second = (Objective(lite, parse_objective("block5"), CPU).gradient(large) for _ in range(2))
+    assert len(list((tmp_path / "streamfx" / "engines").iterdir())) == 1
+    assert torch.equal(first, second)
+
+
 def test_small_pictures_and_guided_ones_are_torch_s(lite, large, cat):
     objective = Objective(lite, parse_objective("block5"), CPU)
     assert torch.equal(objective.gradient(cat), objective.gradient(cat, once=True))

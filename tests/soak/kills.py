@@ -15,6 +15,26 @@ COMMAND = [sys.executable, "-m", "streamfx"]
 FFMPEG = ["ffmpeg", "-v", "error", "-nostdin", "-y"]
 TWICE = 0.3  # of the runs that go on, so many are killed as well
 
+TIMELINE = """kind = "timeline"
+size = [96, 72]
+fps = 25
+[pictures]
+photo = "photo.png"
+[defaults]
+octaves = 1
+layer = "block2"
+[[section]]
+name = "forth"
+start = "photo"
+length = 30
+zoom = 1.01
+[[section]]
+name = "back"
+direction = "backward"
+start = "photo"
+length = 30
+"""
+
 
 @dataclass
 class Kind:
@@ -33,12 +53,15 @@ def kinds(folder: Path) -> list[Kind]:
     code = ["-c:v", "libx264", "-g", "10", "-pix_fmt", "yuv420p", "-c:a", "aac"]
     subprocess.run([*FFMPEG, "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, *code, film], check=True)
     subprocess.run([*FFMPEG, "-i", film, "-frames:v", "1", photo], check=True)
+    timeline = folder / "timeline.toml"
+    timeline.write_text(TIMELINE)
     quick = ["--octaves", "1", "--layer"]
     music = ["--audio", film, "--size", "96x72", "--fps", "25", *quick, "block2"]
     return [
         Kind("run", ["run", film, "{out}", "--chain", "fps=20,trails,hue=s=2", "--segment", "8"]),
         Kind("style", ["style", film, "{out}", "--quality", "fast", "--segment", "9"]),
         Kind("dream", ["dream", film, "{out}", "--steps", "2", *quick, "block3", "--segment", "7"]),
+        Kind("render", ["render", str(timeline), "{out}", "--audio", film, "--segment", "7"]),
         Kind("feedback", ["dream", "--start", photo, "{out}", *music, "--segment", "7"]),
     ]
 
@@ -100,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="*", help="run, style, dream, feedback")
+    parser.add_argument("--only", nargs="*", help="run, style, dream, render, feedback")
     asked = parser.parse_args()
     chance = random.Random(asked.seed)
     with tempfile.TemporaryDirectory() as name:
