@@ -59,6 +59,7 @@ def run(
     if not effects and isinstance(source, Reader) and isinstance(sink, Writer):
         return _run_pictures(source.pictures(leading), sink, progress, journal)
     where = find_device(device)
+    log.info("effects work on %s", _named(where))
     steps = [effect.build(where) for effect in effects]
     memories: list[Memory] = journal.memories(len(steps), where) if journal else [{} for _ in steps]
     count = journal.done if journal else 0
@@ -130,6 +131,18 @@ def find_device(name: str | torch.device) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def _named(device: torch.device) -> str:
+    """The device, and what does there what our kernels are for."""
+    if device.type != "cuda":
+        return "the CPU" if device.type == "cpu" else str(device)
+    import torch
+
+    from streamfx.ops import kernels
+
+    by = "our kernels" if kernels.installed() else "torch, for want of CuPy: pip install 'streamfx[cuda]'"
+    return f"{device}, {torch.cuda.get_device_name(device)}, by {by}"
 
 
 def _check_device(name: str | torch.device) -> None:

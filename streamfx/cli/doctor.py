@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from streamfx.errors import StreamfxError
+
 ENCODERS = {  # what each is for
     "libx264": "H.264, mp4 and most others; the default",
     "libx265": "HEVC, 10 bit",
@@ -33,13 +35,34 @@ LIBRARIES = ("torch", "torchvision", "openvino", "timm", "numpy", "cupy-cuda13x"
 
 def doctor(
     report: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Try all that a GPU is to do; prints a table to paste.")] = False,
 ) -> None:
     """Tell versions, devices, encoders, and what is missing and how to get it."""
+    if gpu:
+        _try_gpu()
+        return
     found = examine()
     if report:
         print(json.dumps(found, indent=2))
     else:
         _print(found)
+
+
+def _try_gpu() -> None:
+    """Print what a GPU does; exits with 1 where there is none, or something is not as it should be."""
+    import torch
+
+    from streamfx.cli.gpu import examine as examine_gpu
+
+    cuda = _cuda()
+    if not cuda["works"]:
+        raise StreamfxError(f"CUDA does not work here: {cuda['why']}; 'streamfx doctor' says how to get it")
+    wrong = 0
+    for line, right in examine_gpu(torch.device("cuda", torch.cuda.current_device())):
+        print(line if right else f"{line} **wrong**", flush=True)
+        wrong += not right
+    if wrong:
+        raise StreamfxError(f"{wrong} of these are not as they should be: see the lines marked wrong")
 
 
 def examine() -> dict[str, Any]:
@@ -55,7 +78,7 @@ def examine() -> dict[str, Any]:
     coders = encoders("video") | encoders("audio")
     found: dict[str, Any] = {
         "versions": {"streamfx": __version__, "python": platform.python_version()}
-        | {name: _version(name) for name in LIBRARIES}
+        | {name: package_version(name) for name in LIBRARIES}
         | media,
         "devices": {"cpu": _cpu(), "cuda": _cuda()},
         "encoders": {name: name in coders for name in ENCODERS},
@@ -71,7 +94,7 @@ def examine() -> dict[str, Any]:
     return found
 
 
-def _version(name: str) -> str | None:
+def package_version(name: str) -> str | None:
     try:
         return version(name)
     except PackageNotFoundError:
@@ -100,7 +123,22 @@ def _cuda() -> dict[str, Any]:
         return {"works": False, "why": "no NVIDIA GPU and driver was found"}
     properties = torch.cuda.get_device_properties(0)
     memory = round(properties.total_memory / 2**30, 1)
-    return {"works": True, "name": properties.name, "memory_gib": memory, "cuda": torch.version.cuda}
+    return {
+        "works": True,
+        "name": properties.name,
+        "memory_gib": memory,
+        "cuda": torch.version.cuda,
+        "encoders": _device_encoders(),
+    }
+
+
+def _device_encoders() -> dict[str, str]:
+    """The GPU's encoders, by name and bits, and why each does not work; empty where it does."""
+    import torch
+
+    from streamfx.media.encoding import try_encoders
+
+    return try_encoders(torch.device("cuda", torch.cuda.current_device()))
 
 
 def _missing(found: dict[str, Any]) -> list[dict[str, str]]:
@@ -147,7 +185,10 @@ def _print(found: dict[str, Any]) -> None:
     _print_table(console, "Versions", {name: text or "not installed" for name, text in found["versions"].items()})
     gpu = f"{cuda['name']}, {cuda['memory_gib']} GiB" if cuda["works"] else f"no: {cuda['why']}"
     precision = "bf16" if cpu["bf16"] else "fp32 (no bf16 here)"
-    _print_table(console, "Devices", {"cpu": f"{cpu['name']}, {cpu['cores']} cores, {precision}", "cuda": gpu})
+    devices = {"cpu": f"{cpu['name']}, {cpu['cores']} cores, {precision}", "cuda": gpu}
+    for name, why in cuda.get("encoders", {}).items():
+        devices[name] = f"no: {why}" if why else "encodes from the GPU's memory"
+    _print_table(console, "Devices", devices)
     marks = {name: f"{'yes' if there else 'no '}  {ENCODERS[name]}" for name, there in found["encoders"].items()}
     _print_table(console, "Encoders", marks)
     _print_table(console, "In all", {name: str(number) for name, number in found["counts"].items()})

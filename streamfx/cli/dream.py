@@ -95,7 +95,8 @@ def dream(
         Literal["off", "warp"], typer.Option(help="off: each frame alone; warp: the last dream goes on.")
     ] = "warp",
     motion: Annotated[
-        Literal["dis", "raft"], typer.Option(help="How motion is found; raft is a network, slow without a GPU.")
+        Literal["dis", "lk", "raft"],
+        typer.Option(help="How motion is found; lk is for a GPU, raft is a network, slow without one."),
     ] = "dis",
     blend: Annotated[
         float, typer.Option(min=0.0, max=0.99, help="Share of the last dream that goes on, 0..0.99.")

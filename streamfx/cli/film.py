@@ -92,6 +92,9 @@ class FilmOptions:
     ] = True
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=RUN)] = "auto"
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=RUN)] = False
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is done where.", rich_help_panel=RUN)] = (
+        False
+    )
     progress: Annotated[
         bool | None,
         typer.Option("--progress/--no-progress", help="Else shown where stderr is a terminal.", rich_help_panel=RUN),
@@ -147,6 +150,9 @@ def make_film(
 
     if options.quiet:
         log.setLevel(logging.ERROR)
+    elif options.verbose:
+        log.setLevel(logging.INFO)
+        log.getChild("iterations").setLevel(logging.WARNING)  # they would tell of each
     if all(isinstance(effect, Filters) for effect in chain):
         return_memory()
     else:

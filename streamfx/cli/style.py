@@ -41,7 +41,8 @@ def style(
         typer.Option(help="off: each frame alone; warp: mixed with the last one; full: painted to follow it."),
     ] = "warp",
     motion: Annotated[
-        Literal["dis", "raft"], typer.Option(help="How motion is found; raft is a network, slow without a GPU.")
+        Literal["dis", "lk", "raft"],
+        typer.Option(help="How motion is found; lk is for a GPU, raft is a network, slow without one."),
     ] = "dis",
     method: Annotated[
         Literal["network", "optimise"],

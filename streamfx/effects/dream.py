@@ -60,7 +60,7 @@ class Dream:
     mask: str = ""  # picture or video: dream where it is white
     mask_start: Fraction = Fraction(0)  # second of mask and guide videos at which the film begins
     coherence: str = "warp"  # off: each frame alone; warp: the last dream goes on where it can be followed
-    motion: str = "dis"  # how motion is found: dis, or raft: a network, slow
+    motion: str = "dis"  # how motion is found: dis; lk, quick on a GPU; raft, a network, slow
     blend: float = 0.9  # share of the last dream that goes on, 0..0.99
 
     def __post_init__(self) -> None:
@@ -269,7 +269,7 @@ def _check(dream: Dream) -> None:
         raise StreamfxError(f"dream: preserve_color is {dream.preserve_color!r}, but must be true or false")
     for name, word, known in (
         ("coherence", dream.coherence, ("off", "warp")),
-        ("motion", dream.motion, ("dis", "raft")),
+        ("motion", dream.motion, ("dis", "lk", "raft")),
     ):
         if word not in known:
             raise unknown(f"{name} of dream", str(word), known)

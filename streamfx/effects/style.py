@@ -45,7 +45,7 @@ class Style:
     mask_preset: str = ""  # the preset for where it is black; else the source stays
     mask_start: Fraction = Fraction(0)  # second of a mask video at which the film begins
     coherence: str = "warp"  # off: each frame alone; warp: mixed with the last painting; full: painted to follow it
-    motion: str = "dis"  # how motion is found: dis, or raft: a network, slow
+    motion: str = "dis"  # how motion is found: dis; lk, quick on a GPU; raft, a network, slow
     method: str = "network"  # network: one pass; optimise: iterations on the pixels, minutes a frame, for stills
     iterations: int = 100  # of the method optimise, 1..10000; half of them suffice for a frame that follows another
     passes: int = 1  # in which optimise shares them out, forwards and backwards over each shot, kept in memory; 1..100
@@ -64,7 +64,7 @@ class Style:
         for name, word, known in (
             ("quality", self.quality, ("fine", "fast")),
             ("coherence", self.coherence, ("off", "warp", "full")),
-            ("motion", self.motion, ("dis", "raft")),
+            ("motion", self.motion, ("dis", "lk", "raft")),
             ("method", self.method, ("network", "optimise")),
         ):
             if word not in known:

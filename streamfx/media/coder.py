@@ -13,6 +13,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
+from streamfx.media.driver import coder_on
 from streamfx.media.encoding import Encoding
 from streamfx.media.filtergraph import Filter, FilterGraph
 from streamfx.media.formats import Format
@@ -87,8 +88,10 @@ class Coder:
 
 
 def _add_pictures(container: OutputContainer, encoding: Encoding, shape: Shape, base: Fraction) -> VideoStream:
+    options = dict(encoding.options)
     try:
-        stream = container.add_stream(encoding.encoder, rate=shape.rate, options=dict(encoding.options))
+        with coder_on(encoding.device) as hardware:
+            stream = container.add_stream(encoding.encoder, shape.rate, options, hwaccel=hardware)
     except ValueError as error:
         raise StreamfxError(f"{container.format.name} cannot hold pictures of {encoding.encoder}") from error
     assert isinstance(stream, VideoStream)

@@ -25,6 +25,7 @@ log = logging.getLogger("streamfx")
 # formats whose header says how long they are, so that an early end can be told from the real one
 DECLARES_DURATION = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "asf", "mxf"))
 MICROSECOND = Fraction(1, 1_000_000)
+MOST_KEPT = 1000  # packets; where the first picture lies further on, they are let go
 SLACK = Fraction(1, 2)  # seconds that a source may end before its declared duration and still be whole
 
 
@@ -42,7 +43,10 @@ class Container:
         self.stream = picture_stream(name, self.input)
         self.stream.thread_type = "AUTO"
         apart = _alpha_decoder(self.stream)
-        self._decode = apart or self.stream.decode
+        self._decode = self._usual = apart or self.stream.decode
+        self._fed: list[Packet[Stream]] | None = [] if apart is None else None  # so far, for `pictures_again`
+        self._again: deque[Packet[Stream]] = deque()
+        self._read = False  # to its end
         self.packets: deque[Packet[Stream]] = deque()  # of the other streams, times shifted; in file order
         self._aside: dict[int, int] = {}  # index of a stream -> the least dts that may follow
         self.gathers = True  # else packets of the other streams are dropped
@@ -107,6 +111,26 @@ class Container:
             picture.time_base = self._tick
             yield picture
         self._finish()
+
+    @property
+    def plain(self) -> bool:
+        """Whether pictures could come of another decoder: what was decoded is at hand, and no alpha lies beside it."""
+        return self._fed is not None
+
+    def pictures_again(self, decode: Callable[[Packet[Stream]], list[VideoFrame]] | None) -> Generator[VideoFrame]:
+        """`pictures` from the first one on, by another decoder, or by FFmpeg's own again."""
+        assert self._fed is not None
+        if decode is None:
+            self.stream.codec_context.flush_buffers()
+        self._decode = decode or self._usual
+        self._again.extendleft(reversed(self._fed))
+        self._fed.clear()
+        self._last = self._zero = None
+        return self.pictures()
+
+    def forget(self) -> None:
+        """Pictures will not be asked for again."""
+        self._fed = None
 
     def drain(self) -> None:
         """Read on to the end, or to where the user cuts, without decoding: for the packets of other streams."""
@@ -178,9 +202,13 @@ class Container:
 
     def _decoded(self) -> Iterator[VideoFrame]:
         """Decoded pictures; an error in the data marks where the source broke, and decoding goes on behind it."""
-        for packet in self._demuxed():
+        for packet in self._packets():
             if packet.stream is not self.stream or (packet.size == 0 and packet.pts is not None):
                 continue  # an empty packet inside the film says that the last picture stays; the one at the end, flush
+            if self._fed is not None:
+                self._fed.append(packet)
+                if len(self._fed) > MOST_KEPT and self._decode == self._usual:
+                    self.forget()
             try:
                 for picture in self._decode(packet):
                     check_size(self.name, picture.width, picture.height)
@@ -189,6 +217,13 @@ class Container:
                 if self._last is not None:
                     self._break(self._last * self._tick)
 
+    def _packets(self) -> Iterator[Packet[Stream]]:
+        """Those to be decoded again, and then those that were never read."""
+        while self._again:
+            yield self._again.popleft()
+        if not self._read:
+            yield from self._demuxed()
+
     def _demuxed(self) -> Iterator[Packet[Stream]]:
         """All packets in file order; those of other streams are put aside with their times shifted."""
         packets = self.input.demux()
@@ -196,6 +231,7 @@ class Container:
             try:
                 packet = next(packets)
             except StopIteration:
+                self._read = True
                 self._check_end()
                 return
             except av.error.FFmpegError as error:

@@ -51,7 +51,10 @@ class CutDetector:
 
     def is_cut(self, picture: VideoFrame) -> bool:
         """Whether the picture starts a new shot; never the first. To be called once for each, in order."""
-        small = self._small(picture)
+        return self.begins_shot(self._small(picture))
+
+    def begins_shot(self, small: Small) -> bool:
+        """`is_cut` of a picture of which only this is known."""
         if small.std() < FLAT:
             return False
         if not self._seen:

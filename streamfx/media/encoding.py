@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av.error
 from av.codec.codec import Codec, find_best_pix_fmt_of_list
@@ -16,10 +17,15 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 
 from streamfx.errors import StreamfxError, unknown
+from streamfx.media.driver import Driver, driver_of
 from streamfx.media.filtergraph import ffmpeg_messages
 from streamfx.media.formats import STILL_ENCODERS, Format
+from streamfx.media.hardware import TWO_PLANES, refusal, two_planes
 from streamfx.media.pixels import family
 from streamfx.media.probe import FULL, LIMITED, Coding, VideoInfo, depth, encoders, has_alpha
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger("streamfx")
 
@@ -34,7 +40,11 @@ SETTINGS = {  # encoder -> options, where the user gives no other
     "ffv1": {"level": "3", "slicecrc": "1", "slices": "4"},
     "mjpeg": {"qmin": "2", "qmax": "2"},
     "libwebp": {"quality": "92"},
+    "h264_nvenc": {"preset": "p5", "rc": "vbr", "cq": "19", "b": "0"},
+    "hevc_nvenc": {"preset": "p5", "rc": "vbr", "cq": "19", "b": "0"},
 }
+QUALITY = {"h264_nvenc": "cq", "hevc_nvenc": "cq", "av1_nvenc": "cq"}  # encoder -> its word for crf
+ON_DEVICE = {"mp4": (8, 10), "mov": (8, 10), "matroska": (8, 10), "mpegts": (8, 10), "flv": (8,)}  # muxer -> bits
 X265_NARROWEST = 64  # pixels; from 33 to 55 it writes beyond its memory, measured with 4.1 at preset veryfast
 RATE_CONTROLS = frozenset(("qp", "b", "q", "qscale", "cq", "global_quality"))  # that our crf would win against
 HDR_WORDS = {"libx265": "x265-params", "libsvtav1": "svtav1-params"}  # encoder -> option that holds them
@@ -65,22 +75,33 @@ class Encoding:
     coding: Coding
     options: dict[str, str]
     pix_fmt: str  # the encoder's own: pal8, made of `coding` by a palette, or that of `coding`
+    device: str = ""  # that the pictures stay on
 
 
 def choose_encoding(
-    target: str, form: Format, output: Output, source: Coding, info: VideoInfo | None, size: tuple[int, int]
+    target: str,
+    form: Format,
+    output: Output,
+    source: Coding,
+    info: VideoInfo | None,
+    size: tuple[int, int],
+    driver: Driver | None = None,
 ) -> Encoding:
     """The first encoder and pixel format that take pictures like `source` of `size` (height, width).
 
-    Raises StreamfxError where the user's own choice cannot be had.
+    With a `driver`, on whose device the pictures are, its encoders come first. Raises StreamfxError where the user's
+    own choice cannot be had.
     """
     if output.encoder is not None and output.encoder not in encoders():
         raise unknown("encoder", output.encoder, encoders())
+    if driver and (found := _encoding_on(driver, form, output, source, info, size)):
+        return found
     reason = ""  # why the first one refuses
     for number, (encoder, pix_fmt, options) in enumerate(_candidates(target, form, output, source)):
         encoding = _with_colour(encoder, pix_fmt, _with_asked(encoder, options, output, info), source)
         refusal = _refusal(encoding, size)
         if not refusal:
+            log.info("encoding with %s on the CPU", encoder)
             if number and pix_fmt.startswith("yuv444") and "420" in source.pix_fmt:
                 log.warning(
                     "%s takes no 4:2:0 of %dx%d: written as 4:4:4, which some players refuse", encoder, *size[::-1]
@@ -88,6 +109,48 @@ def choose_encoding(
             return encoding
         reason = reason or f"encoder {encoder} takes no {pix_fmt} of {size[1]}x{size[0]}: {refusal}"
     raise StreamfxError(reason)
+
+
+def _encoding_on(
+    driver: Driver, form: Format, output: Output, source: Coding, info: VideoInfo | None, size: tuple[int, int]
+) -> Encoding | None:
+    """The device's own encoding; None where the user asks for another, or it cannot show what the source does."""
+    wished = output.encoder in [name for name, _ in driver.encoders]
+    plain = output.encoder is None and output.crf is None and not output.options
+    wanted = _nearest(source, ["yuv420p", "yuv420p10le", source.pix_fmt], form, lossy=True)
+    pix_fmt = two_planes(wanted)
+    bits = depth(wanted)
+    why = ""
+    if not (wished or plain) or output.pix_fmt is not None:
+        why = "another encoder was asked for"
+    elif form.muxer not in ON_DEVICE or bits not in ON_DEVICE[form.muxer]:
+        why = f"{form.muxer} is written by another"
+    elif pix_fmt is None or size[0] % 2 or size[1] % 2:
+        why = f"it takes 4:2:0 of even sides, these are {wanted} of {size[1]}x{size[0]}"
+    names = [name for name, taken in driver.encoders if taken == bits and output.encoder in (None, name)]
+    for name in names if not why else []:
+        assert pix_fmt is not None
+        options = _with_asked(name, SETTINGS.get(name, {}), output, info)
+        encoding = replace(_with_colour(name, pix_fmt, options, source), device=str(driver.device))
+        why = refusal(driver, encoding, size)
+        if not why:
+            log.info("encoding with %s from the memory of %s", name, driver.device)
+            return encoding
+        why = f"{name}: {why}"
+    log.info("encoding on the CPU: %s", why or f"no encoder of {driver.device} takes {bits} bits")
+    return None
+
+
+def try_encoders(device: torch.device) -> dict[str, str]:
+    """By name and bits, why each of the device's encoders does not work; empty where it does."""
+    driver = driver_of(device)
+    found = {}
+    for name, bits in driver.encoders if driver else ():
+        assert driver is not None
+        coding = Coding(TWO_PLANES[bits], LIMITED, BT709)
+        trial = Encoding(name, coding, SETTINGS.get(name, {}), coding.pix_fmt, str(driver.device))
+        found[f"{name}, {bits} bits"] = refusal(driver, trial, (1080, 1920))
+    return found
 
 
 def _candidates(target: str, form: Format, output: Output, source: Coding) -> Iterator[tuple[str, str, dict[str, str]]]:
@@ -165,7 +228,7 @@ def _with_asked(encoder: str, options: dict[str, str], output: Output, info: Vid
     merged = options | (HURRIED.get(encoder, {}) if output.hurry and "qp" not in options else {})
     if output.crf is not None:
         merged.pop("qp", None)
-        merged["crf"] = f"{output.crf:g}"
+        merged[QUALITY.get(encoder, "crf")] = f"{output.crf:g}"
     own = dict(output.options)
     if not RATE_CONTROLS.isdisjoint(own):
         merged.pop("crf", None)

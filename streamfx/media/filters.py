@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING, cast
 
 from streamfx.frame import Frame, Memory, Step
+from streamfx.media.driver import driver_of
 from streamfx.media.filtergraph import (
     HOLDING_FILTERS,
     TIME_FILTERS,
@@ -18,7 +20,7 @@ from streamfx.media.filtergraph import (
     available_filters,
     graph_text,
 )
-from streamfx.media.pixels import to_image, to_picture
+from streamfx.media.hardware import to_image, to_picture
 from streamfx.media.probe import FULL, Coding
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["HOLDING_FILTERS", "TIME_FILTERS", "Filter", "FilterGraph", "Filters", "available_filters", "graph_text"]
+
+log = logging.getLogger("streamfx")
 
 _TICK = Fraction(1, 1_411_200_000)  # half a flick: exact for 1/90000, 1/1000, 1/15360, 1/12800 and the NTSC rates
 _FORMATS = ("gbrp16le", "gbrap16le")  # with alpha where frames have it or filters make it
@@ -47,6 +51,8 @@ class Filters:
 
     def build(self, device: torch.device) -> Step:
         """The step that hands frames to a graph as 16-bit RGB; it lags by one, to know how long each lasts."""
+        if driver_of(device):
+            log.warning("FFmpeg's %s works on the CPU: frames go from %s to the CPU and back for it", self, device)
         running: dict[int, _Running] = {}  # by the number that stands in each memory
         numbers = count(1)
 
@@ -79,7 +85,7 @@ class _Running:
     def push(self, frame: Frame | None, device: torch.device) -> Iterator[Frame]:
         """Frames that are ready; a `duration` of 0 means that it is not known."""
         for picture in self.graph.push(None if frame is None else self._picture(frame)):
-            image, alpha = to_image(picture)
+            image, alpha = to_image(picture, device)
             pts, duration, shot = cast("tuple[Fraction, Fraction, int]", picture.opaque or (None, Fraction(0), None))
             kept = self.graph.time_base == _TICK and self.graph.rate == self.rate and not self.moves
             if pts is None or not kept or round(pts / _TICK) != picture.pts:
@@ -87,7 +93,7 @@ class _Running:
                 if self.graph.rate and not self.moves:
                     duration = 1 / self.graph.rate
             cut = self._passes_cut(pts, shot)
-            yield Frame(image.to(device), pts, duration, cut, None if alpha is None else alpha.to(device))
+            yield Frame(image, pts, duration, cut, alpha)
 
     def _picture(self, frame: Frame) -> av.VideoFrame:
         """The frame as 16-bit planes, which carry its exact time, duration and shot through the filters."""

@@ -7,7 +7,8 @@ Pictures without tags are taken as BT.601, limited range, as FFmpeg takes them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from av import VideoFrame
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from av.video.plane import VideoPlane
     from numpy.typing import NDArray
     from torch import Tensor
+
+Move: TypeAlias = "Callable[[Tensor], Tensor]"  # of a contiguous tensor, to the device or from it
 
 # H.273 matrix coefficients -> (Kr, Kb); unknown ones are read as BT.601, as FFmpeg does
 LUMA_WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
@@ -35,15 +38,18 @@ def coding_of(picture: VideoFrame) -> Coding:
     return Coding(name, color_range, int(picture.colorspace), int(picture.color_primaries), int(picture.color_trc))
 
 
-def to_image(picture: VideoFrame) -> tuple[Tensor, Tensor | None]:
-    """RGB [3, H, W] and alpha [1, H, W] or None, float32 0..1, of a picture in any pixel format."""
+def to_image(picture: VideoFrame, upload: Move | None = None) -> tuple[Tensor, Tensor | None]:
+    """RGB [3, H, W] and alpha [1, H, W] or None, float32 0..1, of a picture in any pixel format.
+
+    `upload` brings samples to where the image is to be made.
+    """
     from streamfx.ops.color import gray_to_rgb, yuv_to_rgb
 
     coding = coding_of(picture)
     kind, alpha = family(coding.pix_fmt), coding.has_alpha
     bits = _planar_depth(coding.depth)
     planar = _rearrange(picture, _planar_name(kind, bits, alpha), coding)
-    planes = _read_planes(planar, bits)  # [C, H, W] in units of one code value
+    planes = _read_planes(planar, bits, upload)  # [C, H, W] in units of one code value
     peak = float((1 << bits) - 1)
     opacity = planes[-1:] / peak if alpha else None
     if kind == "gbr":
@@ -54,10 +60,11 @@ def to_image(picture: VideoFrame) -> tuple[Tensor, Tensor | None]:
     return yuv_to_rgb(planes[:3], kr, kb, bits=bits, full=coding.range == FULL, out=planes[:3]), opacity
 
 
-def to_picture(image: Tensor, alpha: Tensor | None, coding: Coding) -> VideoFrame:
+def to_picture(image: Tensor, alpha: Tensor | None, coding: Coding, download: Move | None = None) -> VideoFrame:
     """A picture in `coding` from RGB [3, H, W] and alpha [1, H, W] or None (opaque), float 0..1.
 
-    Where the coding has no alpha, `alpha` must be None: flatten first, with `over_black`.
+    Where the coding has no alpha, `alpha` must be None: flatten first, with `over_black`. `download` brings samples to
+    the host from where the image is; without it the image itself is brought.
     """
     import torch
 
@@ -66,7 +73,7 @@ def to_picture(image: Tensor, alpha: Tensor | None, coding: Coding) -> VideoFram
     kind, with_alpha = family(coding.pix_fmt), coding.has_alpha
     bits = _planar_depth(coding.depth)
     peak = float((1 << bits) - 1)
-    image = image.detach().to("cpu", torch.float32)
+    image = image.detach().to(image.device if download else "cpu", torch.float32)
     if kind == "gbr":
         planes = image[[1, 2, 0]] * peak
     elif kind == "gray":
@@ -75,10 +82,10 @@ def to_picture(image: Tensor, alpha: Tensor | None, coding: Coding) -> VideoFram
         kr, kb = LUMA_WEIGHTS.get(coding.matrix, BT601)
         planes = rgb_to_yuv(image, kr, kb, bits=bits, full=coding.range == FULL)
     if with_alpha:
-        opacity = torch.ones_like(planes[:1]) if alpha is None else alpha.to("cpu", torch.float32)
+        opacity = torch.ones_like(planes[:1]) if alpha is None else alpha.to(image)
         planes = torch.cat([planes, opacity * peak])
     picture = VideoFrame(image.shape[2], image.shape[1], _planar_name(kind, bits, with_alpha))
-    _write_planes(picture, planes.add_(0.5).clamp_(0, peak), bits)
+    _write_planes(picture, planes.add_(0.5).clamp_(0, peak), bits, download)
     tag(picture, coding)
     return _rearrange(picture, coding.pix_fmt, coding)
 
@@ -143,25 +150,30 @@ def _planar_name(kind: str, bits: int, alpha: bool) -> str:
     return f"gbr{'a' * alpha}p{ending}" if kind == "gbr" else f"yuv{'a' * alpha}444p{ending}"
 
 
-def _read_planes(picture: VideoFrame, bits: int) -> Tensor:
+def _read_planes(picture: VideoFrame, bits: int, upload: Move | None) -> Tensor:
     """Code values [C, H, W] float32, in the order in which the format keeps its planes."""
     import torch
 
+    if upload:
+        samples = torch.from_numpy(np.stack([samples_of(plane, bits) for plane in picture.planes]))
+        return upload(samples).to(torch.int32).float()
     values = torch.empty(len(picture.planes), picture.height, picture.width)
     for target, plane in zip(values, picture.planes):
-        target.copy_(torch.from_numpy(_samples(plane, bits)))
+        target.copy_(torch.from_numpy(samples_of(plane, bits)))
     return values
 
 
-def _write_planes(picture: VideoFrame, values: Tensor, bits: int) -> None:
+def _write_planes(picture: VideoFrame, values: Tensor, bits: int, download: Move | None) -> None:
     """Cut code values [C, H, W] to whole numbers and store them."""
     import torch
 
+    if download:
+        values = download(values.to(torch.int32).to(torch.uint8 if bits == 8 else torch.uint16).contiguous())
     for source, plane in zip(values, picture.planes):
-        torch.from_numpy(_samples(plane, bits)).copy_(source)
+        torch.from_numpy(samples_of(plane, bits)).copy_(source)
 
 
-def _samples(plane: VideoPlane, bits: int) -> NDArray[Any]:
+def samples_of(plane: VideoPlane, bits: int) -> NDArray[Any]:
     """A plane's samples [H, W] as they lie in memory, the padding at the end of each line left out."""
     kind = np.dtype(np.uint8 if bits == 8 else "<u2")
     lines: NDArray[Any] = np.frombuffer(memoryview(plane), kind).reshape(plane.height, plane.line_size // kind.itemsize)

@@ -12,15 +12,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from av import VideoFrame
+from av.error import FFmpegError
 from av.sidedata.sidedata import Type as SideDataType
 
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
 from streamfx.media.container import Container
-from streamfx.media.cuts import CutDetector
+from streamfx.media.cuts import HEIGHT, WIDTH, CutDetector
+from streamfx.media.driver import Driver, driver_of
 from streamfx.media.filtergraph import Filter, FilterGraph, joined
+from streamfx.media.hardware import differs, find_decoder, small_luma, to_image
 from streamfx.media.marks import Mark, counted_to, digest, found_in, moment_of, what_remembers
-from streamfx.media.pixels import coding_of, to_image
+from streamfx.media.pixels import coding_of
 from streamfx.media.probe import VideoInfo
 from streamfx.media.sequence import check_rate, decode_files, files_of, is_pattern
 from streamfx.media.sidedata import side_data, turn_of
@@ -81,6 +84,8 @@ class Reader:
             self.close()
             span = f" from {float(start):g} s on" if start else ""
             raise StreamfxError(f"'{self.name}' has no picture{span} that can be decoded")
+        self._pix_fmt = self._first.format.name
+        self._driver: Driver | None = None  # of the device that decodes
         self._turn = turn_of(self._first) if self._container else ()  # numbered pictures come upright
         self.info = self._describe(self._first)
         self.rate, self.sample_aspect_ratio = self.info.rate, self.info.sample_aspect_ratio  # as pictures come out
@@ -153,6 +158,8 @@ class Reader:
 
     def pictures(self, filters: Sequence[Filter] = ()) -> Iterator[VideoFrame]:
         """Upright pictures in the decoder's own format, through FFmpeg filters; each with its pts and time base."""
+        if self._container:
+            self._container.forget()
         if self._container and not self._keeps:
             self._container.gathers = False
             self._container.packets.clear()
@@ -161,9 +168,8 @@ class Reader:
         made = self._through(graph) if mark is None else self._from(mark, graph)
         for number, picture in enumerate(made, mark.number if mark else 0):
             if self.every and number % self.every == 0:
-                self.marks[number] = Mark(
-                    number, moment_of(picture), digest(picture), self.cuts.remembered(), self.broken
-                )
+                seen = digest(picture, self._pix_fmt if self._driver and self._driver.holds(picture) else None)
+                self.marks[number] = Mark(number, moment_of(picture), seen, self.cuts.remembered(), self.broken)
             yield picture
 
     def _from(self, mark: Mark, graph: Sequence[Filter]) -> Iterator[VideoFrame]:
@@ -222,14 +228,19 @@ class Reader:
     def frames(self, filters: Sequence[Filter] = (), device: torch.device | None = None) -> Iterator[Frame]:
         """The pictures as Frames on `device` (CPU if None); each lasts until the next one starts.
 
-        Cuts are looked for behind the filters.
+        Cuts are looked for behind the filters. A GPU decodes them itself, where it can and no filter wants them.
         """
         held: Frame | None = None
+        driver = driver_of(device)
+        why = self._decode_on(driver, filters) if driver else ""
+        there = driver.device if driver and not why else "the CPU"
+        log.info("'%s' is decoded on %s", self.name, f"{there}: {why}" if why else there)
         for picture in self.pictures(filters):
-            cut = self.cuts.is_cut(picture)
-            image, alpha = to_image(picture)
-            if device is not None and device.type != "cpu":
-                image, alpha = image.to(device), None if alpha is None else alpha.to(device)
+            if driver and driver.holds(picture):
+                cut = self.cuts.begins_shot(small_luma(picture, driver, HEIGHT, WIDTH))
+            else:
+                cut = self.cuts.is_cut(picture)
+            image, alpha = to_image(picture, device)
             base = picture.time_base or self._tick
             pts = (picture.pts or 0) * base
             length = picture.duration * base if picture.duration else 1 / (self.info.rate or SEQUENCE_RATE)
@@ -258,6 +269,34 @@ class Reader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    def _decode_on(self, driver: Driver, filters: Sequence[Filter]) -> str:
+        """Begin again with the device's decoder, if its first picture is right; or why the CPU goes on decoding."""
+        source, first = self._container, self._first
+        assert first is not None
+        if self._begins_at:
+            return "it is gone on with from a mark"
+        if filters or self._turn or self.info.interlaced:
+            return "FFmpeg's filters come first, which work there"
+        if source is None or not source.plain:
+            return "it comes in pieces that only the CPU's decoder knows"
+        decode = find_decoder(driver, source.stream, first)
+        if isinstance(decode, str):
+            return decode
+        self._raw.close()
+        self._raw = source.pictures_again(decode)
+        try:
+            self._first = next(self._raw, None)
+            why = differs(self._first, first, driver)
+        except (FFmpegError, RuntimeError) as error:
+            why = str(error)
+        if why:
+            self._raw.close()
+            self._raw = source.pictures_again(None)
+            self._first = next(self._raw, None)
+        else:
+            self._driver = driver
+        return why
+
     def _repairs(self) -> list[Filter]:
         """What makes pictures upright and whole before anyone sees them."""
         if self.info.interlaced:
@@ -270,10 +309,11 @@ class Reader:
         first = like or self._first
         assert first is not None
         size = (first.width, first.height, first.format.name)
+        here = (*size[:2], self._pix_fmt)  # on the host
         self._first = None
         said = False
         for picture in chain([first] if like is None else [], self._raw):
-            if (picture.width, picture.height, picture.format.name) == size:
+            if (picture.width, picture.height, picture.format.name) in (size, here):
                 yield picture
                 continue
             if not said:
@@ -283,7 +323,7 @@ class Reader:
                     *(self.name, *size, picture.width, picture.height, picture.format.name, seconds),
                 )
                 said = True
-            changed = picture.reformat(*size[:2], format=size[2], interpolation="BICUBIC")
+            changed = picture.reformat(*here[:2], format=here[2], interpolation="BICUBIC")
             changed.pts, changed.duration, changed.time_base = picture.pts, picture.duration, picture.time_base
             yield changed
 

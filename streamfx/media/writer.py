@@ -17,11 +17,14 @@ from av import VideoFrame
 
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
+from streamfx.media.driver import Driver, driver_of
 from streamfx.media.encoding import Encoding, Output, choose_encoding
 from streamfx.media.filtergraph import Filter, FilterGraph
 from streamfx.media.formats import format_of
+from streamfx.media.hardware import to_picture
 from streamfx.media.muxer import Muxer, Shape
-from streamfx.media.pixels import coding_of, convertible, family, over_black, rearranged, to_image, to_picture
+from streamfx.media.pixels import coding_of, convertible, family, over_black, rearranged, to_image
+from streamfx.media.pixels import to_picture as to_host_picture
 from streamfx.media.probe import Coding
 from streamfx.media.reader import Reader
 from streamfx.media.segments import Layout, Segment, Segments, join, unheard
@@ -67,6 +70,7 @@ class Writer:
         self._segments: Segments | None = None
         self._ended = False
         self._flattened = False
+        self._driver: Driver | None = None  # of the device that frames come on
         if source is not None:
             source.keep_packets()
 
@@ -85,6 +89,11 @@ class Writer:
         return self._temporary is not None
 
     @property
+    def _stays(self) -> bool:
+        """Whether pictures stay on the frames' device, to be encoded there."""
+        return self._encoding is not None and bool(self._encoding.device)
+
+    @property
     def written(self) -> int:
         """Frames encoded so far."""
         return self._muxer.written if self._muxer else 0
@@ -93,6 +102,7 @@ class Writer:
         """Encode a frame; all frames of a film have one size."""
         self._base = self._base or _time_base(self._source, frame.duration)
         coding = self._coding_of(frame)
+        self._driver = driver_of(frame.image.device)
         if not self.filters:
             height, width = int(frame.image.shape[1]), int(frame.image.shape[2])
             coding = self._open(coding, (height, width), self._base, self._changed_rate(frame))
@@ -100,7 +110,7 @@ class Writer:
         if alpha is not None and not coding.has_alpha:
             self._say_flattened(bool(alpha.min() < 1))
             image, alpha = over_black(image, alpha), None
-        picture = to_picture(image, alpha, coding)
+        picture = to_picture(image, alpha, coding, self._stays)
         picture.pts, picture.time_base = round(frame.pts / self._base), self._base
         picture.duration = round(frame.duration / self._base)
         self.write_picture(picture)
@@ -227,7 +237,7 @@ class Writer:
         target = self._open(coding_of(picture), (picture.height, picture.width), base, rate)
         with self._write_errors():
             assert self._muxer is not None
-            self._muxer.encode(self._converted(picture, target))
+            self._muxer.encode(picture if self._stays else self._converted(picture, target))
 
     def _converted(self, picture: VideoFrame, target: Coding) -> VideoFrame:
         """The picture in the encoder's coding; through RGB only where colour itself must change."""
@@ -240,7 +250,7 @@ class Writer:
         if alpha is not None and not target.has_alpha:
             self._say_flattened(bool(alpha.min() < 1))
             image, alpha = over_black(image, alpha), None
-        converted = to_picture(image, alpha, target)
+        converted = to_host_picture(image, alpha, target)
         converted.pts, converted.time_base, converted.duration = picture.pts, picture.time_base, picture.duration
         return converted
 
@@ -254,7 +264,10 @@ class Writer:
                 aspect = self._graph.sar
             rate = rate or (source.rate if source else None) or DEFAULT_RATE
             shape = Shape(*size, rate, base, aspect)
-            encoding = choose_encoding(self.name, self._form, self.output, coding, info, size)
+            driver = None if self.filters else self._driver
+            if self._driver and not driver:
+                log.info("encoding on the CPU: FFmpeg's filters come last, which work there")
+            encoding = choose_encoding(self.name, self._form, self.output, coding, info, size, driver)
             muxer = self._opened(encoding, shape)
             if self._segments is None:
                 self._muxer = muxer

@@ -1,4 +1,4 @@
-"""Run a network as fast as this machine can: OpenVINO on the CPU, torch on CUDA."""
+"""Run a network as fast as this machine can: OpenVINO on the CPU, a recorded graph of torch's launches on CUDA."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import torch
 from platformdirs import user_cache_dir
@@ -20,8 +20,12 @@ from streamfx.errors import StreamfxError
 
 _log = logging.getLogger("streamfx")
 
+_GRAPHS = 4  # of all engines on CUDA, whose memory each keeps; what was used least lately is recorded anew
+_WARM = 3  # runs before one is recorded: libraries choose and allocate in them
 _KEPT = 50  # compiled networks in the cache, of a few megabytes each; the oldest go first
 
+Made = TypeVar("Made")
+_Recorded: TypeAlias = tuple[list[Tensor], Tensor, Callable[[], object]]  # inputs, output, run
 Engine: TypeAlias = Callable[..., Tensor]  # torch tensors in, one torch tensor out, all float32 on the device
 
 
@@ -41,25 +45,84 @@ def build_engine(
     depends on, so that the next process need not convert it again.
     """
     if device.type == "cuda":
-        return _build_cuda(module, device)
+        return _build_cuda(module, shapes, device)
     if device.type == "cpu":
         return _build_cpu(module, shapes, write)
     raise StreamfxError(f"no engine for the device '{device}'; use cpu or cuda")
 
 
-def _build_cuda(module: nn.Module, device: torch.device) -> Engine:
-    """Half precision, channels last. A copy, because the module may be in use elsewhere in full precision."""
-    import copy
-
-    fast = copy.deepcopy(module).to(device, torch.float16).to(memory_format=torch.channels_last).eval()
+def _build_cuda(module: nn.Module, shapes: Sequence[tuple[int, ...]], device: torch.device) -> Engine:
+    """Half precision, channels last, replayed as one CUDA graph: launching one frame's work may outlast running it."""
+    fast = halved(module, device)
+    name = object()
 
     def run(*inputs: Tensor) -> Tensor:
+        check_shapes(inputs, shapes)
         with torch.no_grad():
-            halves = [x.to(device, torch.float16, memory_format=torch.channels_last) for x in inputs]
-            output: Tensor = fast(*halves)
-            return output.float().contiguous()
+            held, output, replay = _recorded.get(name, lambda: _record(fast, shapes, device))
+            for place, x in zip(held, inputs, strict=True):
+                place.copy_(x)
+            replay()
+            return output.float().contiguous() if output.dtype != torch.float32 else output.clone()
 
     return run
+
+
+def halved(module: nn.Module, device: torch.device) -> nn.Module:
+    """A copy in half precision, channels last; a copy, because the module may be in use elsewhere in full precision."""
+    import copy
+
+    fast = copy.deepcopy(module).to(device, torch.float16).to(memory_format=torch.channels_last)
+    return fast.eval().requires_grad_(False)
+
+
+def half_inputs(shapes: Sequence[tuple[int, ...]], device: torch.device) -> list[Tensor]:
+    """Where a halved module's inputs are put; pictures, and only they, channels last."""
+    held = [torch.zeros(shape, dtype=torch.float16, device=device) for shape in shapes]
+    return [x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for x in held]
+
+
+def _record(fast: nn.Module, shapes: Sequence[tuple[int, ...]], device: torch.device) -> _Recorded:
+    """A run of the module as a CUDA graph: where its inputs go, where its output will be, and what runs it."""
+    held = half_inputs(shapes, device)
+    with torch.cuda.device(device):
+        aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        aside.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(aside):
+            for _ in range(_WARM):
+                output: Tensor = fast(*held)
+        ours = torch.cuda.current_stream(device)
+        ours.wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # of this thread alone: others go on decoding and encoding meanwhile, which allocates
+            with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
+                output = fast(*held)
+        except RuntimeError as error:
+            torch.cuda.set_stream(ours)  # a recording that fails leaves its own as the current one
+            _log.warning("the network runs without a CUDA graph, slower: %s", str(error).partition("\n")[0])
+            kept = output
+            return held, kept, lambda: kept.copy_(fast(*held))
+    return held, output, graph.replay
+
+
+class Latest(Generic[Made]):
+    """The things made last, by name: as many as `most`; one asked for that has gone is made again."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: dict[object, Made] = {}
+
+    def get(self, name: object, make: Callable[[], Made]) -> Made:
+        made = self._kept.pop(name, None)
+        while made is None and len(self._kept) >= self._most:
+            self._kept.pop(next(iter(self._kept)))  # before the new one takes its memory
+        made = make() if made is None else made
+        self._kept[name] = made
+        return made
+
+
+_recorded: Latest[_Recorded] = Latest(_GRAPHS)
 
 
 def _build_cpu(
@@ -72,10 +135,9 @@ def _build_cpu(
     shape = tuple(compiled.output(0).shape)
 
     def run(*inputs: Tensor) -> Tensor:
+        check_shapes(inputs, shapes)
         plains = [x.detach().to(torch.float32).contiguous() for x in inputs]  # must live until the end of infer
-        for at, (x, expected) in enumerate(zip(plains, shapes, strict=True)):
-            if tuple(x.shape) != tuple(expected):
-                raise ValueError(f"input {at} is {tuple(x.shape)}, the engine was built for {tuple(expected)}")
+        for at, x in enumerate(plains):
             request.set_input_tensor(at, openvino.Tensor(x.numpy(), shared_memory=True))
         output = torch.empty(shape)
         request.set_output_tensor(0, openvino.Tensor(output.numpy(), shared_memory=True))
@@ -83,6 +145,12 @@ def _build_cpu(
         return output
 
     return run
+
+
+def check_shapes(inputs: Sequence[Tensor], shapes: Sequence[tuple[int, ...]]) -> None:
+    for at, (x, expected) in enumerate(zip(inputs, shapes, strict=True)):
+        if tuple(x.shape) != tuple(expected):
+            raise ValueError(f"input {at} is {tuple(x.shape)}, the engine was built for {tuple(expected)}")
 
 
 def _compile(

@@ -14,12 +14,13 @@ from torch.nn import functional as F
 from streamfx.errors import StreamfxError, unknown
 from streamfx.ops import kernels
 from streamfx.ops.color import luma
+from streamfx.ops.lucas_kanade import lucas_kanade
 from streamfx.ops.warp import warp
 
 if TYPE_CHECKING:
     from torch import nn
 
-METHODS = ("dis", "raft")
+METHODS = ("dis", "lk", "raft")
 
 OUTSIDE = 0.25  # pixels beyond the outermost pixel's centre: further out, a point has left the picture
 SIGMA = 10.0  # of 255: low-passed luma that is off by this much divides the trust by e; noise of 2.5 keeps 0.99 of it
@@ -41,6 +42,7 @@ def build_motion(method: str, device: torch.device) -> Estimate:
 
     "dis": OpenCV's dense inverse search (Kroeger et al. 2016) with variational refinement on luma at about 320x180, on
     the CPU; motion that explains a region no better than none does is exactly 0: noise does not move what stands still.
+    "lk": dense Lucas-Kanade on a pyramid (`streamfx.ops.lucas_kanade`) on `device`, which pictures do not leave for it.
     "raft": RAFT's small network (Teed and Deng 2020) at full size on `device`; fetches 4 MB once. Trust is `trust_mask`
     times how well the previous image, moved, explains the current one; "dis", whose motion spreads some pixels beyond
     its edges, widens it there. Not for several threads at once. Raises StreamfxError.
@@ -49,6 +51,8 @@ def build_motion(method: str, device: torch.device) -> Estimate:
         from streamfx.nets.dis import build_dis
 
         return build_dis()
+    if method == "lk":
+        return _lucas_kanade
     if method == "raft":
         return _build_raft(load_raft().to(device))
     raise unknown("motion method", method, METHODS)
@@ -102,6 +106,13 @@ def load_raft() -> nn.Module:
         file = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
         raise StreamfxError(f"'{file}' does not hold RAFT's small network: delete it") from error
     return network
+
+
+@torch.no_grad()
+def _lucas_kanade(previous: Tensor, current: Tensor) -> Motion:
+    check(previous, current)
+    backward, forward = lucas_kanade(current, previous), lucas_kanade(previous, current)
+    return Motion(backward, trust_mask(backward, forward) * _explained(previous, current, backward))
 
 
 def _build_raft(network: nn.Module) -> Estimate:

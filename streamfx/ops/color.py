@@ -97,13 +97,23 @@ def _rgb_to_nv12(image: Tensor, kr: float, kb: float, bits: int, full: bool, shi
 
 
 def nv12_planes(height: int, width: int, bits: int, device: torch.device, pitch: int = 256) -> tuple[Tensor, Tensor]:
-    """Unset y [H, W] and uv [(H + 1) // 2, (W + 1) // 2, 2] in one allocation; rows are whole `pitch` bytes."""
+    """Unset y [H, W] and uv [(H + 1) // 2, (W + 1) // 2, 2], one behind the other in one allocation."""
+    return split_planes(planes_memory(height, width, bits, device, pitch), height, width)
+
+
+def planes_memory(height: int, width: int, bits: int, device: torch.device, pitch: int = 256) -> Tensor:
+    """Unset memory for NV12 (8 bits) or P010: [H + (H + 1) // 2, samples a row], whose rows are whole `pitch` bytes."""
     dtype = torch.uint8 if bits <= 8 else torch.uint16
     each = pitch // dtype.itemsize
-    rows, columns = (height + 1) // 2, (width + 1) // 2
-    held = torch.empty(height + rows, -(-2 * columns // each) * each, dtype=dtype, device=device)
-    uv = held.as_strided((rows, columns, 2), (held.shape[1], 2, 1), height * held.shape[1])
-    return held[:height, :width], uv
+    columns = -(-(width + width % 2) // each) * each
+    return torch.empty(height + (height + 1) // 2, columns, dtype=dtype, device=device)
+
+
+def split_planes(held: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """y [H, W] and uv [(H + 1) // 2, (W + 1) // 2, 2] in what `planes_memory` made."""
+    shape = ((height + 1) // 2, (width + 1) // 2, 2)
+    start = held.storage_offset() + height * held.stride(0)
+    return held[:height, :width], held.as_strided(shape, (held.stride(0), 2, 1), start)
 
 
 def _unused_bits(y: Tensor, bits: int) -> int:

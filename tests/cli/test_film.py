@@ -189,3 +189,13 @@ def test_scaled_down_first_only_to_what_is_painted_or_shown(high, wide, width, s
 def test_other_effects_see_the_source_in_its_own_size():
     for chain in ([], [Mirror()], [Style(), Mirror()], [Filters((Filter("crop", "9:9"),)), Style()]):
         assert no_larger_than_needed(chain, 100) == []
+
+
+def test_verbose_says_what_is_done_where(streamfx, film, tmp_path):
+    done = streamfx("run", film, tmp_path / "out.mp4", "--chain", "mirror", "-v", "--device", "cpu")
+    assert done.returncode == 0
+    lines = done.stderr.splitlines()
+    assert f"streamfx: '{film}' is decoded on the CPU" in lines
+    assert "streamfx: effects work on the CPU" in lines
+    assert "streamfx: encoding with libx264 on the CPU" in lines
+    assert streamfx("run", film, tmp_path / "two.mp4", "--chain", "mirror").stderr == ""

@@ -7,13 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamfx.ops import kernels
+from streamfx.ops import kernels, shapes
 from streamfx.ops.affine import _affine
 from streamfx.ops.mix import _warp_blend
 from streamfx.ops.warp import _warp
 
 SIDES = st.integers(1, 41)
-WAYS = st.tuples(st.sampled_from(kernels.FILTERS), st.sampled_from(kernels.BORDERS))
+WAYS = st.tuples(st.sampled_from(shapes.FILTERS), st.sampled_from(shapes.BORDERS))
 MOST = {torch.float32: 3e-5, torch.float16: 6e-4}  # of a range of 1; half the steps of float16 below 2 are 5e-4
 DTYPES = pytest.mark.parametrize("dtype", MOST, ids=str)
 
@@ -42,8 +42,8 @@ def test_warp(height, width, channels, ways, seed, dtype, device, fenced, furthe
     furthest(f"warp {dtype}", made, _warp(image.double(), flow.double(), *ways), MOST[dtype])
 
 
-@pytest.mark.parametrize("filter", kernels.FILTERS)
-@pytest.mark.parametrize("border", kernels.BORDERS)
+@pytest.mark.parametrize("filter", shapes.FILTERS)
+@pytest.mark.parametrize("border", shapes.BORDERS)
 def test_far_away(filter, border, device, fenced, furthest):
     """Flows of quarters, so that the point itself is exact."""
     image = pictures(1, 2, 9, 13)
@@ -52,8 +52,8 @@ def test_far_away(filter, border, device, fenced, furthest):
     furthest("warp from afar", made, _warp(image.double(), flow.double(), filter, border), 1e-6)
 
 
-@pytest.mark.parametrize("filter", kernels.FILTERS)
-@pytest.mark.parametrize("border", kernels.BORDERS)
+@pytest.mark.parametrize("filter", shapes.FILTERS)
+@pytest.mark.parametrize("border", shapes.BORDERS)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 3e38, -3e38])
 def test_flows_that_lead_nowhere_still_give_numbers(value, border, filter, device, fenced):
     made = kernels.warp(fenced(pictures(1, 2, 5, 6)), fenced(torch.full((2, 5, 6), value)), filter, border)
@@ -116,8 +116,8 @@ def test_affine(height, width, ways, matrix, seed, dtype, device, fenced, furthe
 
 def test_affine_without_a_move_is_the_picture(device, fenced):
     image = pictures(5, 3, 20, 31)
-    for filter in kernels.FILTERS:
-        for border in kernels.BORDERS:
+    for filter in shapes.FILTERS:
+        for border in shapes.BORDERS:
             assert torch.equal(kernels.affine(fenced(image), moves(1, 0, 0, 0), filter, border).cpu(), image)
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from streamfx.errors import StreamfxError
 from streamfx.nets import engine
-from streamfx.nets.engine import build_engine
+from streamfx.nets.engine import Latest, build_engine, half_inputs, halved
 from streamfx.nets.painter import Painter
 
 CPU = torch.device("cpu")
@@ -150,3 +150,52 @@ def test_nothing_is_printed_and_no_warning_escapes(tmp_path):
 def test_devices_without_an_engine_are_refused():
     with pytest.raises(StreamfxError, match="cpu or cuda"):
         build_engine(nn.Identity(), [(1,)], torch.device("meta"))
+
+
+# --- CUDA, and what of it can be told without
+
+
+def test_half_precision_is_near_enough(painter):
+    """What runs on a GPU, on the CPU: in float16, with pictures channels last and styles as they are."""
+    frame, prior, numbers = torch.rand(1, 3, 24, 32), torch.rand(1, 4, 24, 32), painter.numbers.detach()
+    with torch.no_grad():
+        expected = painter.painter(frame, numbers, prior)
+        fast = halved(painter.painter, CPU)
+        held = half_inputs([frame.shape, numbers.shape, prior.shape], CPU)
+        for place, x in zip(held, (frame, numbers, prior)):
+            place.copy_(x)
+        made = fast(*held)
+    assert made.dtype == torch.float16
+    assert held[0].is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(made.float(), expected, atol=0.01, rtol=0)
+    assert next(painter.parameters()).dtype == torch.float32
+
+
+def test_the_latest_are_kept():
+    made = []
+
+    def make(name):
+        made.append(name)
+        return name.upper()
+
+    latest = Latest(2)
+    for name in ("a", "b", "a", "c", "a", "b"):
+        assert latest.get(name, lambda name=name: make(name)) == name.upper()
+    assert made == ["a", "b", "c", "b"]
+
+
+@pytest.mark.needs_cuda
+def test_on_cuda_as_in_full_precision(painter, monkeypatch):
+    monkeypatch.setattr(engine, "_recorded", Latest(2))
+    cuda = torch.device("cuda", 0)
+    sizes = [(24, 32), (50, 71), (33, 40)]
+    frames = [torch.rand(1, 3, *size) for size in sizes]
+    engines = [build_engine(painter, [frame.shape], cuda) for frame in frames]
+    with torch.no_grad():
+        wanted = [painter(frame) for frame in frames]
+    for _ in range(2):  # more sizes than graphs
+        made = [run(frame.to(cuda)) for run, frame in zip(engines, frames)]
+        again = [run(torch.zeros_like(frame).to(cuda)) for run, frame in zip(engines, frames)]
+        for one, other, right in zip(made, again, wanted):
+            torch.testing.assert_close(one.cpu(), right, atol=0.02, rtol=0)
+            assert not torch.equal(one, other)

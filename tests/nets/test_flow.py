@@ -129,6 +129,17 @@ def test_any_size(size, dis):
     assert 0 <= inverse.trust.min() <= inverse.trust.max() <= 1
 
 
+def test_lucas_kanade_knows_motion_and_what_was_hidden(scene):
+    pair = scene(shift=(2.4, -1.6), cover_shift=(-5, 2))
+    motion = build_motion("lk", CPU)(tensor(pair.previous), tensor(pair.current))
+    error = np.hypot(*(motion.flow.numpy() - pair.flow))
+    trusted = motion.trust[0].numpy() >= 0.5
+    assert np.median(error[~pair.occluded]) < 0.2
+    assert error[trusted & ~pair.occluded].mean() < 0.5
+    assert trusted[~pair.occluded].mean() > 0.8
+    assert trusted[pair.occluded].mean() < 0.4
+
+
 def test_images_are_not_written_and_two_calls_agree(dis):
     torch.manual_seed(1)
     before, after = torch.rand(2, 3, 60, 80)
@@ -145,7 +156,7 @@ def test_two_sizes_and_unknown_methods_are_errors(dis):
         dis(torch.rand(3, 40, 40), torch.rand(3, 40, 41))
     with pytest.raises(StreamfxError, match="unknown motion method 'diss'; did you mean dis"):
         build_motion("diss", CPU)
-    assert METHODS == ("dis", "raft")
+    assert METHODS == ("dis", "lk", "raft")
 
 
 def test_opencv_loads_only_when_asked_for():

@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from streamfx.ops import kernels
+from streamfx.ops import kernels, shapes
 from streamfx.shipped import shipped
 
 
@@ -20,7 +20,7 @@ def test_sources_are_whole(family):
     assert text.count("enum Border") == 1
     assert text.count('extern "C" __global__') >= 3
     borders = "".join(text.split("enum Border {")[1].split("}")[0].lower().split()).split(",")
-    assert tuple(borders) == kernels.BORDERS
+    assert tuple(borders) == shapes.BORDERS
 
 
 def test_cpu_tensors_are_left_to_torch():
