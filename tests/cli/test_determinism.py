@@ -21,7 +21,7 @@ def twice(streamfx, film, ffmpeg):
                 "-i", streamfx.home / target, "-map", "0:v", "-f", "framehash", "-hash", "md5", "-"
             ).decode()
             made.append([line.split(",")[-1] for line in hashed.splitlines() if not line.startswith("#")])
-        assert len(set(made[0])) > 2  # frames that differ from each other
+        assert len(set(made[0])) > 1  # frames that differ from each other
         return made
 
     return twice
