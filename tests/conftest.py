@@ -321,4 +321,5 @@ def start(tmp_path):
     for process in running:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        if not process.stderr.closed:
+            process.communicate()

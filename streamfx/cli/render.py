@@ -20,7 +20,6 @@ from streamfx.cli.film import FilmOptions, Misuse, film_command, parse_rate, par
 from streamfx.cli.models import fetch_with_bar
 from streamfx.cli.terminal import STDERR
 from streamfx.errors import StreamfxError
-from streamfx.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from streamfx.dream.music import Music
@@ -134,6 +133,8 @@ def work_folder(output: str) -> Iterator[Path]:
 
     It is removed at the end, unless a run that was stopped may be gone on with.
     """
+    from streamfx.manifest import MANIFEST
+
     beside = Path(f"{output}.streamfx")
     if output == "-" or "://" in output or not beside.parent.is_dir():
         with tempfile.TemporaryDirectory(prefix="streamfx-") as folder:

@@ -16,6 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
+from streamfx.media.filtergraph import hush
 from streamfx.media.limits import check_size, decoder_options
 from streamfx.media.opening import open_input, picture_stream
 from streamfx.media.probe import decoders
@@ -172,6 +173,7 @@ class Container:
         return False
 
     def close(self) -> None:
+        hush()
         self.input.close()
 
     def _lasting(self) -> Iterator[tuple[int, VideoFrame]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -108,6 +109,7 @@ def followed(first: Sequence[Filter], then: Sequence[Filter]) -> tuple[Filter, .
 
 _listening = Lock()
 _SILENT = -8  # AV_LOG_QUIET
+_BREATH = 0.01  # seconds, in which those who speak already come to an end
 _silenced: int | None = None  # the bindings' level at which `_silence` left them
 logging.getLogger("libav").addHandler(logging.NullHandler())  # else what comes late would reach stderr
 
@@ -138,6 +140,14 @@ def _silence(level: int) -> None:
     _silenced = level
     av.logging.set_libav_level(_SILENT)
     av.logging.restore_default_callback()
+
+
+def hush() -> None:
+    """To be called before a decoder is let go, which waits for its threads: one that speaks waits for this one."""
+    with _listening:
+        if _silenced is not None:
+            _silence(_silenced)
+    time.sleep(_BREATH)
 
 
 class FilterGraph:

@@ -30,7 +30,7 @@ class Song:
 
     def __init__(self, source: str | Path, length: Fraction | None = None, start: Fraction = Fraction(0)) -> None:
         self.name = str(source)
-        self.length = length
+        self.length, self.start = length, start
         self.covers: dict[int, bytes] = {}  # cover art would be a second picture
         self.input = open_input(self.name, None, None, "a song or a film with sound")
         self._stream = sound_stream(self.name, self.input)
@@ -63,7 +63,7 @@ class Song:
                 continue
             self._least = packet.dts + 1
             self._reached = packet.pts * packet.time_base
-            if self._reached < 0:  # before the start that was asked for
+            if self.start and self._reached < 0:  # before it; what a song has before its own start primes its decoder
                 continue
             if self.length is not None and self._reached >= self.length:
                 self._over = True
@@ -77,7 +77,7 @@ class Song:
 
     def again(self, length: Fraction | None = None) -> Song:
         """The same song from its beginning, cut at `length` if that is given."""
-        return Song(self.name, self.length if length is None else length)
+        return Song(self.name, self.length if length is None else length, self.start)
 
     def close(self) -> None:
         self.input.close()

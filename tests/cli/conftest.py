@@ -18,13 +18,14 @@ def command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(home)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     logger, ending = logging.getLogger("streamfx"), signal.getsignal(signal.SIGTERM)
-    handlers = list(logger.handlers)
+    handlers, level = list(logger.handlers), logger.level
 
     def command(*arguments):
         monkeypatch.setattr(sys, "argv", ["streamfx", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             main()
         logger.handlers[:] = handlers
+        logger.setLevel(level)
         said = capsys.readouterr()
         return SimpleNamespace(returncode=ended.value.code or 0, stdout=said.out, stderr=said.err)
 

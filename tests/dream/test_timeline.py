@@ -233,7 +233,12 @@ def test_no_file_outside_is_read(name, read):
         timeline.file(name, ("pictures", "begin"))
 
 
-@pytest.mark.parametrize("name", ["https://example.org/a.png", "file:///etc/passwd", "rtsp://x/y"])
+def test_what_only_looks_like_an_address_is_refused(read):
+    with pytest.raises(StreamfxError, match="is no path of a file"):
+        read(TEXT, network=True).file("file:///etc/passwd", ("pictures", "begin"))
+
+
+@pytest.mark.parametrize("name", ["https://example.org/a.png", "rtsp://x/y"])
 def test_the_network_is_asked_only_where_the_user_says_so(name, read):
     with pytest.raises(StreamfxError, match="--allow-network"):
         read(TEXT).file(name, ("pictures", "begin"))

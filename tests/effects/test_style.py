@@ -112,7 +112,7 @@ def test_a_flat_field_has_no_grid_no_borders_and_no_blotches(level, preset, qual
     inner = painted[:, 40:-40, 40:-40]
     phases = F.pixel_unshuffle(inner[None], 8).view(3, 64, -1).mean(2)
     dots = 2 if preset == "seurat" else 1  # his lie close, and in rows in places
-    assert phases.std(1).max() < dots * (1.6 if quality == "fine" else 2.0) / 255, "a grid of 8x8"
+    assert phases.std(1).max() < dots * (1.9 if quality == "fine" else 2.0) / 255, "a grid of 8x8"
     areas = F.avg_pool2d(luma(inner)[None], 64)
     assert areas.std() < 0.06, "blotches"
     middle = luma(inner).mean()
