@@ -179,7 +179,7 @@ def _compile(
     written = module if write is None else write(module)
     blob = core.compile_model(_convert(openvino, written, shapes), "CPU", settings).export_model().getvalue()
     _keep(blob, cached)
-    return core.import_model(blob, "CPU", settings)  # as every later run will: what was just compiled rounds otherwise
+    return core.import_model(blob, "CPU", settings)  # as every later run will
 
 
 def _key(module: nn.Module, shapes: Sequence[tuple[int, ...]], machine: tuple[str, ...]) -> str:
