@@ -16,16 +16,16 @@ from streamfx.media.song import Song
 from streamfx.media.sound import read_sound
 
 FUZZ = Path(__file__).parents[1] / "soak" / "fuzz.py"
-KINDS = "h264.mp4 fragments.mp4 h264.mkv h264.ts mpeg4.avi ffv1.nut raw.y4m moving.gif still.png still.jpg song.mp3"
+KINDS = "h264.mp4 fragments.mp4 h264.mkv mpeg4.avi ffv1.nut still.png still.jpg"
 
 
 def test_mutated_files_end_in_one_line_or_a_film():
     kinds = [word for name in KINDS.split() for word in ("--kind", name)]
-    command = [sys.executable, FUZZ, "--files", "4", "--seed", "7", *kinds]
+    command = [sys.executable, FUZZ, "--files", "3", "--seed", "7", *kinds]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("0 failed\n")
-    assert sum(int(line.split()[1]) for line in done.stdout.splitlines()[1:-1]) == 4 * len(KINDS.split())
+    assert sum(int(line.split()[1]) for line in done.stdout.splitlines()[1:-1]) == 3 * len(KINDS.split())
 
 
 def test_empty_packets_let_the_last_picture_stay(clip, times, convert):
