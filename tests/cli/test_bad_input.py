@@ -303,18 +303,6 @@ def test_an_interrupt_while_nothing_comes(start, streamfx):
 # --- the disk
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 200 kB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], capture_output=True)
-    if made.returncode:
-        pytest.skip("only the superuser can mount a small disk")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
 @pytest.mark.parametrize("chain", ["null", "mirror"])
 def test_a_full_disk(name, chain, small_disk, streamfx, long_film):

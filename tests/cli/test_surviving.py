@@ -1,20 +1,16 @@
 """Runs that are killed, interrupted, and robbed of their files and their disk, for real."""
 
 import json
-import logging
 import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from types import SimpleNamespace
 
 import kills
 import pytest
 
-from streamfx.cli import main
 from streamfx.manifest import load
 
 CHAIN = ["--chain", "hflip", *kills.REPEATABLE]
@@ -36,22 +32,8 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def command(here, monkeypatch, capsys):
-    """The same as `streamfx`, in this process: starting one takes longer than most of what is tested."""
-    logger, ending = logging.getLogger("streamfx"), signal.getsignal(signal.SIGTERM)
-    handlers, level = list(logger.handlers), logger.level
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["streamfx", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
-        said = capsys.readouterr()
-        return SimpleNamespace(returncode=ended.value.code or 0, stdout=said.out, stderr=said.err)
-
-    yield command
-    signal.signal(signal.SIGTERM, ending)
+def command(here, in_process):
+    return in_process
 
 
 def refused(done, *words, code=1):
@@ -253,27 +235,15 @@ def test_a_second_interrupt_stops_at_once(start, here, film):
 # --- faults
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """A disk of 300 kB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", disk], capture_output=True)
-    if made.returncode:
-        pytest.skip("only the superuser can mount a small disk")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
-def test_a_full_disk(disk, command, long, wreck):
-    options = [long, disk / "out.mkv", *CHAIN, "--segment", "20"]
+def test_a_full_disk(small_disk, command, long, wreck):
+    options = [long, small_disk / "out.mkv", *CHAIN, "--segment", "20"]
     done = command("run", *options)
     refused(done, "cannot write", "No space left on device", "frames are kept in", "--resume")
-    assert [path.name for path in disk.iterdir()] == ["out.mkv.streamfx"]
-    subprocess.run(["mount", "-o", "remount,size=30m", disk], check=True)
+    assert [path.name for path in small_disk.iterdir()] == ["out.mkv.streamfx"]
+    subprocess.run(["mount", "-o", "remount,size=30m", small_disk], check=True)
     done = command("run", *options, "--resume", "--json")
     assert json.loads(done.stdout)["resumed_frames"] >= 20
-    same(disk / "out.mkv", wreck / "whole.mkv")
+    same(small_disk / "out.mkv", wreck / "whole.mkv")
 
 
 def test_a_folder_that_goes_away(start, here, long, command, wreck):
