@@ -34,13 +34,6 @@ class Stopped(BaseException):
     """What a power cut is to a program that goes on."""
 
 
-def _repeatable(target, output):
-    """x264 without what differs from run to run, where it is what a film is coded by."""
-    if "encoder" in output or target.suffix not in (".mp4", ".mkv", ".mov", ".nut", ".ts", ".flv"):
-        return output
-    return {**output, "options": {"x264-params": "mbtree=0", **output.get("options", {})}}
-
-
 def make(source, target, effects, *, every=7, stop=None, song=None, **output):
     """A run with a journal, stopped after so many frames or made whole; how many frames were not done again."""
     target = Path(target)
@@ -57,7 +50,7 @@ def make(source, target, effects, *, every=7, stop=None, song=None, **output):
     reader = Reader(source) if not callable(source) else None
     with closing(reader) if reader else closing(Song(song)) as opened:
         try:
-            with Writer(target, reader, Output(**_repeatable(target, output)), None if reader else opened) as writer:
+            with Writer(target, reader, Output(**output), None if reader else opened) as writer:
                 journal.attach(writer, reader)
                 if not journal.complete:
                     frames = reader or source(done)

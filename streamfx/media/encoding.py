@@ -23,6 +23,7 @@ from streamfx.media.formats import STILL_ENCODERS, Format
 from streamfx.media.hardware import TWO_PLANES, refusal, two_planes
 from streamfx.media.pixels import family
 from streamfx.media.probe import FULL, LIMITED, Coding, VideoInfo, depth, encoders, has_alpha
+from streamfx.media.x264 import repeatable
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +99,8 @@ def choose_encoding(
         return found
     reason = ""  # why the first one refuses
     for number, (encoder, pix_fmt, options) in enumerate(_candidates(target, form, output, source)):
-        encoding = _with_colour(encoder, pix_fmt, _with_asked(encoder, options, output, info), source)
+        asked = repeatable(encoder, _with_asked(encoder, options, output, info), size[1])
+        encoding = _with_colour(encoder, pix_fmt, asked, source)
         refusal = _refusal(encoding, size)
         if not refusal:
             log.info("encoding with %s on the CPU", encoder)

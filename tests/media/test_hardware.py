@@ -26,6 +26,7 @@ from streamfx.pipeline import run
 CPU = torch.device("cpu")
 SMALL = 36 * 64 * 4  # bytes of a picture in which cuts are looked for
 PLANES = (48 + 24) * 256  # bytes of NV12 of 64x48, whose rows are whole 256 bytes
+SOFT = "gradients=rate=25:speed=0.05:seed=7:n=4:c0=0x3a6ea5:c1=0xe0b070:c2=0x7a3b6b:c3=0x4f9d69"  # no colour of chance
 EXACT = {"encoder": "libx264", "options": {"qp": "0"}}  # asked for by name, the stand-in's encoder takes any options
 
 
@@ -60,7 +61,7 @@ def soft(clip):
     """soft(pix_fmt): 10 pictures of slowly moving soft colours, 64x48, losslessly coded with pictures out of order."""
 
     def soft(pix_fmt="yuv420p", sound=(), size="64x48"):
-        text = f"gradients=size={size}:rate=25:speed=0.05:seed=7:n=4,format=gbrp,format={pix_fmt}"
+        text = f"{SOFT}:size={size},format=gbrp,format={pix_fmt}"
         code = ["-c:v", "libx264", "-qp", "0", "-bf", "2", "-g", "5", "-pix_fmt", pix_fmt, "-colorspace", "bt709"]
         return clip("soft.mp4", "-f", "lavfi", "-i", text, *sound, "-frames:v", "10", *code)
 
@@ -304,7 +305,7 @@ def test_other_samples(pix_fmt, register, convert, soft, picture):
 
 
 def test_odd_sides(register, convert, clip, picture, rgb):
-    text = "gradients=size=63x47:rate=25:speed=0.05:seed=7:n=4,format=yuv420p"
+    text = f"{SOFT}:size=63x47,format=yuv420p"
     source = clip("odd.mkv", "-f", "lavfi", "-i", text, "-frames:v", "3", "-c:v", "ffv1", "-pix_fmt", "yuv420p")
     gpu = register(StandIn())
     made = convert(source, "out.mkv", effects=[Same()], encoder="ffv1", pix_fmt="bgr0")

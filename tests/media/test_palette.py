@@ -81,7 +81,8 @@ def test_one_colour():
 
 @pytest.mark.parametrize("chain", ["null", "mirror,mirror"])
 def test_what_stands_still_stays_the_same(chain, clip, convert):
-    still = "gradients=size=96x64:rate=10:duration=1:seed=3:speed=0.00001,trim=end_frame=1,loop=9:1,setpts=N/10/TB"
+    soft = "gradients=size=96x64:rate=10:duration=1:seed=3:speed=0.00001:c0=0x3a6ea5:c1=0xe0b070"
+    still = f"{soft},trim=end_frame=1,loop=9:1,setpts=N/10/TB"
     source = clip("still.mkv", "-f", "lavfi", "-i", still, "-c:v", "ffv1", "-pix_fmt", "gbrp", "-r", "10")
     shown, lasting, loop = made_of(convert(source, "out.gif", chain).path)
     assert lasting == [1000] or lasting == [100] * 10

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "streamfx"]
-REPEATABLE = ["-e", "x264-params=mbtree=0"]  # what x264's macroblock tree does with short segments differs by itself
 FFMPEG = ["ffmpeg", "-v", "error", "-nostdin", "-y"]
 TWICE = 0.3  # of the runs that go on, so many are killed as well
 
@@ -78,7 +77,7 @@ def seen_and_heard(film: Path) -> list[str]:
 
 
 def start(kind: Kind, out: Path, *more: str) -> "subprocess.Popen[bytes]":
-    arguments = [*(each.format(out=out) for each in kind.arguments), *REPEATABLE]
+    arguments = [each.format(out=out) for each in kind.arguments]
     return subprocess.Popen([*COMMAND, *arguments, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
