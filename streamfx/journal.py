@@ -61,6 +61,11 @@ class Journal:
         """Pictures in closed segments."""
         return sum(each.written for each in self._manifest.segments)
 
+    @property
+    def lasts(self) -> bool:
+        """Whether there is something on the disk to go on with."""
+        return bool(self.pictures) and (self.folder / MANIFEST).exists()
+
     def attach(self, writer: Writer, reader: Reader | None) -> None:
         """Have a writer record segments, and a reader begin where the last run was stopped."""
         self._writer, self._reader = writer, reader

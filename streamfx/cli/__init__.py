@@ -69,5 +69,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader has what it wanted; nothing more is to be flushed into the closed pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        STDERR.print(f"streamfx: cannot use '{error.filename}': {error.strerror}", markup=False)
+        sys.exit(1)
     finally:
         gc.freeze()  # or Python looks through all of torch for garbage before it ends, which takes a second

@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamfx.cli.film import FilmOptions, Misuse, output_of, parse_rate, parse_size, parse_time
+from streamfx.cli.film import FilmOptions, output_of, parse_rate, parse_time, refuse_reading, whole_size
 from streamfx.cli.making import Job, make
 from streamfx.cli.memory import keep_memory
 from streamfx.cli.timetable import print_timetable
@@ -47,18 +47,8 @@ def plan_film(song: str | None, seed: int, options: FilmOptions) -> Film:
     from streamfx.dream.music import analyse
     from streamfx.dream.schedule import Context
 
-    for option, given in (
-        ("--from", options.start),
-        ("--to", options.end),
-        ("--width", options.width),
-        ("--input-format", options.input_format),
-        ("--input-fps", options.input_fps),
-    ):
-        if given is not None:
-            raise Misuse(f"{option} is for films that are read; a film from --start takes --size, --fps and --duration")
-    width, height = parse_size(options.size) if options.size else (1280, 720)
-    if min(width, height) < 0:
-        raise Misuse(f"a film from --start has no shape to keep; give both in --size, not '{options.size}'")
+    refuse_reading(options, "a film from --start takes --size, --fps and --duration")
+    width, height = whole_size(options, (1280, 720), "a film from --start")
     rate = parse_rate(options.fps) if options.fps else Fraction(30)
     music = analyse(song) if song is not None else None
     length = SECONDS if music is None else Fraction(music.duration)

@@ -247,6 +247,29 @@ def parse_size(text: str) -> tuple[int, int]:
     return width, height
 
 
+def whole_size(options: FilmOptions, otherwise: tuple[int, int], what: str) -> tuple[int, int]:
+    """Width and height of a film that is made of nothing, whose --size has to name both; `what` is such a film."""
+    width, height = parse_size(options.size) if options.size else otherwise
+    if min(width, height) < 0:
+        raise Misuse(f"{what} has no shape to keep; give both in --size, not '{options.size}'")
+    return width, height
+
+
+def refuse_reading(options: FilmOptions, instead: str, *also: tuple[str, str | None]) -> None:
+    """Refuse the options of films that are read, and those (name, given) of `also`; `instead` tells what to do."""
+    reading = [
+        ("--from", options.start),
+        ("--to", options.end),
+        ("--width", options.width),
+        ("--input-format", options.input_format),
+        ("--input-fps", options.input_fps),
+        *also,
+    ]
+    for option, given in reading:
+        if given is not None:
+            raise Misuse(f"{option} is for films that are read; {instead}")
+
+
 def parse_width(text: str) -> int:
     """Pixels of "500"."""
     width = int(text) if re.fullmatch(r"\d{1,5}", text.strip(), re.ASCII) else 0

@@ -109,7 +109,7 @@ def _run(job: Job, options: FilmOptions, writer: Writer, journal: Journal | None
         say_kept(writer, journal)
         raise typer.Exit(130) from None
     except StreamfxError as error:
-        if journal and journal.pictures:
+        if journal and journal.lasts:
             raise StreamfxError(f"{error}; {_kept(journal)}") from error
         raise
     finally:
@@ -304,7 +304,7 @@ def report_film(
 
 def say_kept(writer: Writer, journal: Journal | None = None) -> None:
     """Tell where an interrupted film was left."""
-    if journal and journal.pictures:
+    if journal and journal.lasts:
         log.error("interrupted: %s", _kept(journal))
     elif writer.kept:
         log.error("interrupted: the %d frames made so far are in '%s'", writer.written, writer.kept)

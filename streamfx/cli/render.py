@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streamfx.cli.feedback import Generated, Sound, make_generated, repeat
-from streamfx.cli.film import FilmOptions, Misuse, film_command, parse_rate, parse_size
+from streamfx.cli.film import FilmOptions, Misuse, film_command, parse_rate, refuse_reading, whole_size
 from streamfx.cli.models import fetch_with_bar
 from streamfx.cli.terminal import STDERR
 from streamfx.errors import StreamfxError
@@ -68,7 +68,8 @@ def render(
     from streamfx.dream.plan import build_plan
     from streamfx.dream.timeline import load_timeline
 
-    _refuse(options)
+    instead = "a timeline tells its length, --section takes a part"
+    refuse_reading(options, instead, ("--duration", options.duration))
     read = load_timeline(_find(timeline), assets, network=allow_network)
     if song is None and read.script.audio is not None and options.audio:
         song = read.file(read.script.audio, ("audio",))
@@ -162,19 +163,6 @@ def _find(name: str) -> Path:
     return shipped[name]
 
 
-def _refuse(options: FilmOptions) -> None:
-    for option, given in (
-        ("--from", options.start),
-        ("--to", options.end),
-        ("--duration", options.duration),
-        ("--width", options.width),
-        ("--input-format", options.input_format),
-        ("--input-fps", options.input_fps),
-    ):
-        if given is not None:
-            raise Misuse(f"{option} is for films that are read; a timeline tells its length, --section takes a part")
-
-
 def _every(timeline: Timeline, options: FilmOptions, preview: bool) -> int:
     """Of how many frames one is made."""
     if options.fps is None:
@@ -187,9 +175,7 @@ def _every(timeline: Timeline, options: FilmOptions, preview: bool) -> int:
 
 def _size(timeline: Timeline, options: FilmOptions, preview: bool) -> tuple[int, int]:
     """Height and width of the film."""
-    width, height = parse_size(options.size) if options.size else timeline.script.size
-    if min(width, height) < 0:
-        raise Misuse(f"a film from a timeline has no shape to keep; give both in --size, not '{options.size}'")
+    width, height = whole_size(options, timeline.script.size, "a film from a timeline")
     if preview and not options.size:
         width, height = (max(LEAST, side // SMALLER // 2 * 2) for side in (width, height))
     if min(width, height) < LEAST:

@@ -56,7 +56,7 @@ class Container:
         self._first = (self.input.start_time or 0) * MICROSECOND  # of any stream, on the source's own clock
         self.offset = self._first + start
         self._end = None if end is None else self._first + end
-        self._tick = self.stream.time_base or MICROSECOND
+        self.tick = self.stream.time_base or MICROSECOND  # seconds
         self._guessed = self.stream.guessed_rate or self.stream.average_rate
         self._last: int | None = None  # pts decoded last, in ticks
         self._zero: int | None = None  # dts of the first picture of an avi, which orders by dts alone
@@ -89,7 +89,7 @@ class Container:
         """Seconds from the offset to the declared end; None where the source does not say."""
         own = self.stream.duration
         if own is not None and self.stream.time_base is not None:
-            whole: Fraction | None = own * self._tick
+            whole: Fraction | None = own * self.tick
         elif self.input.duration is not None:
             whole = self.input.duration * MICROSECOND
         else:
@@ -101,15 +101,15 @@ class Container:
 
     def pictures(self) -> Generator[VideoFrame, None, None]:
         """Decoded pictures in order, with pts in ticks of the stream's time base, shifted by the offset."""
-        shift = round(self.offset / self._tick)
-        stop = None if self._end is None else round(self._end / self._tick)
+        shift = round(self.offset / self.tick)
+        stop = None if self._end is None else round(self._end / self.tick)
         for moment, picture in self._lasting():
             if stop is not None and moment >= stop:
                 break
             if moment + picture.duration <= shift:
                 continue
             picture.pts = max(0, moment - shift)
-            picture.time_base = self._tick
+            picture.time_base = self.tick
             yield picture
         self._finish()
 
@@ -168,7 +168,7 @@ class Container:
                 self.input.seek(int(max(target, self._first) / MICROSECOND))
             except av.error.FFmpegError:
                 return False
-            if first is not None and first.pts is not None and first.pts * self._tick <= self.offset + moment:
+            if first is not None and first.pts is not None and first.pts * self.tick <= self.offset + moment:
                 return True
         return False
 
@@ -181,7 +181,7 @@ class Container:
         held: tuple[int, VideoFrame] | None = None
         for picture in self._decoded():
             if self._counts or not picture.duration:
-                picture.duration = max(1, round(1 / (self._guessed or 25) / self._tick))
+                picture.duration = max(1, round(1 / (self._guessed or 25) / self.tick))
             moment = self._last = self._timestamp(picture)
             if held is not None:
                 held[1].duration = moment - held[0] if moment > held[0] else held[1].duration
@@ -217,7 +217,7 @@ class Container:
                     yield picture
             except av.error.FFmpegError:
                 if self._last is not None:
-                    self._break(self._last * self._tick)
+                    self._break(self._last * self.tick)
 
     def _packets(self) -> Iterator[Packet[Stream]]:
         """Those to be decoded again, and then those that were never read."""
@@ -320,7 +320,7 @@ class Container:
             except av.error.FFmpegError:
                 log.info("'%s' cannot be searched; reading it from its start", self.name)
                 return
-            if first is not None and first.pts is not None and first.pts * self._tick <= self.offset:
+            if first is not None and first.pts is not None and first.pts * self.tick <= self.offset:
                 return
 
 

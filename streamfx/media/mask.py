@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
 from streamfx.media.reader import SEQUENCE_RATE, Reader
+from streamfx.media.times import JITTER
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 log = logging.getLogger("streamfx")
 
-JITTER = Fraction(1, 10)  # share of a frame by which containers that round times may move it, in the film or the mask
 FAR = 4  # seconds ahead from which seeking is cheaper than decoding all between
 
 

@@ -7,7 +7,8 @@ Pictures without tags are taken as BT.601, limited range, as FFmpeg takes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from av.video.plane import VideoPlane
     from numpy.typing import NDArray
     from torch import Tensor
+
+log = logging.getLogger("streamfx")
 
 Move: TypeAlias = "Callable[[Tensor], Tensor]"  # of a contiguous tensor, to the device or from it
 
@@ -88,6 +91,27 @@ def to_picture(image: Tensor, alpha: Tensor | None, coding: Coding, download: Mo
     _write_planes(picture, planes.add_(0.5).clamp_(0, peak), bits, download)
     tag(picture, coding)
     return _rearrange(picture, coding.pix_fmt, coding)
+
+
+def alike(name: str, pictures: Iterable[VideoFrame], first: VideoFrame, pix_fmt: str) -> Iterator[VideoFrame]:
+    """Pictures of the source `name`, as large as `first`, in its format or `pix_fmt`; others are converted to that."""
+    shape = first.width, first.height, first.format.name
+    here = *shape[:2], pix_fmt
+    said = False
+    for picture in pictures:
+        if (picture.width, picture.height, picture.format.name) in (shape, here):
+            yield picture
+            continue
+        if not said:
+            seconds = float((picture.pts or 0) * picture.time_base) if picture.time_base else 0.0
+            log.warning(
+                "'%s' changes from %dx%d %s to %dx%d %s at %.2f s: scaled to the first",
+                *(name, *shape, picture.width, picture.height, picture.format.name, seconds),
+            )
+            said = True
+        changed = picture.reformat(*here[:2], format=pix_fmt, interpolation="BICUBIC")
+        changed.pts, changed.duration, changed.time_base = picture.pts, picture.duration, picture.time_base
+        yield changed
 
 
 def over_black(image: Tensor, alpha: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
@@ -23,9 +23,9 @@ from streamfx.media.driver import Driver, driver_of
 from streamfx.media.filtergraph import Filter, FilterGraph, joined
 from streamfx.media.hardware import differs, find_decoder, small_luma, to_image
 from streamfx.media.marks import Mark, counted_to, digest, found_in, moment_of, what_remembers
-from streamfx.media.pixels import coding_of
+from streamfx.media.pixels import alike, coding_of
 from streamfx.media.probe import VideoInfo
-from streamfx.media.sequence import check_rate, decode_files, files_of, is_pattern
+from streamfx.media.sequence import Numbered, check_rate, is_pattern
 from streamfx.media.sidedata import side_data, turn_of
 
 if TYPE_CHECKING:
@@ -57,7 +57,6 @@ class Reader:
         end: Fraction | None = None,
     ) -> None:
         self.name = str(source)
-        self._container: Container | None = None
         self._keeps = False
         self.cuts = CutDetector()
         self.every = 0  # pictures from one mark to the next; 0 for no marks
@@ -66,19 +65,12 @@ class Reader:
         self._how = input_format, input_rate, start, end
         _check_span(start, end)
         rate = None if input_rate is None else check_rate(input_rate)
+        self._source: Container | Numbered
         if input_format is None and is_pattern(self.name):
-            every = rate or SEQUENCE_RATE
-            files = files_of(self.name)[round(start * every) : None if end is None else round(end * every)]
-            self._rate: Fraction | None = every
-            self._duration: Fraction | None = len(files) / every
-            self._tick = 1 / every
-            self._raw: Generator[VideoFrame, None, None] = decode_files(files, self._tick)
-            self._files = files
+            self._source = Numbered(self.name, rate=rate or SEQUENCE_RATE, start=start, end=end)
         else:
-            self._container = opened = Container(self.name, input_format=input_format, rate=rate, start=start, end=end)
-            self._rate, self._duration = opened.rate, opened.duration
-            self._tick = opened.stream.time_base or Fraction(1, 1000)
-            self._raw = opened.pictures()
+            self._source = Container(self.name, input_format=input_format, rate=rate, start=start, end=end)
+        self._raw = self._source.pictures()
         self._first = next(self._raw, None)
         if self._first is None:
             self.close()
@@ -86,13 +78,13 @@ class Reader:
             raise StreamfxError(f"'{self.name}' has no picture{span} that can be decoded")
         self._pix_fmt = self._first.format.name
         self._driver: Driver | None = None  # of the device that decodes
-        self._turn = turn_of(self._first) if self._container else ()  # numbered pictures come upright
+        self._turn = turn_of(self._first) if self.input else ()  # numbered pictures come upright
         self.info = self._describe(self._first)
         self.rate, self.sample_aspect_ratio = self.info.rate, self.info.sample_aspect_ratio  # as pictures come out
 
     @property
     def input(self) -> InputContainer | None:
-        return self._container.input if self._container else None
+        return self._source.input
 
     @property
     def streams(self) -> Sequence[Stream]:
@@ -102,32 +94,32 @@ class Reader:
     @property
     def picture_index(self) -> int:
         """The number of the picture stream in `input`."""
-        return self._container.stream.index if self._container else 0
+        return self._source.stream.index if self._source.stream else 0
 
     @property
     def offset(self) -> Fraction:
         """Seconds on the source's clock where the film starts: what has been taken off all times."""
-        return self._container.offset if self._container else Fraction(0)
+        return self._source.offset
 
     @property
     def broken(self) -> Fraction | None:
         """Seconds from its start where the source broke off or is damaged; known for sure once it has been read."""
-        return self._container.broken if self._container else None
+        return self._source.broken
 
     @property
     def constant(self) -> bool:
         """Whether every picture of the source seems to last as long as the others."""
-        return self._container.constant if self._container else True
+        return self._source.constant
 
     @property
     def length(self) -> Fraction | None:
         """Seconds until the cut at the end that was asked for; None without one."""
-        return self._container.length if self._container else None
+        return self._source.length
 
     @property
     def covers(self) -> dict[int, bytes]:
         """Cover art: number of its stream in `input` -> the picture as a file."""
-        return self._container.covers if self._container else {}
+        return self._source.covers
 
     def keep_packets(self, *, keep: bool = True) -> None:
         """Gather the packets of other streams while pictures are read, for `take_packets`; else they are dropped."""
@@ -135,13 +127,12 @@ class Reader:
 
     def take_packets(self) -> Iterator[Packet[Stream]]:
         """Packets of the streams that are no pictures, read so far, in file order, times shifted by the offset."""
-        while self._container and self._container.packets:
-            yield self._container.packets.popleft()
+        while self._source.packets:
+            yield self._source.packets.popleft()
 
     def read_until(self, moment: Fraction | None) -> None:
         """Read on without decoding, for the packets of other streams, up to `moment`, in seconds; None: to the end."""
-        if self._container:
-            self._container.read_until(moment)
+        self._source.read_until(moment)
 
     def again(self, length: Fraction | None = None) -> Reader:
         """The same source, opened anew; cut at `length` seconds from its start if that is given."""
@@ -153,16 +144,15 @@ class Reader:
         """Have `pictures` and `frames` begin at a mark that was left when the same source was read before."""
         self._begins_at = mark
         self.cuts = CutDetector(mark.cuts)
-        if self._container and mark.broken is not None:
-            self._container.broken = mark.broken
+        if mark.broken is not None:
+            self._source.broken = mark.broken
 
     def pictures(self, filters: Sequence[Filter] = ()) -> Iterator[VideoFrame]:
         """Upright pictures in the decoder's own format, through FFmpeg filters; each with its pts and time base."""
-        if self._container:
-            self._container.forget()
-        if self._container and not self._keeps:
-            self._container.gathers = False
-            self._container.packets.clear()
+        self._source.forget()
+        if not self._keeps:
+            self._source.gathers = False
+            self._source.packets.clear()
         graph = joined(self._repairs(), filters)
         mark = self._begins_at
         made = self._through(graph) if mark is None else self._from(mark, graph)
@@ -191,38 +181,36 @@ class Reader:
     def _jump(self, mark: Mark) -> bool:
         """Go to the picture of a mark, or somewhere before it; whether that can be."""
         self._raw.close()
-        if self._container is None:
-            self._raw = decode_files(self._files, self._tick, mark.number)
-            return True
-        if not self._container.go_to(mark.moment):
+        if not self._source.go_to(mark.moment):
             return False
-        self._raw = self._container.pictures()
+        self._raw = self._source.pictures()
         return True
 
     def _rewind(self) -> None:
         """Open the source anew, at its first picture."""
         fresh = self.again()
-        if self._container and fresh._container:
-            fresh._container.gathers, fresh._container.broken = self._keeps, self._container.broken
-            self._container.close()
-        self._container, self._raw, self._first = fresh._container, fresh._raw, fresh._first
+        fresh._source.gathers, fresh._source.broken = self._keeps, self._source.broken
+        self._source.close()
+        self._source, self._raw, self._first = fresh._source, fresh._raw, fresh._first
 
     def _through(self, graph: Sequence[Filter], like: VideoFrame | None = None) -> Iterator[VideoFrame]:
         """Pictures through the filters; `like` is the one whose size and format all get, if not the first."""
-        upright = self._one_size(like)
+        first = like or self._first
+        assert first is not None
+        upright = alike(self.name, chain([first] if like is None else [], self._raw), first, self._pix_fmt)
+        self._first = None
         if not graph:
             yield from upright
             return
-        aspect = self._container.stream.sample_aspect_ratio if self._container else None
-        work = FilterGraph(graph, time_base=self._tick, rate=self._rate, sar=aspect or None)
+        aspect = self._source.stream.sample_aspect_ratio if self._source.stream else None
+        work = FilterGraph(graph, time_base=self._source.tick, rate=self._source.rate, sar=aspect or None)
         for picture in chain(upright, [None]):
             for done in work.push(picture):
                 done.time_base = work.time_base
                 self.rate, self.sample_aspect_ratio = work.rate or self.rate, work.sar or self.sample_aspect_ratio
                 yield done
             if work.finished:
-                if self._container:
-                    self._container.drain()
+                self._source.drain()
                 return
 
     def frames(self, filters: Sequence[Filter] = (), device: torch.device | None = None) -> Iterator[Frame]:
@@ -241,7 +229,7 @@ class Reader:
             else:
                 cut = self.cuts.is_cut(picture)
             image, alpha = to_image(picture, device)
-            base = picture.time_base or self._tick
+            base = picture.time_base or self._source.tick
             pts = (picture.pts or 0) * base
             length = picture.duration * base if picture.duration else 1 / (self.info.rate or SEQUENCE_RATE)
             frame = Frame(image, pts, length, cut, alpha)
@@ -260,8 +248,7 @@ class Reader:
             self._raw.close()
         except ValueError:  # it is running
             return
-        if self._container:
-            self._container.close()
+        self._source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -271,13 +258,13 @@ class Reader:
 
     def _decode_on(self, driver: Driver, filters: Sequence[Filter]) -> str:
         """Begin again with the device's decoder, if its first picture is right; or why the CPU goes on decoding."""
-        source, first = self._container, self._first
+        source, first = self._source, self._first
         assert first is not None
         if self._begins_at:
             return "it is gone on with from a mark"
         if filters or self._turn or self.info.interlaced:
             return "FFmpeg's filters come first, which work there"
-        if source is None or not source.plain:
+        if isinstance(source, Numbered) or not source.plain:
             return "it comes in pieces that only the CPU's decoder knows"
         decode = find_decoder(driver, source.stream, first)
         if isinstance(decode, str):
@@ -304,31 +291,8 @@ class Reader:
             return [Filter("bwdif", "mode=send_frame"), *self._turn]
         return list(self._turn)
 
-    def _one_size(self, like: VideoFrame | None) -> Iterator[VideoFrame]:
-        """Decoded pictures; those that come in another size or format than the first, or `like`, are converted."""
-        first = like or self._first
-        assert first is not None
-        size = (first.width, first.height, first.format.name)
-        here = (*size[:2], self._pix_fmt)  # on the host
-        self._first = None
-        said = False
-        for picture in chain([first] if like is None else [], self._raw):
-            if (picture.width, picture.height, picture.format.name) in (size, here):
-                yield picture
-                continue
-            if not said:
-                seconds = float((picture.pts or 0) * self._tick)
-                log.warning(
-                    "'%s' changes from %dx%d %s to %dx%d %s at %.2f s: scaled to the first",
-                    *(self.name, *size, picture.width, picture.height, picture.format.name, seconds),
-                )
-                said = True
-            changed = picture.reformat(*here[:2], format=here[2], interpolation="BICUBIC")
-            changed.pts, changed.duration, changed.time_base = picture.pts, picture.duration, picture.time_base
-            yield changed
-
     def _describe(self, first: VideoFrame) -> VideoInfo:
-        stream = self._container.stream if self._container else None
+        stream = self._source.stream
         height, width = first.height, first.width
         aspect = (stream.sample_aspect_ratio if stream else None) or Fraction(1)
         if any(turn.name == "transpose" for turn in self._turn):
@@ -336,9 +300,9 @@ class Reader:
         return VideoInfo(
             height=height,
             width=width,
-            rate=self._rate,
-            time_base=self._tick,
-            duration=self._duration,
+            rate=self._source.rate,
+            time_base=self._source.tick,
+            duration=self._source.duration,
             coding=coding_of(first),
             sample_aspect_ratio=aspect,
             interlaced=first.interlaced_frame,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import deque
 from collections.abc import Generator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import av.error
@@ -18,6 +20,10 @@ from streamfx.errors import StreamfxError
 from streamfx.media.filtergraph import ffmpeg_messages
 from streamfx.media.limits import check_said, check_size, decoder_options
 from streamfx.media.sidedata import upright
+
+if TYPE_CHECKING:
+    from av import Packet
+    from av.stream import Stream
 
 IMAGE_ENDINGS = frozenset(
     [
@@ -43,6 +49,45 @@ IMAGE_ENDINGS = frozenset(
     ]
 )
 NUMBER = re.compile(r"%0?(\d*)d")
+
+
+class Numbered:
+    """Numbered pictures, opened: what `Container` is for a film. They come upright, and nothing lies beside them."""
+
+    input = stream = length = None
+    plain, constant = False, True
+
+    def __init__(self, pattern: str, *, rate: Fraction, start: Fraction, end: Fraction | None) -> None:
+        self.rate: Fraction | None = rate
+        self.tick = 1 / rate  # seconds
+        self._files = files_of(pattern)[round(start * rate) : None if end is None else round(end * rate)]
+        self._begin = 0
+        self.duration: Fraction | None = len(self._files) / rate
+        self.offset = Fraction(0)
+        self.broken: Fraction | None = None
+        self.gathers = False
+        self.packets: deque[Packet[Stream]] = deque()
+        self.covers: dict[int, bytes] = {}
+
+    def pictures(self) -> Generator[VideoFrame, None, None]:
+        return decode_files(self._files, self.tick, self._begin)
+
+    def go_to(self, moment: Fraction) -> bool:
+        """Have `pictures()`, begun anew, start at `moment`, in seconds."""
+        self._begin = round(moment / self.tick)
+        return True
+
+    def forget(self) -> None:
+        """Nothing is remembered."""
+
+    def drain(self) -> None:
+        """There is nothing beside the pictures."""
+
+    def read_until(self, moment: Fraction | None) -> None:
+        """There is nothing beside the pictures."""
+
+    def close(self) -> None:
+        """No file stays open."""
 
 
 def is_pattern(path: str) -> bool:

@@ -13,6 +13,8 @@ from streamfx.errors import StreamfxError
 from streamfx.media.reader import Reader
 from streamfx.media.sequence import NUMBER, is_numbered
 
+LONGEST_NAME = 240  # bytes, so that what lies beside the film while it grows can have a name as well
+
 
 def check_target(name: str, source: Reader | None, overwrite: bool) -> Path | None:
     """The path of a file that is to be written whole; None for pipes, devices, patterns and URLs."""
@@ -23,6 +25,10 @@ def check_target(name: str, source: Reader | None, overwrite: bool) -> Path | No
     if "://" in name:
         return None
     path = Path(name)
+    if (length := len(os.fsencode(path.name))) > LONGEST_NAME:
+        raise StreamfxError(
+            f"'{path.name[:20]}...' is too long a name; give {LONGEST_NAME} bytes or fewer, not {length}"
+        )
     if path.is_dir():
         raise StreamfxError(f"'{name}' is a folder; give a file in it, like '{path / 'out.mp4'}'")
     if not path.parent.is_dir():

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
-from math import lcm
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,11 +29,10 @@ from streamfx.media.reader import Reader
 from streamfx.media.segments import Layout, Segment, Segments, join, unheard
 from streamfx.media.song import Song
 from streamfx.media.target import check_target, put
+from streamfx.media.times import changed_rate, rate_of, time_base
 
 log = logging.getLogger("streamfx")
 
-LONGEST_BASE = 1 << 30  # ticks a second that every container can count
-JITTER = Fraction(1, 10)  # share of a frame by which containers that round times may move it
 DEFAULT_RATE = Fraction(25)  # frames a second, where nothing says how long a frame lasts
 
 
@@ -100,12 +98,12 @@ class Writer:
 
     def write(self, frame: Frame) -> None:
         """Encode a frame; all frames of a film have one size."""
-        self._base = self._base or _time_base(self._source, frame.duration)
+        self._base = self._base or time_base(self._source, frame.duration)
         coding = self._coding_of(frame)
         self._driver = driver_of(frame.image.device)
         if not self.filters:
             height, width = int(frame.image.shape[1]), int(frame.image.shape[2])
-            coding = self._open(coding, (height, width), self._base, self._changed_rate(frame))
+            coding = self._open(coding, (height, width), self._base, changed_rate(self._source, frame, self._base))
         image, alpha = frame.image, frame.alpha
         if alpha is not None and not coding.has_alpha:
             self._say_flattened(bool(alpha.min() < 1))
@@ -224,7 +222,7 @@ class Writer:
             self._graph = FilterGraph(
                 self.filters,
                 time_base=picture.time_base or Fraction(1, 1000),
-                rate=_rate_of(picture) or (source.rate if source else None),
+                rate=rate_of(picture) or (source.rate if source else None),
                 sar=source.sample_aspect_ratio if source else None,
             )
         for filtered in self._graph.push(picture):
@@ -306,16 +304,6 @@ class Writer:
             self._muxer = self._segments
         return layout.encoding
 
-    def _changed_rate(self, frame: Frame) -> Fraction | None:
-        """Frames a second by the frame's duration, where that tells of another rate than the source's."""
-        if not frame.duration:
-            return None
-        source = self._source
-        if source is not None and source.rate and self._base == source.info.time_base:
-            told = abs(frame.duration * source.rate - 1) > JITTER if source.constant else False
-            return 1 / frame.duration if told else None
-        return 1 / frame.duration
-
     def _coding_of(self, frame: Frame) -> Coding:
         """The coding that a frame is best kept in: the source's, where it can show what the frame shows."""
         own = self._source.info.coding if self._source else Coding("gbrp")
@@ -351,17 +339,3 @@ def create(target: str | Path, source: Reader | None = None, output: Output | No
     Sound, subtitles, chapters and tags are copied from `source`. Raises StreamfxError where it cannot be written.
     """
     return Writer(target, source, output)
-
-
-def _rate_of(picture: VideoFrame) -> Fraction | None:
-    """Frames a second by the picture's own duration."""
-    return 1 / (picture.duration * picture.time_base) if picture.duration and picture.time_base else None
-
-
-def _time_base(source: Reader | None, duration: Fraction) -> Fraction:
-    """Ticks that hold the source's times exactly, and frames of `duration` too where an effect changed the rate."""
-    base = source.info.time_base if source else Fraction(1, 90000)
-    if duration and (duration / base).denominator != 1:
-        finer = Fraction(1, lcm(base.denominator, duration.denominator))
-        base = finer if finer.denominator <= LONGEST_BASE else base
-    return base

@@ -52,7 +52,7 @@ def follow_past(memory: Memory, seen: Tensor, size: tuple[int, int], follow: Fol
     motion = follow(last, seen)
     motions = {"last": _scaled(motion, size)}
     old = memory.get("old.seen")
-    if isinstance(old, Tensor) and (F.adaptive_avg_pool2d(motion.trust, _CELLS) < 0.1).sum() >= _GAPS:
+    if isinstance(old, Tensor) and (F.adaptive_avg_pool2d(_finely(motion.trust), _CELLS) < 0.1).sum() >= _GAPS:
         motions["old"] = _scaled(follow(old, seen), size)
     return motions
 
@@ -97,10 +97,14 @@ def _get(memory: Memory, age: str) -> tuple[Tensor, dict[str, Tensor]]:
 
 def bring(painted: Tensor, motion: Motion) -> Prior:
     """The painting [3, H, W], of the previous frame, in the places of the present one."""
-    flow, trust = (field[:, ::_FINE, ::_FINE].contiguous() for field in (motion.flow, motion.trust))
-    followed, share = split_trust(flow, trust)  # small: shares are smooth
+    followed, share = split_trust(_finely(motion.flow), _finely(motion.trust))  # small: shares are smooth
     size = painted.shape[1], painted.shape[2]
     return Prior(warp(painted, motion.flow), motion.trust, enlarge(share, size), followed)
+
+
+def _finely(field: Tensor) -> Tensor:
+    """Every so many pixels of [C, H, W]."""
+    return field[:, ::_FINE, ::_FINE].contiguous()
 
 
 def _best(first: Prior, second: Prior) -> Prior:
@@ -110,7 +114,7 @@ def _best(first: Prior, second: Prior) -> Prior:
         torch.where(where, second.warped, first.warped),
         torch.where(where, second.trust, first.trust),
         torch.where(where, second.share, first.share),
-        torch.where(where[:, ::_FINE, ::_FINE], second.followed, first.followed),
+        torch.where(_finely(where), second.followed, first.followed),
     )
 
 

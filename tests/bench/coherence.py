@@ -40,6 +40,7 @@ from timing import real_clip
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from streamfx.cli.memory import keep_memory
 from streamfx.effects.style import Style
 from streamfx.errors import StreamfxError
 from streamfx.frame import Effect, Frame, Memory
@@ -395,6 +396,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     asked = arguments()
     torch.set_grad_enabled(False)
+    keep_memory()  # as commands do
     judge = Judge()
     print(f"python {shlex.join(sys.argv)}\n")
     pairs = [build_pair(preset, asked, judge) for preset in asked.presets]

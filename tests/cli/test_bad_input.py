@@ -80,6 +80,7 @@ def test_sources_that_are_no_video(name, words, streamfx, sound, clip, tone):
         (["out.xyz", "--chain", "null"], ["cannot tell the format of 'out.xyz'", ".mp4"]),
         (["nowhere/out.mp4", "--chain", "null"], ["no folder 'nowhere'"]),
         ([".", "--chain", "null"], ["is a folder"]),
+        ([f"{'a' * 237}.mp4", "--chain", "null"], ["'aaaa", "too long a name", "240 bytes or fewer"]),
         (["in.mp4", "--chain", "null", "-y"], ["is the input itself"]),
         (["./in.mp4", "--chain", "null"], ["is the input itself"]),
         (["-", "--chain", "null", "--format", "mp4"], ["fmp4", "matroska", "nut"]),
@@ -93,6 +94,20 @@ def test_requests_that_cannot_be_met(arguments, words, streamfx, film):
     refused(streamfx("run", "in.mp4", *arguments), *words)
     assert [path.name for path in streamfx.home.iterdir()] == ["in.mp4"]
     assert (streamfx.home / "in.mp4").read_bytes() == film.read_bytes()
+
+
+def test_the_longest_name(streamfx, film):
+    name = f"{'a' * 236}.mp4"
+    done = streamfx("run", film, name, "--chain", "hflip", "--segment", "5")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in streamfx.home.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".png", "a/" * 2100 + "b.png"])
+def test_names_that_no_disk_takes(name, streamfx, film):
+    for arguments in (["run", film, name, "--chain", "null"], ["run", name, "out.mp4", "--chain", "null"]):
+        refused(streamfx(*arguments), "too long")
+    refused(streamfx("sheet", film, name), "too long")
 
 
 def test_pictures_are_not_written_over_themselves(streamfx, film):

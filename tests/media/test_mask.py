@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from streamfx.errors import StreamfxError
-from streamfx.media.mask import FAR, JITTER, Mask
+from streamfx.media.mask import FAR, Mask
+from streamfx.media.times import JITTER
 
 IMAGE = torch.zeros(3, 16, 16)
 FRAMES, RATE = 40, 5

@@ -72,6 +72,7 @@ TEXTS = {  # what is no clip at all, and reads others
     "subtitles.srt": "1\n00:00:00,000 --> 00:00:01,000\nHello\n\n2\n00:00:02,000 --> 00:00:03,000\nWorld\n",
 }
 SECONDS, MEMORY = 20.0, 1 << 30
+STOPPED = 1.0  # seconds between two looks at a process, which otherwise come after some milliseconds
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -186,7 +187,7 @@ def judge(file: Path, scratch: Path, chain: str, idle: int) -> Verdict:
     """What becomes of one file, in a process of its own; `idle` is how much memory such a process has at first."""
     said, target = scratch / "said.txt", scratch / "out.nut"
     target.unlink(missing_ok=True)
-    began = time.monotonic()
+    began = last = time.monotonic()
     child = os.fork()
     if child == 0:
         _run(file, target, said, chain)
@@ -196,7 +197,10 @@ def judge(file: Path, scratch: Path, chain: str, idle: int) -> Verdict:
         if ended:
             break
         most = max(most, _resident(child) - idle)
-        if most > MEMORY or time.monotonic() - began > SECONDS:
+        last, before = time.monotonic(), last
+        if last - before > STOPPED:  # all of this was: a suspended machine
+            began += last - before
+        if most > MEMORY or last - began > SECONDS:
             word = word or ("memory" if most > MEMORY else "hang")
             os.kill(child, signal.SIGKILL)
         time.sleep(0.004)
