@@ -186,17 +186,19 @@ def _why_unkept(job: Job, options: FilmOptions) -> str:
 
 def _spacing(chain: Sequence[Effect]) -> int:
     """Frames from one boundary to the next, half a minute's work or less on two cores where that is to be had."""
+    from streamfx.media.filters import Filters
+
+    if all(isinstance(effect, Filters) for effect in chain):  # which need no torch, so none is imported for them
+        return QUICK_SPACING
+
     from streamfx.dream.feedback import Feedback
     from streamfx.dream.render import Render
     from streamfx.effects.dream import Dream
     from streamfx.effects.style import Style
-    from streamfx.media.filters import Filters
 
     if any(isinstance(effect, Style) and effect.method == "optimise" for effect in chain):
         return SLOWEST_SPACING
-    if any(isinstance(effect, Dream | Feedback | Render) for effect in chain):
-        return SLOW_SPACING
-    return QUICK_SPACING if all(isinstance(effect, Filters) for effect in chain) else SPACING
+    return SLOW_SPACING if any(isinstance(effect, Dream | Feedback | Render) for effect in chain) else SPACING
 
 
 def _settings(job: Job, options: FilmOptions) -> dict[str, object]:

@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import subprocess
+import sys
 from fractions import Fraction
 
 import pytest
@@ -199,3 +201,11 @@ def test_verbose_says_what_is_done_where(streamfx, film, tmp_path):
     assert "streamfx: effects work on the CPU" in lines
     assert "streamfx: encoding with libx264 on the CPU" in lines
     assert streamfx("run", film, tmp_path / "two.mp4", "--chain", "mirror").stderr == ""
+
+
+def test_filters_alone_need_no_torch(clip, moving, tmp_path):
+    arguments = ["streamfx", "run", str(clip("in.mkv", *moving())), str(tmp_path / "out.mkv"), "--chain", "hflip"]
+    code = f"import sys; from streamfx.cli import main; sys.argv = {arguments}; main()"
+    code = f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); {code}"
+    assert subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE).stdout == b"False\n"
+    assert (tmp_path / "out.mkv").exists()
