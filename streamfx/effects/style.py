@@ -27,7 +27,7 @@ CANVAS = 1280 * 720  # pixels; frames of every size are painted at this area, an
 NEAR = 1.12  # of a frame's side to the canvas's; what is nearer is painted as it is
 BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; what is all beyond them needs only one painting
 DUSK, GLARE = 0.1, 0.92  # mean luma of frames; what is darker or brighter fades, and its painting with it
-CLEAR, HIDDEN = 1.03, 0.78  # times a painting's detail, to aim at in motion; less where it is made smaller in the end
+CLEAR, HIDDEN = 1.04, 0.78  # times a painting's detail, to aim at in motion; less where it is made smaller in the end
 LATEST = 10**7  # seconds
 LARGEST_SCALE = 6.0  # for the sake of frames that are tiny or a line
 

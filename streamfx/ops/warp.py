@@ -22,7 +22,7 @@ _CELL = 8  # pixels of the cells over 3 by 3 of which the strength of detail is 
 _FAINT = 1e-5  # of the power of detail: what is that weak is no detail
 _MOST = 2.5  # times that what is left of detail is strengthened
 _STILL = 0.1  # pixels; what moves less hardly moves
-_KEPT_MOVING, _KEPT_STILL = 0.58, 0.9
+_KEPT_MOVING, _KEPT_STILL = 0.62, 0.9
 
 
 def warp(image: Tensor, flow: Tensor, filter: Filter = "bilinear", border: Border = "replicate") -> Tensor:
