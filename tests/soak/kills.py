@@ -14,6 +14,7 @@ from pathlib import Path
 COMMAND = [sys.executable, "-m", "streamfx"]
 FFMPEG = ["ffmpeg", "-v", "error", "-nostdin", "-y"]
 TWICE = 0.3  # of the runs that go on, so many are killed as well
+LATE = 0.6  # of the kills, so many come behind a segment: most of a short run is its start
 
 TIMELINE = """kind = "timeline"
 size = [96, 72]
@@ -93,6 +94,13 @@ def learn(kind: Kind, folder: Path) -> None:
     kind.frames = seen_and_heard(out)
 
 
+def wait_for_segment(process: "subprocess.Popen[bytes]", out: Path) -> None:
+    """Wait until there is a segment of the film to go on with, or the run has ended."""
+    manifest = out.with_name(f"{out.name}.streamfx") / "manifest.json"
+    while process.poll() is None and not manifest.exists():
+        time.sleep(0.005)
+
+
 def kill_one(kind: Kind, folder: Path, chance: random.Random, number: int) -> tuple[int, int]:
     """Kill a run until chance lets it go on to its end; how often, and how many frames it had not to do again.
 
@@ -102,8 +110,12 @@ def kill_one(kind: Kind, folder: Path, chance: random.Random, number: int) -> tu
     kills = 0
     while kills == 0 or chance.random() < TWICE:
         process = start(kind, out, "-y", "--resume")
+        longest = kind.seconds
+        if chance.random() < LATE:
+            wait_for_segment(process, out)
+            longest /= 2
         try:
-            process.wait(chance.uniform(0.1, 1.1) * kind.seconds)
+            process.wait(chance.uniform(0.0, 1.1) * longest)
         except subprocess.TimeoutExpired:
             process.kill()
         process.communicate()
