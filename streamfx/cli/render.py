@@ -109,7 +109,7 @@ def _make(
         if preview:
             STDERR.print(
                 f"streamfx: a preview of {size[1]}x{size[0]}, every {EVERY}th frame with the moves of {EVERY} and a "
-                "larger step: patterns will be finer, and differ",
+                "larger step, in fewer octaves: roughly what will come",
                 markup=False,
             )
     fps = plan.timeline.script.fps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -66,8 +67,12 @@ class Studio:
         return made
 
     def ascent(self, climb: Climb, step: float) -> Ascent:
-        """How to climb with steps of this size."""
-        return Ascent(climb.octaves, climb.octave_scale, climb.steps, step, climb.smooth, climb.tile, self.seed)
+        """How to climb with steps of this size.
+
+        Patterns are as large as the network's, in pixels, so that fewer octaves look the same in a smaller film.
+        """
+        octaves = max(1, round(climb.octaves + math.log(self.scale, climb.octave_scale)))
+        return Ascent(octaves, climb.octave_scale, climb.steps, step, climb.smooth, climb.tile, self.seed)
 
     def whole(self, step: float) -> float:
         """The size of a step that stands for all the frames from one that is made to the next."""

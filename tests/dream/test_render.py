@@ -10,7 +10,7 @@ from PIL import Image
 from streamfx.dream import render as rendering
 from streamfx.dream.plan import build_plan
 from streamfx.dream.render import Render
-from streamfx.dream.studio import choose_model
+from streamfx.dream.studio import Studio, choose_model
 from streamfx.dream.timeline import load_timeline
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
@@ -260,3 +260,10 @@ def test_a_loop_ends_where_it_begins(made):
 def test_schedules_that_make_no_sense(keys, said, made):
     with pytest.raises(StreamfxError, match=said):
         made(section("one", **keys))
+
+
+@pytest.mark.parametrize(("size", "octaves"), [((48, 64), 4), ((96, 128), 6), ((24, 32), 2), ((12, 16), 1)])
+def test_smaller_films_have_as_large_patterns_by_fewer_octaves(size, octaves, made):
+    plan = made.effect('[[section]]\nname = "a"\nstart = "begin"\nlength = 2\noctaves = 4\n').plan
+    studio = Studio(plan, size, choose_model(plan.timeline, "auto"), "", 0, CPU)
+    assert studio.ascent(plan.timeline.sections[0], 0.1).octaves == octaves
