@@ -24,7 +24,9 @@ def build_chain(text: str) -> list[Effect]:
     """The effects that `text` names, e.g. "fps=24,style=vangogh:strength=.8,hue=s=1.2"; none for an empty text.
 
     Labels, quoting and escaping are those of FFmpeg's filtergraphs. Neighbouring filters of FFmpeg become one
-    `Filters`; an effect of ours stands where no label is open. Raises StreamfxError that names the mistake.
+    `Filters`; an effect of ours stands where no label is open. A setting that is a number may be a schedule, which has
+    parentheses, and `\\:` for its colons: "style=vangogh:strength=0\\:(0), 50\\:(1)". Raises StreamfxError that names
+    the mistake.
     """
     chain: list[Effect] = []
     run: list[Filter] = []
@@ -55,9 +57,11 @@ def chain_text(chain: Iterable[Effect]) -> str:
         if isinstance(effect, Filters):
             parts.append(str(effect))
             continue
-        values = ((setting, getattr(effect, setting.name)) for setting in settings(type(effect)))
+        kind = next(kind for kind in type(effect).__mro__ if kind in names)  # one with schedules is a kind of its own
+        schedules = dict(getattr(effect, "schedules", ()))
+        values = ((setting, schedules.get(setting.name, getattr(effect, setting.name))) for setting in settings(kind))
         changed = [f"{s.name}={_escaped(_text(value))}" for s, value in values if s.required or value != s.default]
-        parts.append(str(Filter(names[type(effect)], ":".join(changed))))
+        parts.append(str(Filter(names[kind], ":".join(changed))))
     return ",".join(parts)
 
 
@@ -110,7 +114,24 @@ def _build_effect(written: Filter) -> Effect:
     missing = [setting.name for setting in known if setting.required and setting.name not in given]
     if missing:
         raise StreamfxError(f"{name} needs {', '.join(missing)}")
-    return EFFECTS[name](**given)
+    return _effect(name, given)
+
+
+def _effect(name: str, given: dict[str, Any]) -> Effect:
+    written = {key: value for key, value in given.items() if isinstance(value, _Written)}
+    if not written:
+        return EFFECTS[name](**given)
+
+    from streamfx.dream.schedule import parse_schedule
+    from streamfx.dream.scheduled import with_schedules
+
+    plain = {key: value for key, value in given.items() if key not in written}
+    schedules = {key: parse_schedule(text, f"{name}, {key}") for key, text in written.items()}
+    return with_schedules(EFFECTS[name], plain, schedules)
+
+
+class _Written(str):
+    """A schedule, not yet read."""
 
 
 def _options(written: Filter) -> Iterable[tuple[str | None, str]]:
@@ -130,6 +151,8 @@ def _read(effect: str, setting: Setting, value: str) -> Any:
     try:
         if setting.type is bool:
             return BOOLEANS[value.lower()]
+        if setting.type is float and "(" in value:
+            return _Written(value)
         return setting.type(value)
     except (ValueError, KeyError, ZeroDivisionError) as error:
         wanted = KINDS.get(setting.type, setting.type.__name__)

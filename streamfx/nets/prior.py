@@ -63,6 +63,9 @@ def find_prior(memory: Memory, name: str, motions: Mapping[str, Motion]) -> Prio
     for age, motion in motions.items():
         painted = memory.get(f"{age}.{name}")
         if isinstance(painted, Tensor):
+            height, width = motion.trust.shape[-2:]
+            if painted.shape[-2:] != (height, width):  # the canvas is another one since
+                painted = enlarge(painted, (height, width))
             prior = bring(painted, motion)
             found = prior if found is None else _best(found, prior)
     return found
