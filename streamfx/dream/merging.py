@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamfx.dream.script import Merge
-from streamfx.dream.section import Keeper, Moves, chance
+from streamfx.dream.section import Keeper, Moves, chance, value_at
 from streamfx.dream.studio import Studio
 from streamfx.nets.ascent import ascend
 from streamfx.nets.flow import build_motion
@@ -31,8 +31,9 @@ class Merger:
         place = ("section", number)
         self.studio, self.section, self.span = studio, section, studio.plan.spans[number]
         self.moves = Moves(studio, place, section, self.span)
-        self._keeper = Keeper(studio, section)
+        self._keeper = Keeper(studio, place, section, self.span)
         self._step = studio.track((*place, "step"), section.step, self.span, 0, 1)
+        self._smooth = studio.track((*place, "smooth"), section.smooth, self.span, 0, 1)
         self._gradient = None if not section.steps else studio.parts(section.layer)
         self._clouds: Tensor | None = None
 
@@ -47,7 +48,7 @@ class Merger:
         canvas = self.moves.shown(canvas, self.moves.between(before, frame))
         aim = traits(other).lerp(traits(canvas), own)
         canvas = other.lerp(canvas, own)
-        return self._keeper.keep(self._dreamed(canvas, frame, 2 * which + (frame > before)), aim)
+        return self._keeper.keep(self._dreamed(canvas, frame, 2 * which + (frame > before)), aim, frame)
 
     def mixed(self, first: Tensor, second: Tensor, frame: int) -> Tensor:
         """A picture between those of the two sections."""
@@ -59,7 +60,7 @@ class Merger:
         else:
             made = self._opened(first, second, share)
         aim = traits(first).lerp(traits(second), share)
-        return self._keeper.keep(self._dreamed(made, frame, 0), aim)
+        return self._keeper.keep(self._dreamed(made, frame, 0), aim, frame)
 
     def _along(self, frame: int) -> float:
         """0..1: how far it has come."""
@@ -73,11 +74,11 @@ class Merger:
         return blend_pyramid(first, second, mask)
 
     def _dreamed(self, canvas: Tensor, frame: int, which: int) -> Tensor:
-        step = float(self._step[frame - self.span.start])
+        step, smooth = value_at(self._step, self.span, frame), value_at(self._smooth, self.span, frame)
         if self._gradient is None or not step:
             return canvas
         gradient = self.studio.objectives.gradient(self._gradient)
-        climb = self.studio.ascent(self.section, self.studio.whole(step))
+        climb = self.studio.ascent(self.section, self.studio.whole(step), smooth)
         return ascend(canvas, gradient, climb, number=chance(frame, 10 + which))
 
 

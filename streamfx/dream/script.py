@@ -10,7 +10,6 @@ Number: TypeAlias = StrictInt | StrictFloat | StrictStr  # a number, or a schedu
 Position: TypeAlias = StrictInt | StrictStr  # a frame of the film; "4s", "1:30", "8b", "2 bars", "max_f/2"
 Name: TypeAlias = Annotated[StrictStr, Field(min_length=1, max_length=100)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1, strict=True)]
-Pixels: TypeAlias = Annotated[float, Field(ge=-100_000, le=100_000, strict=True)]
 
 SHARES = ("view", "share")  # schedules that are 0..1
 
@@ -28,7 +27,7 @@ class Climb(Part):
     step: Number = "0.014"
     octaves: int = Field(default=3, ge=1, le=12, strict=True)
     octave_scale: float = Field(default=1.5, ge=1.1, le=4)
-    smooth: Share = 0.5
+    smooth: Number = 0.5  # how far coarse and fine detail pull alike, 0..1
     tile: int = Field(default=640, ge=128, le=4096, strict=True)
 
 
@@ -64,9 +63,9 @@ class Grown(Part):
     every: Position = 0  # frames from one to the next; 0: there is one
     until: Position | None = None  # none begins later
     frames: Position = 45
-    radius: tuple[Pixels, Pixels] = (100.0, 1000.0)
-    width: Pixels = 300.0  # from the outer edge inwards
-    soft: Annotated[float, Field(ge=0, le=1000, strict=True)] = 20.0
+    radius: tuple[Number, Number] = (100.0, 1000.0)
+    width: Number = 300.0  # from the outer edge inwards
+    soft: Number = 20.0
 
 
 class Ring(Grown):
@@ -80,7 +79,7 @@ class Ring(Grown):
 class Clear(Grown):
     """A circle, `width` behind the outer radius, in which what the film began with comes back."""
 
-    share: Share = 0.05
+    share: Number = 0.05
     after: Position = 4  # frames in which it comes back everywhere, when the circle is grown
 
 
@@ -128,8 +127,8 @@ class Still(Placed):
 class Kept(Part):
     """What keeps a picture that is fed back from burning out; shares each frame."""
 
-    hold: Share = 0.05  # of what light, contrast and colour have gone astray from the start's
-    soften: Share = 0.0  # of the finest detail
+    hold: Number = 0.05  # of what light, contrast and colour have gone astray from the start's
+    soften: Number = 0.0  # of the finest detail
 
 
 class Dreamed(Camera, Climb, Kept, Placed):

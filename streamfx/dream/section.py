@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -16,13 +17,17 @@ from streamfx.dream.spans import frame_of
 from streamfx.dream.studio import Studio
 from streamfx.frame import Memory
 from streamfx.nets.address import Part
-from streamfx.nets.ascent import ascend
+from streamfx.nets.ascent import Ascent, ascend
 from streamfx.ops.camera import View, flow_of, reference
 from streamfx.ops.color import luma
 from streamfx.ops.govern import hold, soften, traits
 from streamfx.ops.mix import circle, ring
 from streamfx.ops.warp import blend, warp
 
+Track: TypeAlias = NDArray[np.float64]  # a schedule's value for each frame of the section
+
+FURTHEST = 100_000  # pixels
+SIZES = ("small", "large", "width", "soft")  # of what grows: its outer radius at first and at last, and its edge
 _COLORS = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
 _RANGES = {"zoom": (0.01, 100.0), "tilt_x": (-80.0, 80.0), "tilt_y": (-80.0, 80.0)}
 
@@ -43,8 +48,8 @@ class Growth:
     at: int
     frames: int
     told: Grown
-    step: float  # of a ring
     after: int  # frames, of a circle
+    tracks: Mapping[str, Track]  # its sizes, in pixels of the timeline's; a ring's step, a circle's share
 
 
 class Moves:
@@ -70,8 +75,7 @@ class Moves:
         return warp(canvas, flow_of(move, *self._studio.canvas, canvas.device), "bicubic", self.border)
 
     def _one(self, frame: int) -> Tensor:
-        at = min(max(frame - self._span.start, 0), len(self._span) - 1)
-        now = {name: float(track[at]) for name, track in self._tracks.items()}
+        now = {name: value_at(track, self._span, frame) for name, track in self._tracks.items()}
         now["shift_x"] *= self._studio.scale
         now["shift_y"] *= self._studio.scale
         return View(**now).matrix(*self._studio.canvas)
@@ -80,13 +84,16 @@ class Moves:
 class Keeper:
     """Keeps a canvas that is fed back from burning out."""
 
-    def __init__(self, studio: Studio, kept: Kept) -> None:
-        self._hold, self._soften = studio.compound(kept.hold), studio.compound(kept.soften)
+    def __init__(self, studio: Studio, place: Place, kept: Kept, span: range) -> None:
+        self._compound, self._span = studio.compound, span
+        self._hold = studio.track((*place, "hold"), kept.hold, span, 0, 1)
+        self._soften = studio.track((*place, "soften"), kept.soften, span, 0, 1)
 
-    def keep(self, canvas: Tensor, aim: Tensor) -> Tensor:
-        if self._soften:
-            canvas = soften(canvas, self._soften)
-        return hold(canvas, aim, self._hold) if self._hold else canvas.clamp(0, 1)
+    def keep(self, canvas: Tensor, aim: Tensor, frame: int) -> Tensor:
+        if softer := self._compound(value_at(self._soften, self._span, frame)):
+            canvas = soften(canvas, softer)
+        held = self._compound(value_at(self._hold, self._span, frame))
+        return hold(canvas, aim, held) if held else canvas.clamp(0, 1)
 
 
 class Dreamer:
@@ -96,9 +103,10 @@ class Dreamer:
         self.studio, self.section, self._place = studio, section, ("section", number)
         self.span = studio.plan.spans[number]
         self.moves = Moves(studio, self._place, section, self.span)
-        self._keeper = Keeper(studio, section)
+        self._keeper = Keeper(studio, self._place, section, self.span)
         self._view = self._track("view", section.view, 0, 1)
         self._step = self._track("step", section.step, 0, 1)
+        self._smooth = self._track("smooth", section.smooth, 0, 1)
         self._guides = [
             self._track("guide", guide.share, 0, 1, number, "share") for number, guide in enumerate(section.guide)
         ]
@@ -127,8 +135,8 @@ class Dreamer:
         canvas = canvas if goal is None else canvas.lerp(goal, share)
         step = self._now(self._step, frame)
         if step and self.section.steps:
-            canvas = self._dreamed(canvas, frame, self.studio.whole(step))
-        memory["canvas"] = self._keeper.keep(canvas, tensor(memory, "aim"))
+            canvas = self._dreamed(canvas, frame, step)
+        memory["canvas"] = self._keeper.keep(canvas, tensor(memory, "aim"), frame)
 
     def _mixed(self, canvas: Tensor, memory: Memory, frame: int) -> Tensor:
         """With its shares of guides, and of what it began with."""
@@ -152,7 +160,7 @@ class Dreamer:
                 assert isinstance(each.told, Ring)
                 told = each.told
                 parts = self.studio.parts(told.layer) if told.layer else self._parts(frame)[1]
-                climb = replace(self.studio.ascent(self.section, self.studio.whole(each.step)), steps=told.steps)
+                climb = replace(self._ascent(self._now(each.tracks["step"], frame), frame), steps=told.steps)
                 gradient = self.studio.objectives.gradient(parts)
                 dream = ascend(canvas, gradient, climb, number=chance(frame, 1)).clamp(0, 1)
                 canvas = blend(canvas, dream, self._ring(each, age))
@@ -160,7 +168,7 @@ class Dreamer:
             age = frame - each.at
             if 0 <= age < each.frames + each.after:
                 assert isinstance(each.told, Clear)
-                share = self.studio.compound(each.told.share)
+                share = self.studio.compound(self._now(each.tracks["share"], frame))
                 mask = self._circle(each, age) if age < each.frames else canvas.new_ones(1, *canvas.shape[1:])
                 canvas = blend(canvas, self._seen(memory), mask * share)
         return canvas
@@ -173,7 +181,10 @@ class Dreamer:
 
     def _dreamed(self, canvas: Tensor, frame: int, step: float) -> Tensor:
         gradient = self.studio.objectives.gradient(*self._parts(frame))
-        return ascend(canvas, gradient, self.studio.ascent(self.section, step), number=chance(frame, 0))
+        return ascend(canvas, gradient, self._ascent(step, frame), number=chance(frame, 0))
+
+    def _ascent(self, step: float, frame: int) -> Ascent:
+        return self.studio.ascent(self.section, self.studio.whole(step), self._now(self._smooth, frame))
 
     def _parts(self, frame: int) -> tuple[tuple[Part, ...], tuple[Part, ...], float]:
         """What was dreamed of, what is, and how far that has taken over."""
@@ -201,30 +212,37 @@ class Dreamer:
     def _growths(self, key: str, number: int, told: Grown) -> Iterator[Growth]:
         at, every = self._frames(key, number, "at"), self._frames(key, number, "every")
         until = self.span.stop - 1 if told.until is None else self._frames(key, number, "until")
-        step = after = 0.0
+        after = self._frames(key, number, "after") if isinstance(told, Clear) else 0
+        small, large = told.radius
+        tracks = {
+            "small": self._track(key, small, -FURTHEST, FURTHEST, number, "radius"),
+            "large": self._track(key, large, -FURTHEST, FURTHEST, number, "radius"),
+            "width": self._track(key, told.width, -FURTHEST, FURTHEST, number, "width"),
+            "soft": self._track(key, told.soft, 0, 1000, number, "soft"),
+        }
         if isinstance(told, Ring):
-            step = self.studio.number((*self._place, key, number, "step"), told.step, 0, 1)
+            tracks["step"] = self._track(key, told.step, 0, 1, number, "step")
         if isinstance(told, Clear):
-            after = self._frames(key, number, "after")
+            tracks["share"] = self._track(key, told.share, 0, 1, number, "share")
         while at <= until:
-            yield Growth(at, max(1, self._frames(key, number, "frames")), told, step, int(after))
+            yield Growth(at, max(1, self._frames(key, number, "frames")), told, after, tracks)
             if every < 1:
                 return
             at += every
 
     def _ring(self, growth: Growth, age: int) -> Tensor:
-        outer, told = self._radius(growth, age), growth.told
-        inner = outer - told.width * self.studio.scale
-        return ring(self.studio.canvas, self._centre(), inner, outer, told.soft * self.studio.scale, self.studio.device)
+        outer, width, soft = self._sizes(growth, age)
+        return ring(self.studio.canvas, self._centre(), outer - width, outer, soft, self.studio.device)
 
     def _circle(self, growth: Growth, age: int) -> Tensor:
-        radius = self._radius(growth, age) - growth.told.width * self.studio.scale
-        soft = growth.told.soft * self.studio.scale
-        return circle(self.studio.canvas, self._centre(), radius, soft, self.studio.device)
+        outer, width, soft = self._sizes(growth, age)
+        return circle(self.studio.canvas, self._centre(), outer - width, soft, self.studio.device)
 
-    def _radius(self, growth: Growth, age: int) -> float:
-        small, large = growth.told.radius
-        return (small + (age + 1) / growth.frames * (large - small)) * self.studio.scale
+    def _sizes(self, growth: Growth, age: int) -> tuple[float, float, float]:
+        """Outer radius, width and softness of the edge, in pixels."""
+        frame, scale = growth.at + age, self.studio.scale
+        small, large, width, soft = (self._now(growth.tracks[name], frame) * scale for name in SIZES)
+        return small + (age + 1) / growth.frames * (large - small), width, soft
 
     def _centre(self) -> tuple[float, float]:
         height, width = self.studio.canvas
@@ -239,11 +257,11 @@ class Dreamer:
         plan = self.studio.plan
         return frame_of(plan.timeline, (*self._place, *key), told, plan.context, bool(plan.context.music))
 
-    def _track(self, key: str, value: float | str, low: float, high: float, *more: str | int) -> NDArray[np.float64]:
+    def _track(self, key: str, value: float | str, low: float, high: float, *more: str | int) -> Track:
         return self.studio.track((*self._place, key, *more), value, self.span, low, high)
 
-    def _now(self, track: NDArray[np.float64], frame: int) -> float:
-        return float(track[min(max(frame - self.span.start, 0), len(track) - 1)])
+    def _now(self, track: Track, frame: int) -> float:
+        return value_at(track, self.span, frame)
 
 
 class Fader:
@@ -271,6 +289,11 @@ class Fader:
             return self._studio.picture(fade.to)
         values = _COLORS.get(fade.to) or [int(fade.to[at : at + 2], 16) / 255 for at in (1, 3, 5)]
         return torch.tensor(values, device=self._studio.device)[:, None, None].expand(3, *self._studio.canvas)
+
+
+def value_at(track: Track, span: range, frame: int) -> float:
+    """The value at a frame of the film, of a track over `span`; those at its ends hold beyond them."""
+    return float(track[min(max(frame - span.start, 0), len(track) - 1)])
 
 
 def chance(frame: int, which: int) -> int:

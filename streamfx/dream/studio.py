@@ -63,16 +63,17 @@ class Studio:
         if isinstance(told, Picture) and told.layer and told.steps:
             step = self.number(("pictures", name, "step"), told.step, 0, 1)
             gradient = self.objectives.gradient(self.parts(told.layer))
-            made = ascend(made, gradient, self.ascent(told, step)).clamp(0, 1)
+            smooth = self.number(("pictures", name, "smooth"), told.smooth, 0, 1)
+            made = ascend(made, gradient, self.ascent(told, step, smooth)).clamp(0, 1)
         return made
 
-    def ascent(self, climb: Climb, step: float) -> Ascent:
-        """How to climb with steps of this size.
+    def ascent(self, climb: Climb, step: float, smooth: float) -> Ascent:
+        """How to climb with steps of this size, `smooth` 0..1.
 
         Patterns are as large as the network's, in pixels, so that fewer octaves look the same in a smaller film.
         """
         octaves = max(1, round(climb.octaves + math.log(self.scale, climb.octave_scale)))
-        return Ascent(octaves, climb.octave_scale, climb.steps, step, climb.smooth, climb.tile, self.seed)
+        return Ascent(octaves, climb.octave_scale, climb.steps, step, smooth, climb.tile, self.seed)
 
     def whole(self, step: float) -> float:
         """The size of a step that stands for all the frames from one that is made to the next."""

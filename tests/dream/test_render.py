@@ -266,4 +266,42 @@ def test_schedules_that_make_no_sense(keys, said, made):
 def test_smaller_films_have_as_large_patterns_by_fewer_octaves(size, octaves, made):
     plan = made.effect('[[section]]\nname = "a"\nstart = "begin"\nlength = 2\noctaves = 4\n').plan
     studio = Studio(plan, size, choose_model(plan.timeline, "auto"), "", 0, CPU)
-    assert studio.ascent(plan.timeline.sections[0], 0.1).octaves == octaves
+    assert studio.ascent(plan.timeline.sections[0], 0.1, 0.5).octaves == octaves
+
+
+RING = "[[section.ring]]\nat = 0\nframes = 9\nradius = [8, 30]\nwidth = 10\nsoft = 1\nstep = 0.05\n"
+CLEAR = "[[section.clear]]\nat = 0\nframes = 9\nradius = [30, 40]\nwidth = 10\nshare = 0.1\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "key", "low", "high"),
+    [
+        ("hold = 0.0\n", "hold = ", 0.0, 0.9),
+        ("soften = 0.0\n", "soften = ", 0.0, 0.8),
+        ("smooth = 0.1\n", "smooth = ", 0.1, 0.9),
+        (RING, "width = ", 10, 4),
+        (RING, "soft = ", 1, 6),
+        (RING, "step = ", 0.05, 0.1),
+        (CLEAR, "share = ", 0.1, 0.9),
+    ],
+)
+def test_numbers_of_a_section_may_be_schedules(more, key, low, high, made):
+    head = '[[section]]\nname = "a"\nstart = "begin"\nlength = 4\nstep = 0.05\noctaves = 2\nzoom = 1.05\n'
+    steady = made(head + more)
+    changing = made(head + more.replace(f"{key}{low}", f'{key}"0:({low} + 0*t), 2:({high})"'))
+    for one, other in zip(steady[:2], changing[:2], strict=True):
+        assert torch.equal(one, other)
+    assert not torch.equal(steady[3], changing[3])
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ('hold = "(t)"\n', "hold is 2 at frame 2, but must be from 0 to 1"),
+        (RING.replace("soft = 1", "soft = -1"), "soft is -1 at frame 0, but must be from 0 to 1000"),
+        (RING.replace("width = 10", 'width = "(1/t)"'), "frame 0"),
+    ],
+)
+def test_numbers_out_of_range(more, reason, made):
+    with pytest.raises(StreamfxError, match=reason):
+        made('[[section]]\nname = "a"\nstart = "begin"\nlength = 4\n' + more)
