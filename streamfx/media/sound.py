@@ -58,11 +58,20 @@ def _pieces(source: str, container: InputContainer, rate: int) -> Iterator[Sampl
                 yield np.zeros(late, np.float32)
             resampler = av.AudioResampler(format="fltp", rate=rate)
             setup = (frame.format.name, frame.layout.name, frame.rate)
-        for done in resampler.resample(frame) if resampler else ():
+        for done in _resampled(source, resampler, frame) if resampler else ():
             made += done.samples
             yield done.to_ndarray().mean(axis=0)
     if not made:
         raise StreamfxError(f"'{source}' has no sound that can be decoded")
+
+
+def _resampled(source: str, resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[av.AudioFrame]:
+    """What the resampler makes of a frame. Raises StreamfxError for rates and channels that nobody has."""
+    try:
+        return resampler.resample(frame)
+    except av.error.FFmpegError as error:
+        told = f" at {frame.rate} samples a second in {len(frame.layout.channels)} channels" if frame else ""
+        raise StreamfxError(f"'{source}' has sound{told}, which cannot be converted: {error.strerror}") from error
 
 
 def sound_stream(source: str, container: InputContainer) -> AudioStream:

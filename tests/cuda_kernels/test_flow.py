@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -60,6 +60,7 @@ def test_halving_and_enlarging(height, width, seed, device, fenced, furthest):
     furthest("enlarge", KERNELS.enlarge(fenced(flow), height, width), TWINS.enlarge(flow, height, width), 2e-5)
 
 
+@example(height=40, width=73, radius=1, seed=4)  # a point on the border
 @settings(max_examples=15)
 @given(height=SIDES, width=SIDES, radius=st.integers(1, kernels.LARGEST_RADIUS), seed=st.integers(0, 99))
 def test_a_round_of_lucas_kanade(height, width, radius, seed, device, fenced, furthest):
@@ -67,7 +68,10 @@ def test_a_round_of_lucas_kanade(height, width, radius, seed, device, fenced, fu
     flow = 4 * smooth(seed, 2, height, width, 20) - 2 + 30 * (seed % 3)
     made = KERNELS.round(fenced(image), fenced(other), fenced(flow), radius, 1.0, 2.0)
     wanted = TWINS.round(*(each.double() for each in (image, other, flow)), radius, 1.0, 2.0)
-    furthest("lucas_kanade", made, wanted, 5e-3)  # pixels
+    off = (made.double().cpu() - wanted).abs().amax(0) > 5e-3  # [H, W]
+    # a point within rounding of the border is in or out for either: all windows that it is in may differ
+    assert off.sum() <= (2 * radius + 1) ** 2
+    furthest("lucas_kanade", made.cpu()[:, ~off], wanted[:, ~off], 5e-3)  # pixels
 
 
 @pytest.mark.parametrize("finest", [0, 1])

@@ -66,6 +66,15 @@ def test_what_is_no_song(tmp_path, make, reason):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("rate", [0x7FFFFFFF, 0x7FFFFF00])
+def test_a_rate_that_nobody_has(rate, clip, tmp_path):
+    data = bytearray(clip("tone.wav", "-f", "lavfi", "-i", "sine=duration=0.2").read_bytes())
+    data[24:28] = rate.to_bytes(4, "little")
+    path = _written(tmp_path / "fast.wav", bytes(data))
+    with pytest.raises(StreamfxError, match=f"{rate} samples a second in 1 channels, which cannot be converted"):
+        sound(path)
+
+
 def _written(path, content):
     path.write_bytes(content)
     return path
