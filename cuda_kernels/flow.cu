@@ -3,7 +3,7 @@
 #include "pixel.cuh"
 
 // 1 where `backward` can be trusted by `forward`, both [batch][2][height][width], else 0; see nets/flow.py, trust_mask
-extern "C" __global__ void __launch_bounds__(256, 4) trust_mask(const float* __restrict__ backward, const float* __restrict__ forward,
+extern "C" __global__ void __launch_bounds__(256) trust_mask(const float* __restrict__ backward, const float* __restrict__ forward,
                                       float* __restrict__ out, int height, int width, float outside) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
@@ -13,6 +13,17 @@ extern "C" __global__ void __launch_bounds__(256, 4) trust_mask(const float* __r
     backward += blockIdx.z * 2 * plane;
     forward += blockIdx.z * 2 * plane;
     out += blockIdx.z * plane;
+
+    // what is near is asked for first, and on its way while it is found out what is far
+    const int west = max(x - 1, 0) - x, east = min(x + 1, width - 1) - x;
+    const int north = (max(y - 1, 0) - y) * width, south = (min(y + 1, height - 1) - y) * width;
+    float slope = 0.0f;
+#pragma unroll
+    for (int axis = 0; axis < 2; ++axis) {
+        const float* at = backward + axis * plane + pixel;
+        const float across_slope = 0.5f * (at[east] - at[west]), down_slope = 0.5f * (at[south] - at[north]);
+        slope += across_slope * across_slope + down_slope * down_slope;
+    }
 
     const float bx = backward[pixel], by = backward[plane + pixel];
     const float at_x = (float)x + bx, at_y = (float)y + by;
@@ -26,16 +37,6 @@ extern "C" __global__ void __launch_bounds__(256, 4) trust_mask(const float* __r
     const bool apart = (bx + fx) * (bx + fx) + (by + fy) * (by + fy) >= 0.01f * (square + back_square) + 0.5f;
     const bool left = at_x < -outside || at_x > (float)(width - 1) + outside || at_y < -outside ||
                       at_y > (float)(height - 1) + outside;
-
-    const int west = max(x - 1, 0) - x, east = min(x + 1, width - 1) - x;
-    const int north = (max(y - 1, 0) - y) * width, south = (min(y + 1, height - 1) - y) * width;
-    float slope = 0.0f;
-#pragma unroll
-    for (int axis = 0; axis < 2; ++axis) {
-        const float* at = backward + axis * plane + pixel;
-        const float across_slope = 0.5f * (at[east] - at[west]), down_slope = 0.5f * (at[south] - at[north]);
-        slope += across_slope * across_slope + down_slope * down_slope;
-    }
     out[pixel] = apart || left || slope > 0.01f * square + 0.002f ? 0.0f : 1.0f;
 }
 
@@ -56,23 +57,52 @@ extern "C" __global__ void halve(const float* __restrict__ plane, float* __restr
     const float* upper = plane + 2LL * y * width + 2 * x;
     const float* lower = 2 * y + 1 < height ? upper + width : upper;
 
-    const int right = 2 * x + 1 < width ? 1 : 0;
-    out[(long long)y * columns + x] = 0.25f * ((upper[0] + upper[right]) + (lower[0] + lower[right]));
+    float sum;
+    if (width % 2 == 0 && aligned<float, 2>(plane)) {
+        const Several<float, 2> one = *reinterpret_cast<const Several<float, 2>*>(upper);
+        const Several<float, 2> other = *reinterpret_cast<const Several<float, 2>*>(lower);
+        sum = (one.value[0] + one.value[1]) + (other.value[0] + other.value[1]);
+    } else {
+        const int right = 2 * x + 1 < width ? 1 : 0;
+        sum = (upper[0] + upper[right]) + (lower[0] + lower[right]);
+    }
+    out[(long long)y * columns + x] = 0.25f * sum;
 }
 
-// A flow of half the size, [2][(height + 1) / 2][(width + 1) / 2], at [2][height][width]: between pixels, and doubled
-extern "C" __global__ void __launch_bounds__(256, 4) enlarge(const float* __restrict__ flow, float* __restrict__ out, int height, int width) {
-    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
-    if (x >= width || y >= height) return;
+// A flow of half the size, [2][rows = (height + 1) / 2][columns = (width + 1) / 2], at [2][height][width]: between pixels,
+// and doubled. One thread a pixel of the small one and its 2 x 2 of the large: each has 3/4 of its own and 1/4 of the
+// next on its side, both ways.
+extern "C" __global__ void enlarge(const float* __restrict__ flow, float* __restrict__ out, int height, int width) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x, j = blockIdx.y * blockDim.y + threadIdx.y;
     const int columns = (width + 1) / 2, rows = (height + 1) / 2;
-    const long long plane = (long long)height * width, small = (long long)rows * columns;
+    if (i >= columns || j >= rows) return;
 
-    int column[2], row[2];
-    float across[2], down[2];
-    find_taps<2>(0.5f * (float)x - 0.25f, columns, REPLICATE, column, across);
-    find_taps<2>(0.5f * (float)y - 0.25f, rows, REPLICATE, row, down);
-    out[(long long)y * width + x] = 2.0f * sampled<2>(flow, columns, column, across, row, down);
-    out[plane + (long long)y * width + x] = 2.0f * sampled<2>(flow + small, columns, column, across, row, down);
+    const float* plane = flow + (long long)blockIdx.z * rows * columns;
+    out += blockIdx.z * (long long)height * width;
+    const int west = max(i - 1, 0), east = min(i + 1, columns - 1);
+    const bool together = width % 2 == 0 && aligned<float, 2>(out);
+
+    float near[3][2];  // of the row above, this one and the one below: on the left, on the right
+#pragma unroll
+    for (int k = 0; k < 3; ++k) {
+        const float* line = plane + (long long)clamped(j + k - 1, 0, rows - 1) * columns;
+        const float here = 1.5f * line[i];
+        near[k][0] = here + 0.5f * line[west];
+        near[k][1] = here + 0.5f * line[east];
+    }
+#pragma unroll
+    for (int k = 0; k < 2; ++k) {
+        if (2 * j + k >= height) return;
+        float* at = out + (2LL * j + k) * width + 2 * i;
+        const float left = 0.75f * near[1][0] + 0.25f * near[2 * k][0];
+        const float right = 0.75f * near[1][1] + 0.25f * near[2 * k][1];
+        if (together) {
+            *reinterpret_cast<Several<float, 2>*>(at) = {{left, right}};
+        } else {
+            at[0] = left;
+            if (2 * i + 1 < width) at[1] = right;
+        }
+    }
 }
 
 enum { BLOCK_X = 32, BLOCK_Y = 8, LARGEST = 5 };  // of a window's radius

@@ -1,27 +1,56 @@
 // Move pixels: along a flow, along a flow into another picture, and by a matrix. Twins: ops/warp.py, ops/mix.py.
 // One thread a pixel and all its channels; blocks of 32 x 8, so that reads of the flow and writes are coalesced and what
-// is fetched for one row of pixels is still in the cache for the next.
+// is fetched for one row of pixels is still in the cache for the next. Each filter has kernels of its own: two taps need
+// half of the registers that four do, and what hides the way to the memory is how many threads wait for it.
 #include "pixel.cuh"
 
+struct Place {
+    int pixel, height, width, border;
+};
+
 template <int N>
-__device__ __forceinline__ void fetch(const Pixel* image, const Pixel* ground, Pixel* out, float share, float at_x,
-                                      float at_y, int pixel, int channels, int height, int width, int border) {
+struct Taps {
     int column[N], row[N];
     float across[N], down[N];
-    find_taps<N>(at_x, width, border, column, across);
-    find_taps<N>(at_y, height, border, row, down);
-    const long long plane = (long long)height * width;
-#pragma unroll 1  // what lies in flight of one channel is enough, and registers are not
+
+    __device__ __forceinline__ Taps(float at_x, float at_y, const Place& place) {
+        find_taps<N>(at_x, place.width, place.border, column, across);
+        find_taps<N>(at_y, place.height, place.border, row, down);
+    }
+
+    __device__ __forceinline__ float operator()(const Pixel* plane, int width) const {
+        return sampled<N>(plane, width, column, across, row, down);
+    }
+};
+
+// The image at (at_x, at_y), over `ground` in its share where there is one, to the place's pixel of all channels
+template <int N>
+__device__ __forceinline__ void fetch(const Pixel* image, const Pixel* ground, Pixel* out, float share, float at_x,
+                                      float at_y, const Place& place, int channels) {
+    const Taps<N> taps(at_x, at_y, place);
+    const long long plane = (long long)place.height * place.width;
+    if (N == 2 && channels == 3) {  // all that is fetched is on its way at once
+        float value[3];
+#pragma unroll
+        for (int c = 0; c < 3; ++c) value[c] = taps(image + c * plane, place.width);
+#pragma unroll
+        for (int c = 0; c < 3; ++c) {
+            if (ground) value[c] = mixed(load(ground + c * plane + place.pixel), value[c], share);
+            store(out + c * plane + place.pixel, value[c]);
+        }
+        return;
+    }
+#pragma unroll 1  // of one channel it is enough, and registers are not
     for (int c = 0; c < channels; ++c) {
-        float value = sampled<N>(image + c * plane, width, column, across, row, down);
-        if (ground) value = mixed(load(ground + c * plane + pixel), value, share);
-        store(out + c * plane + pixel, value);
+        float value = taps(image + c * plane, place.width);
+        if (ground) value = mixed(load(ground + c * plane + place.pixel), value, share);
+        store(out + c * plane + place.pixel, value);
     }
 }
 
-// image, out [batch][channels][height][width]; flow [batch][2][height][width]: out at p is the image at p + flow(p)
-extern "C" __global__ void __launch_bounds__(256, 3) warp(const Pixel* __restrict__ image, const float* __restrict__ flow,
-                                Pixel* __restrict__ out, int channels, int height, int width, int cubic, int border) {
+template <int N>
+__device__ __forceinline__ void along_flow(const Pixel* image, const float* flow, Pixel* out, int channels, int height,
+                                           int width, int border) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
     const long long plane = (long long)height * width;
@@ -32,18 +61,13 @@ extern "C" __global__ void __launch_bounds__(256, 3) warp(const Pixel* __restric
     flow += blockIdx.z * 2 * plane;
 
     const float at_x = (float)x + flow[pixel], at_y = (float)y + flow[plane + pixel];
-    if (cubic) {
-        fetch<4>(image, nullptr, out, 1.0f, at_x, at_y, pixel, channels, height, width, border);
-    } else {
-        fetch<2>(image, nullptr, out, 1.0f, at_x, at_y, pixel, channels, height, width, border);
-    }
+    fetch<N>(image, nullptr, out, 1.0f, at_x, at_y, {pixel, height, width, border}, channels);
 }
 
-// The image warped, over `ground` in the share [batch][1][height][width] of each pixel. What has no share is not fetched.
-extern "C" __global__ void __launch_bounds__(256, 3) warp_blend(const Pixel* __restrict__ ground, const Pixel* __restrict__ image,
-                                      const float* __restrict__ flow, const float* __restrict__ share,
-                                      Pixel* __restrict__ out, int channels, int height, int width, int cubic,
-                                      int border) {
+template <int N>
+__device__ __forceinline__ void into_ground(const Pixel* ground, const Pixel* image, const float* flow,
+                                            const float* share, Pixel* out, int channels, int height, int width,
+                                            int border) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
     const long long plane = (long long)height * width;
@@ -55,23 +79,22 @@ extern "C" __global__ void __launch_bounds__(256, 3) warp_blend(const Pixel* __r
     flow += blockIdx.z * 2 * plane;
 
     const float part = share[blockIdx.z * plane + pixel];
+    const float at_x = (float)x + flow[pixel], at_y = (float)y + flow[plane + pixel];
     if (part == 0.0f) {
 #pragma unroll 1
         for (int c = 0; c < channels; ++c) out[c * plane + pixel] = ground[c * plane + pixel];
         return;
     }
-    const float at_x = (float)x + flow[pixel], at_y = (float)y + flow[plane + pixel];
-    if (cubic) {
-        fetch<4>(image, ground, out, part, at_x, at_y, pixel, channels, height, width, border);
-    } else {
-        fetch<2>(image, ground, out, part, at_x, at_y, pixel, channels, height, width, border);
-    }
+    fetch<N>(image, ground, out, part, at_x, at_y, {pixel, height, width, border}, channels);
 }
 
-// out at (x, y) is the image at M (x, y, 1), M = {{xx, xy, x1}, {yx, yy, y1}, {wx, wy, w1}} in pixels
-extern "C" __global__ void __launch_bounds__(256, 3) affine(const Pixel* __restrict__ image, Pixel* __restrict__ out, int channels, int height,
-                                  int width, int cubic, int border, float xx, float xy, float x1, float yx, float yy,
-                                  float y1, float wx, float wy, float w1) {
+struct Matrix {
+    float xx, xy, x1, yx, yy, y1, wx, wy, w1;
+};
+
+template <int N>
+__device__ __forceinline__ void by_matrix(const Pixel* image, Pixel* out, int channels, int height, int width,
+                                          int border, const Matrix& m) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
     const long long plane = (long long)height * width;
@@ -81,15 +104,54 @@ extern "C" __global__ void __launch_bounds__(256, 3) affine(const Pixel* __restr
     out += blockIdx.z * channels * plane;
 
     const float across = (float)x, down = (float)y;
-    float at_x = xx * across + xy * down + x1, at_y = yx * across + yy * down + y1;
-    if (wx != 0.0f || wy != 0.0f || w1 != 1.0f) {
-        const float far = wx * across + wy * down + w1;
+    float at_x = m.xx * across + m.xy * down + m.x1, at_y = m.yx * across + m.yy * down + m.y1;
+    if (m.wx != 0.0f || m.wy != 0.0f || m.w1 != 1.0f) {
+        const float far = m.wx * across + m.wy * down + m.w1;
         at_x /= far;
         at_y /= far;
     }
-    if (cubic) {
-        fetch<4>(image, nullptr, out, 1.0f, at_x, at_y, pixel, channels, height, width, border);
-    } else {
-        fetch<2>(image, nullptr, out, 1.0f, at_x, at_y, pixel, channels, height, width, border);
-    }
+    fetch<N>(image, nullptr, out, 1.0f, at_x, at_y, {pixel, height, width, border}, channels);
+}
+
+// image, out [batch][channels][height][width]; flow [batch][2][height][width]: out at p is the image at p + flow(p)
+extern "C" __global__ void __launch_bounds__(256)
+    warp_bilinear(const Pixel* __restrict__ image, const float* __restrict__ flow, Pixel* __restrict__ out,
+                  int channels, int height, int width, int border) {
+    along_flow<2>(image, flow, out, channels, height, width, border);
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    warp_bicubic(const Pixel* __restrict__ image, const float* __restrict__ flow, Pixel* __restrict__ out,
+                 int channels, int height, int width, int border) {
+    along_flow<4>(image, flow, out, channels, height, width, border);
+}
+
+// The image warped, over `ground` in the share [batch][1][height][width] of each pixel. What has no share is not fetched.
+extern "C" __global__ void __launch_bounds__(256)
+    warp_blend_bilinear(const Pixel* __restrict__ ground, const Pixel* __restrict__ image,
+                        const float* __restrict__ flow, const float* __restrict__ share, Pixel* __restrict__ out,
+                        int channels, int height, int width, int border) {
+    into_ground<2>(ground, image, flow, share, out, channels, height, width, border);
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    warp_blend_bicubic(const Pixel* __restrict__ ground, const Pixel* __restrict__ image,
+                       const float* __restrict__ flow, const float* __restrict__ share, Pixel* __restrict__ out,
+                       int channels, int height, int width, int border) {
+    into_ground<4>(ground, image, flow, share, out, channels, height, width, border);
+}
+
+// out at (x, y) is the image at M (x, y, 1), M = {{xx, xy, x1}, {yx, yy, y1}, {wx, wy, w1}} in pixels
+extern "C" __global__ void __launch_bounds__(256)
+    affine_bilinear(const Pixel* __restrict__ image, Pixel* __restrict__ out, int channels, int height, int width,
+                    int border, float xx, float xy, float x1, float yx, float yy, float y1, float wx, float wy,
+                    float w1) {
+    by_matrix<2>(image, out, channels, height, width, border, {xx, xy, x1, yx, yy, y1, wx, wy, w1});
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    affine_bicubic(const Pixel* __restrict__ image, Pixel* __restrict__ out, int channels, int height, int width,
+                   int border, float xx, float xy, float x1, float yx, float yy, float y1, float wx, float wy,
+                   float w1) {
+    by_matrix<4>(image, out, channels, height, width, border, {xx, xy, x1, yx, yy, y1, wx, wy, w1});
 }

@@ -122,7 +122,9 @@ class Dream:
             start, room = (image, None) if past is None else past
             number = memory.get("number", 0)
             assert isinstance(number, int)
-            climbed = self._climb(start, room, lambda x: objective.gradient(x, guide, once=past is None), image, number)
+            once = "met" not in memory  # the only frame, perhaps
+            climbed = self._climb(start, room, lambda x: objective.gradient(x, guide, once=once), image, number)
+            memory["met"] = 1
             dream = govern(image, climbed)
             if self.coherence != "off":
                 if number % JUDGED == 0:

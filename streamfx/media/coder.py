@@ -98,6 +98,7 @@ def _add_pictures(container: OutputContainer, encoding: Encoding, shape: Shape, 
     context, coding = stream.codec_context, encoding.coding
     context.height, context.width, context.pix_fmt = shape.height, shape.width, encoding.pix_fmt
     context.time_base = stream.time_base = base
+    context.thread_type = "AUTO"  # PyAV asks for slices, of which x264 makes larger files, slower
     context.sample_aspect_ratio = shape.sample_aspect_ratio
     context.color_range, context.colorspace = coding.range, coding.matrix
     context.color_primaries, context.color_trc = coding.primaries, coding.transfer

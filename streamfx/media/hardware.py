@@ -86,6 +86,8 @@ def _impatient(decode: Decode) -> Decode:
 
 def differs(there: VideoFrame | None, first: VideoFrame, driver: Driver) -> str:
     """What is wrong with the first picture of the device's decoder, beside FFmpeg's own; empty where nothing is."""
+    from streamfx.ops.color import joined_planes
+
     if there is None or not driver.holds(there):
         return "its decoder does not take this"
     if (there.width, there.height, there.pts) != (first.width, first.height, first.pts):
@@ -96,8 +98,7 @@ def differs(there: VideoFrame | None, first: VideoFrame, driver: Driver) -> str:
     planes, bits = driver.planes(there), Coding(first.format.name).depth
     if planes[0].element_size() != (1 if bits == 8 else 2):
         return "its samples have other depth"
-    held = _packed(*planes)
-    off = _furthest(driver.download(held), _host_memory(first, bits), first.height, first.width, bits)
+    off = _furthest(driver.download(joined_planes(*planes, bits)), _codes(first, bits), first.height, first.width, bits)
     return "" if off <= SAME else f"its first picture is off by {off:.1f} of 255"
 
 
@@ -110,7 +111,7 @@ def to_image(picture: VideoFrame, device: torch.device | None) -> tuple[Tensor, 
     if driver is None:
         image, alpha = pixels.to_image(picture)
         return image.to(device), None if alpha is None else alpha.to(device)
-    from streamfx.ops.color import nv12_to_rgb, split_planes
+    from streamfx.ops.color import nv12_to_rgb, parted_planes
 
     coding = coding_of(picture)
     bits = coding.depth
@@ -118,7 +119,7 @@ def to_image(picture: VideoFrame, device: torch.device | None) -> tuple[Tensor, 
         y, uv = driver.planes(picture)
         bits = 8 if y.element_size() == 1 else 10
     elif two_planes(coding.pix_fmt):
-        y, uv = split_planes(driver.upload(_host_memory(picture, bits)), picture.height, picture.width)
+        y, uv = parted_planes(driver.upload(_codes(picture, bits)), picture.height, picture.width, bits)
     else:
         return pixels.to_image(picture, driver.upload)
     kr, kb = LUMA_WEIGHTS.get(coding.matrix, BT601)
@@ -133,20 +134,19 @@ def to_picture(image: Tensor, alpha: Tensor | None, coding: Coding, stays: bool 
     pix_fmt = two_planes(coding.pix_fmt)
     if pix_fmt is None or alpha is not None:
         return pixels.to_picture(image, alpha, coding, driver.download)
-    from streamfx.ops.color import planes_memory, rgb_to_nv12, split_planes
+    from streamfx.ops.color import joined_planes, nv12_planes, rgb_to_nv12
 
     kr, kb = LUMA_WEIGHTS.get(coding.matrix, BT601)
     (height, width), bits = image.shape[1:], coding.depth
-    held = planes_memory(height, width, bits, image.device)
-    planes = split_planes(held, height, width)
+    planes = nv12_planes(height, width, bits, image.device)
     rgb_to_nv12(image, kr, kb, bits=bits, full=coding.range == FULL, out=planes)
     if stays:
         picture = driver.wrap(*planes, pix_fmt)
         tag(picture, coding)
         return picture
     picture = VideoFrame(width, height, THREE_PLANES[bits][0])
-    for target, codes in _three(picture, driver.download(held), bits):
-        np.right_shift(codes, _unused(bits), out=target)
+    for samples, codes in _beside(picture, driver.download(joined_planes(*planes, bits)), bits):
+        np.copyto(samples, codes)
     tag(picture, coding)
     return rearranged(picture, coding.pix_fmt)
 
@@ -179,7 +179,7 @@ def refusal(driver: Driver, encoding: Encoding, size: tuple[int, int]) -> str:
         return "no picture came out of it"
     wanted = to_picture(image, None, encoding.coding)
     bits = encoding.coding.depth
-    off = _furthest(_host_memory(made, bits), _host_memory(wanted, bits), height, width, bits)
+    off = _furthest(_codes(made, bits), _codes(wanted, bits), height, width, bits)
     return "" if off <= NEAR else f"a test picture came out of it wrong, by {off:.0f} of 255"
 
 
@@ -191,6 +191,7 @@ def _encoded(driver: Driver, encoding: Encoding, picture: VideoFrame) -> list[Pa
     context.framerate, context.time_base = Fraction(25), Fraction(1, 25)
     context.color_range, context.colorspace = encoding.coding.range, encoding.coding.matrix
     context.options = dict(encoding.options)
+    context.open()  # else the picture's memory would be taken for the encoder's own, of another format
     picture.pts, picture.time_base = 0, Fraction(1, 25)
     packets = [*context.encode(picture), *context.encode(None)]
     if context.options:
@@ -204,60 +205,33 @@ def _decoded(encoding: Encoding, packets: list[Packet[Stream]]) -> VideoFrame | 
     return next((picture for packet in [*packets, None] for picture in context.decode(packet)), None)
 
 
-def _host_memory(picture: VideoFrame, bits: int) -> Tensor:
-    """The samples of a 4:2:0 picture on the host, in one piece as `split_planes` takes it."""
+def _codes(picture: VideoFrame, bits: int) -> Tensor:
+    """The code values of a 4:2:0 picture on the host, in one line of memory as `joined_planes` gives them."""
     import torch
 
-    from streamfx.ops.color import planes_memory
+    from streamfx.ops.color import line_length
 
-    held = planes_memory(picture.height, picture.width, bits, torch.device("cpu"))
+    line = torch.empty(line_length(picture.height, picture.width), dtype=torch.uint8 if bits == 8 else torch.uint16)
     known = THREE_PLANES[bits]
     planar = picture if picture.format.name in known else rearranged(picture, known[0])
-    for samples, target in _three(planar, held, bits):
-        np.left_shift(samples, _unused(bits), out=target)
-    return held
+    for samples, codes in _beside(planar, line, bits):
+        np.copyto(codes, samples)
+    return line
 
 
-def _three(picture: VideoFrame, held: Tensor, bits: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """y, cb and cr of a picture with three planes, each beside its place in `held`.
+def _beside(picture: VideoFrame, line: Tensor, bits: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """y, cb and cr of a picture with three planes, each beside its place in `line`."""
+    from streamfx.ops.color import split_line
 
-    FFmpeg could do as much, but spoils the last columns of pictures of 10 bits whose width is odd.
-    """
-    from streamfx.ops.color import split_planes
-
-    y, uv = (plane.numpy() for plane in split_planes(held, picture.height, picture.width))
-    for plane, place in zip(picture.planes, (y, uv[..., 0], uv[..., 1]), strict=True):
-        yield pixels.samples_of(plane, bits), place
-
-
-def _unused(bits: int) -> int:
-    """The lower bits of a sample that carry nothing."""
-    return 0 if bits == 8 else 16 - bits
-
-
-def _packed(y: Tensor, uv: Tensor) -> Tensor:
-    """A copy of the planes in one piece, where they are."""
-    import torch
-
-    from streamfx.ops.color import planes_memory, split_planes
-
-    height, width = y.shape
-    held = planes_memory(height, width, 8 * y.element_size(), y.device)
-    with torch.no_grad():
-        for target, plane in zip(split_planes(held, height, width), (y, uv), strict=True):
-            target.copy_(plane)
-    return held
+    for plane, place in zip(picture.planes, split_line(line, picture.height, picture.width), strict=True):
+        yield pixels.samples_of(plane, bits), place.numpy()
 
 
 def _furthest(one: Tensor, other: Tensor, height: int, width: int, bits: int) -> float:
-    """The mean difference of y, of cb or of cr, the largest, of 255; both are in one piece on the host."""
+    """The mean difference of y, of cb or of cr, the largest, of 255; both are lines of code values on the host."""
     import torch
 
-    from streamfx.ops.color import split_planes
+    from streamfx.ops.color import split_line
 
-    unit = 1 if bits == 8 else 256
-    (y, uv), (other_y, other_uv) = (
-        [plane.to(torch.int32).float() for plane in split_planes(held, height, width)] for held in (one, other)
-    )
-    apart = [(y - other_y).abs().mean(), *(uv - other_uv).abs().mean((0, 1))]
-    return max(float(each) for each in apart) / unit
+    apart = split_line((one.to(torch.int32) - other.to(torch.int32)).abs().float(), height, width)
+    return max(float(each.mean()) for each in apart) / (1 << (bits - 8))

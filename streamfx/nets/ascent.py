@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Gradient = Callable[[Tensor], Tensor]  # [1, 3, h, w] RGB -> of the same shape
+Gradient = Callable[[Tensor], Tensor]  # [N, 3, h, w] RGB -> of the same shape
 
+_Place = tuple[slice, slice]  # rows and columns
+
+_TOGETHER = 8  # tiles that a GPU is given at once
 _LEAST = 96  # pixels, the shortest side that a network is shown; InceptionV3 takes no less than 75
 _SMALLEST = 32  # pixels, the shortest side of an octave
 _SEAM = 24  # pixels, between the end of a picture and its beginning
@@ -91,7 +94,8 @@ def _split(image: Tensor, sizes: list[tuple[int, int]]) -> tuple[list[Tensor], T
 def tiled_gradient(image: Tensor, gradient: Gradient, tile: int, roll: list[int]) -> Tensor:
     """The gradient [1, 3, H, W] of all of `image`, rolled around its borders by `roll`, tile by tile.
 
-    Tiles are of one size, at most `tile` on a side, and cover every pixel; what two of them cover has their mean.
+    Tiles are of one size, at most `tile` on a side, and cover every pixel; what two of them cover has their mean. A GPU
+    is given several at once.
     """
     height, width = image.shape[2:]
     rolled = torch.roll(_endless(_endless(image, 2), 3), roll, (2, 3))
@@ -104,12 +108,20 @@ def tiled_gradient(image: Tensor, gradient: Gradient, tile: int, roll: list[int]
         total = gradient(rolled)
     else:
         count = torch.zeros_like(rolled[:, :1])
-        for rows, columns in places:
-            total[:, :, rows, columns] += gradient(rolled[:, :, rows, columns])
-            count[:, :, rows, columns] += 1
+        for some in _parted(places, _TOGETHER if image.is_cuda else 1):
+            slopes = gradient(torch.cat([rolled[:, :, rows, columns] for rows, columns in some]))
+            for (rows, columns), slope in zip(some, slopes, strict=True):
+                total[:, :, rows, columns] += slope
+                count[:, :, rows, columns] += 1
         total /= count
     down, across = height + _seam(height), width + _seam(width)
     return torch.roll(total[:, :, :down, :across], [-by for by in roll], (2, 3))[:, :, :height, :width]
+
+
+def _parted(places: list[_Place], most: int) -> Iterator[list[_Place]]:
+    """The places in lists of at most `most`, as even as can be."""
+    each = math.ceil(len(places) / math.ceil(len(places) / most))
+    yield from (places[start : start + each] for start in range(0, len(places), each))
 
 
 def middle(image: Tensor, tile: int) -> Tensor:
@@ -142,7 +154,7 @@ def _seam(side: int) -> int:
     return min(_SEAM, side - 1)
 
 
-def _tiles(height: int, width: int, tile: int) -> Iterator[tuple[slice, slice]]:
+def _tiles(height: int, width: int, tile: int) -> Iterator[_Place]:
     """Rows and columns of tiles of one size that cover all, evenly spread."""
     for rows in _spans(height, tile):
         for columns in _spans(width, tile):

@@ -9,6 +9,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -20,7 +21,7 @@ from streamfx.errors import StreamfxError
 
 _log = logging.getLogger("streamfx")
 
-_GRAPHS = 4  # of all engines on CUDA, whose memory each keeps; what was used least lately is recorded anew
+_GRAPHS = 16  # of all engines on CUDA, which work in one memory; what was used least lately is recorded anew
 _WARM = 3  # runs before one is recorded: libraries choose and allocate in them
 _KEPT = 50  # compiled networks in the cache, of a few megabytes each; the oldest go first
 
@@ -34,32 +35,35 @@ def build_engine(
     shapes: Sequence[tuple[int, ...]],
     device: torch.device,
     write: Callable[[nn.Module], nn.Module] | None = None,
+    dtype: torch.dtype = torch.float16,
 ) -> Engine:
     """`module` made ready for float32 inputs of just these `shapes` on `device`; gradients are not kept.
 
-    On the CPU `write` may make of it what is run in its place, in full precision but where that asks for less itself.
-    It is called only where no compiled network is kept yet.
+    On CUDA it works in `dtype`. On the CPU `write` may make of it what is run in its place, in full precision but where
+    that asks for less itself. It is called only where no compiled network is kept yet.
 
     The module takes as many tensors as there are shapes and returns one. What an engine returns is the caller's: the
     next call writes elsewhere. On the CPU the compiled network is kept in the user's cache folder, keyed by all that it
     depends on, so that the next process need not convert it again.
     """
     if device.type == "cuda":
-        return _build_cuda(module, shapes, device)
+        return _build_cuda(module, shapes, device, dtype)
     if device.type == "cpu":
         return _build_cpu(module, shapes, write)
     raise StreamfxError(f"no engine for the device '{device}'; use cpu or cuda")
 
 
-def _build_cuda(module: nn.Module, shapes: Sequence[tuple[int, ...]], device: torch.device) -> Engine:
+def _build_cuda(
+    module: nn.Module, shapes: Sequence[tuple[int, ...]], device: torch.device, dtype: torch.dtype
+) -> Engine:
     """Half precision, channels last, replayed as one CUDA graph: launching one frame's work may outlast running it."""
-    fast = halved(module, device)
+    fast = halved(module, device, dtype)
     name = object()
 
     def run(*inputs: Tensor) -> Tensor:
         check_shapes(inputs, shapes)
         with torch.no_grad():
-            held, output, replay = _recorded.get(name, lambda: _record(fast, shapes, device))
+            held, output, replay = _recorded.get(name, lambda: _record(fast, shapes, device, dtype))
             for place, x in zip(held, inputs, strict=True):
                 place.copy_(x)
             replay()
@@ -68,23 +72,25 @@ def _build_cuda(module: nn.Module, shapes: Sequence[tuple[int, ...]], device: to
     return run
 
 
-def halved(module: nn.Module, device: torch.device) -> nn.Module:
+def halved(module: nn.Module, device: torch.device, dtype: torch.dtype = torch.float16) -> nn.Module:
     """A copy in half precision, channels last; a copy, because the module may be in use elsewhere in full precision."""
     import copy
 
-    fast = copy.deepcopy(module).to(device, torch.float16).to(memory_format=torch.channels_last)
+    fast = copy.deepcopy(module).to(device, dtype).to(memory_format=torch.channels_last)
     return fast.eval().requires_grad_(False)
 
 
-def half_inputs(shapes: Sequence[tuple[int, ...]], device: torch.device) -> list[Tensor]:
+def half_inputs(
+    shapes: Sequence[tuple[int, ...]], device: torch.device, dtype: torch.dtype = torch.float16
+) -> list[Tensor]:
     """Where a halved module's inputs are put; pictures, and only they, channels last."""
-    held = [torch.zeros(shape, dtype=torch.float16, device=device) for shape in shapes]
+    held = [torch.zeros(shape, dtype=dtype, device=device) for shape in shapes]
     return [x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for x in held]
 
 
-def _record(fast: nn.Module, shapes: Sequence[tuple[int, ...]], device: torch.device) -> _Recorded:
+def _record(fast: nn.Module, shapes: Sequence[tuple[int, ...]], device: torch.device, dtype: torch.dtype) -> _Recorded:
     """A run of the module as a CUDA graph: where its inputs go, where its output will be, and what runs it."""
-    held = half_inputs(shapes, device)
+    held = half_inputs(shapes, device, dtype)
     with torch.cuda.device(device):
         aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream(device))
@@ -96,7 +102,7 @@ def _record(fast: nn.Module, shapes: Sequence[tuple[int, ...]], device: torch.de
         graph = torch.cuda.CUDAGraph()
         try:
             # of this thread alone: others go on decoding and encoding meanwhile, which allocates
-            with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool=_pool(), stream=aside, capture_error_mode="thread_local"):
                 output = fast(*held)
         except RuntimeError as error:
             torch.cuda.set_stream(ours)  # a recording that fails leaves its own as the current one
@@ -104,6 +110,12 @@ def _record(fast: nn.Module, shapes: Sequence[tuple[int, ...]], device: torch.de
             kept = output
             return held, kept, lambda: kept.copy_(fast(*held))
     return held, output, graph.replay
+
+
+@cache
+def _pool() -> Any:
+    """The memory that all recordings work in: they run one behind the other, and only outputs outlast them."""
+    return torch.cuda.graph_pool_handle()
 
 
 class Latest(Generic[Made]):

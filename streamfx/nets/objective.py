@@ -53,16 +53,17 @@ class Objective:
         *,
         once: bool = False,
     ) -> Tensor:
-        """The gradient [1, 3, H, W] to the pixels of `image`, of the same shape, RGB 0..1.
+        """The gradients [N, 3, H, W] to the pixels of images of the same shape, RGB 0..1, on the network's device.
 
-        With `shares`, one for each part, these stand in place of the parts' own. On the CPU large pictures are given to
-        an engine, which is built for each of their sizes: a second or two the first time ever. torch climbs instead
-        where a size comes `once` only, with guides and shares, which change, and in networks whose way back the engine
-        cannot be told.
+        With `shares`, one for each part, these stand in place of the parts' own. An engine is built for each size: on
+        the CPU for large ones that do not come `once` only, a second or two the first time. torch climbs instead
+        with guides and shares, which change, and in networks whose way back the engine cannot be told.
         """
-        large = image.shape[2] * image.shape[3] >= _WORTH
-        if not once and guide is None and shares is None and image.device.type == "cpu" and large:
-            engine = self._engine(tuple(image.shape))
+        if guide is not None and len(image) > 1:
+            return torch.cat([self.gradient(each[None], guide, shares) for each in image])
+        worth = image.is_cuda or (not once and image.shape[2] * image.shape[3] >= _WORTH)
+        if worth and guide is None and shares is None:
+            engine = self._engine(tuple(image.shape), image.device)
             if engine is not None:
                 return engine(image)
         parts = self.parts
@@ -70,22 +71,24 @@ class Objective:
             parts = tuple(replace(part, share=share) for part, share in zip(parts, shares, strict=True))
         return self._climb(image, list(zip(parts, self.units)), guide)[0]
 
-    def _engine(self, shape: tuple[int, ...]) -> Engine | None:
+    def _engine(self, shape: tuple[int, ...], device: torch.device) -> Engine | None:
         """What computes the gradient to pictures of this shape; None where nothing but torch can."""
         key = self._number, shape
-        found = _engines.pop(key) if key in _engines else self._build(shape)
+        found = _engines.pop(key) if key in _engines else self._build(shape, device)
         _engines[key] = found  # the one used last is the last
         return found
 
-    def _build(self, shape: tuple[int, ...]) -> Engine | None:
+    def _build(self, shape: tuple[int, ...], device: torch.device) -> Engine | None:
         from streamfx.nets.backward import Backward, Unwritten
         from streamfx.nets.engine import build_engine
 
         self._make_room(shape)
         shares = tuple(unit * part.share for part, unit in zip(self.parts, self.units))
         slope = _Slope(self.network, self.parts, shares)
+        if device.type == "cuda":
+            return build_engine(slope, [shape], device, dtype=torch.bfloat16)
         try:
-            return build_engine(slope, [shape], torch.device("cpu"), lambda each: Backward(each, torch.zeros(shape)))
+            return build_engine(slope, [shape], device, lambda each: Backward(each, torch.zeros(shape)))
         except (Unwritten, RuntimeError) as error:  # the latter is OpenVINO's
             _log.debug("no engine for this gradient: %s", str(error)[:300])
             return None
@@ -111,9 +114,8 @@ class Objective:
     ) -> tuple[Tensor]:
         with torch.enable_grad():
             pixels = image.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
-            with torch.autocast(
-                image.device.type, torch.bfloat16, enabled=image.is_cuda
-            ):  # on the CPU it gains nothing
+            # on the CPU it gains nothing
+            with torch.autocast(image.device.type, torch.bfloat16, enabled=image.is_cuda):
                 seen = self.network(pixels)
             total = sum(unit * part.share * _part(seen, part, guide) for part, unit in parts)
             assert isinstance(total, Tensor)
@@ -154,7 +156,7 @@ def _pull(found: Tensor, part: Part, share: float) -> Tensor:
     """The derivative of a part of the objective by the activations `found` [1, C, H, W] of its layer."""
     if part.channel is None:
         return found * (2 * share / found.numel())
-    there = torch.zeros(found.shape[1])
+    there = torch.zeros(found.shape[1], dtype=found.dtype, device=found.device)
     there[part.channel] = share / (found.shape[2] * found.shape[3])
     return torch.zeros_like(found) + there.view(-1, 1, 1)
 

@@ -59,26 +59,27 @@ def rows(height: int, width: int, dtype: torch.dtype, device: torch.device) -> I
     flow = F.interpolate(coarse, (height, width), mode="bicubic")[0].contiguous()
     share = torch.rand(1, height, width, generator=chance).to(device)
     fine = 1e-5 if dtype == torch.float32 else 2e-3
+    whole, ground = image.float(), other.float()  # half precision is too coarse for where pixels come from
     for filter in shapes.FILTERS:
         ways = (filter, "replicate")
         yield Row(
             f"warp, {filter}",
             lambda ways=ways: kernels.warp(image, flow, *ways),  # type: ignore[misc]
-            lambda ways=ways: _warp(image, flow.to(dtype), *ways),  # type: ignore[misc]
+            lambda ways=ways: _warp(whole, flow, *ways),  # type: ignore[misc]
             size_of(image, flow, image),
             20 * fine,
         )
         yield Row(
             f"warp_blend, {filter}",
             lambda ways=ways: kernels.warp_blend(other, image, flow, share, *ways),  # type: ignore[misc]
-            lambda ways=ways: _warp_blend(other, image, flow.to(dtype), share.to(dtype), *ways),  # type: ignore[misc]
+            lambda ways=ways: _warp_blend(ground, whole, flow, share, *ways),  # type: ignore[misc]
             size_of(image, other, flow, share, image),
             20 * fine,
         )
         yield Row(
             f"affine, {filter}",
             lambda ways=ways: kernels.affine(image, TURN, *ways),  # type: ignore[misc]
-            lambda ways=ways: _affine(image, TURN, *ways),  # type: ignore[misc]
+            lambda ways=ways: _affine(whole, TURN, *ways),  # type: ignore[misc]
             size_of(image, image),
             20 * fine,
         )

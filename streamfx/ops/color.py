@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from streamfx.ops import kernels
 
 _BAND = 64  # rows
+_SIGNED = {torch.uint16: torch.int16}  # of which torch knows more; what is shifted in or out of it is the same bits
 LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709, of R, G and B
 
 
@@ -97,23 +98,50 @@ def _rgb_to_nv12(image: Tensor, kr: float, kb: float, bits: int, full: bool, shi
 
 
 def nv12_planes(height: int, width: int, bits: int, device: torch.device, pitch: int = 256) -> tuple[Tensor, Tensor]:
-    """Unset y [H, W] and uv [(H + 1) // 2, (W + 1) // 2, 2], one behind the other in one allocation."""
-    return split_planes(planes_memory(height, width, bits, device, pitch), height, width)
+    """Unset y [H, W] and uv [(H + 1) // 2, (W + 1) // 2, 2] of NV12 (8 bits) or P010 (10).
 
-
-def planes_memory(height: int, width: int, bits: int, device: torch.device, pitch: int = 256) -> Tensor:
-    """Unset memory for NV12 (8 bits) or P010: [H + (H + 1) // 2, samples a row], whose rows are whole `pitch` bytes."""
+    They lie one behind the other in one allocation, whose rows are whole `pitch` bytes.
+    """
     dtype = torch.uint8 if bits <= 8 else torch.uint16
     each = pitch // dtype.itemsize
     columns = -(-(width + width % 2) // each) * each
-    return torch.empty(height + (height + 1) // 2, columns, dtype=dtype, device=device)
+    held = torch.empty(height + (height + 1) // 2, columns, dtype=dtype, device=device)
+    return split_planes(held, height, width)
 
 
 def split_planes(held: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """y [H, W] and uv [(H + 1) // 2, (W + 1) // 2, 2] in what `planes_memory` made."""
+    """y [H, W] and uv [(H + 1) // 2, (W + 1) // 2, 2] in memory [H + (H + 1) // 2, samples a row]."""
     shape = ((height + 1) // 2, (width + 1) // 2, 2)
     start = held.storage_offset() + height * held.stride(0)
     return held[:height, :width], held.as_strided(shape, (held.stride(0), 2, 1), start)
+
+
+def joined_planes(y: Tensor, uv: Tensor, bits: int) -> Tensor:
+    """Code values of y, cb and cr, one plane behind the other in one line of memory, where the planes of NV12 are."""
+    shift = _unused_bits(y, bits)
+    planes = [plane.view(_SIGNED.get(plane.dtype, plane.dtype)) for plane in (y, uv)]
+    line = torch.cat([planes[0].flatten(), planes[1].movedim(2, 0).flatten()])
+    return ((line >> shift) & ((1 << bits) - 1) if shift else line).view(y.dtype)
+
+
+def parted_planes(line: Tensor, height: int, width: int, bits: int) -> tuple[Tensor, Tensor]:
+    """y [H, W] and uv [(H + 1) // 2, (W + 1) // 2, 2] of what `joined_planes` gives; they are two pieces of memory."""
+    signed = line.view(_SIGNED.get(line.dtype, line.dtype))
+    shift = _unused_bits(line, bits)
+    y, *chroma = split_line(signed << shift if shift else signed, height, width)
+    return y.view(line.dtype), torch.stack(chroma, -1).view(line.dtype)
+
+
+def split_line(line: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """y [H, W], cb and cr [(H + 1) // 2, (W + 1) // 2] of a line of samples, as views."""
+    sides = (height + 1) // 2, (width + 1) // 2
+    y, cb, cr = torch.split(line, [height * width, sides[0] * sides[1], sides[0] * sides[1]])
+    return y.view(height, width), cb.view(sides), cr.view(sides)
+
+
+def line_length(height: int, width: int) -> int:
+    """Samples of y, cb and cr together."""
+    return height * width + 2 * ((height + 1) // 2) * ((width + 1) // 2)
 
 
 def _unused_bits(y: Tensor, bits: int) -> int:

@@ -21,7 +21,7 @@ from streamfx.shipped import shipped
 FAMILIES = ("flow", "mix", "nv12", "warp")
 OPTIONS = ("--std=c++17",)  # CuPy adds the GPU's architecture and -ftz=true
 LARGEST_RADIUS = 5  # of lucas_kanade's window: what its shared memory holds
-_SUMS = 128  # blocks at most whose sums `moments` leaves to torch
+_SUMS = 352  # blocks of a channel at most, whose sums `moments` leaves to torch
 
 Coding: TypeAlias = tuple[float, float, float, float, float, float]  # kr, kb, black, luma span, neutral, chroma span
 Argument: TypeAlias = Tensor | int | float
@@ -114,8 +114,8 @@ def warp(image: Tensor, flow: Tensor, filter: str = "bilinear", border: str = "r
     image = shapes.picture("image", image)
     flow = shapes.plane("flow", flow, image, 2)
     out = torch.empty_like(image)
-    arguments = (image, flow, out, *shapes.sides(image), *shapes.ways(filter, border))
-    _run("warp", "warp", image, shapes.tiles(image), shapes.BLOCK, *arguments)
+    arguments = (image, flow, out, *shapes.sides(image), shapes.border(border))
+    _run("warp", f"warp_{shapes.filter(filter)}", image, shapes.tiles(image), shapes.BLOCK, *arguments)
     return out
 
 
@@ -127,8 +127,8 @@ def warp_blend(
     shapes.alike("image", image, ground)
     flow, share = shapes.plane("flow", flow, image, 2), shapes.plane("share", share, image, 1)
     out = torch.empty_like(ground)
-    arguments = (ground, image, flow, share, out, *shapes.sides(image), *shapes.ways(filter, border))
-    _run("warp", "warp_blend", image, shapes.tiles(image), shapes.BLOCK, *arguments)
+    arguments = (ground, image, flow, share, out, *shapes.sides(image), shapes.border(border))
+    _run("warp", f"warp_blend_{shapes.filter(filter)}", image, shapes.tiles(image), shapes.BLOCK, *arguments)
     return out
 
 
@@ -142,8 +142,8 @@ def affine(
         raise ValueError(f"a matrix has two or three rows of three numbers; got {matrix}")
     out = torch.empty_like(image)
     numbers = [float(value) for row in rows for value in row]
-    arguments: tuple[Argument, ...] = (image, out, *shapes.sides(image), *shapes.ways(filter, border), *numbers)
-    _run("warp", "affine", image, shapes.tiles(image), shapes.BLOCK, *arguments)
+    arguments: tuple[Argument, ...] = (image, out, *shapes.sides(image), shapes.border(border), *numbers)
+    _run("warp", f"affine_{shapes.filter(filter)}", image, shapes.tiles(image), shapes.BLOCK, *arguments)
     return out
 
 
@@ -182,7 +182,8 @@ def enlarge(flow: Tensor, height: int, width: int) -> Tensor:
     if flow.shape[1:] != ((height + 1) // 2, (width + 1) // 2):
         raise ValueError(f"a flow {tuple(flow.shape)} is not half of {height} x {width}")
     out = flow.new_empty((2, height, width))
-    _run("flow", "enlarge", flow, shapes.tiles(out), shapes.BLOCK, flow, out, height, width)
+    columns, rows, _ = shapes.tiles(flow)
+    _run("flow", "enlarge", flow, (columns, rows, 2), shapes.BLOCK, flow, out, height, width)
     return out
 
 

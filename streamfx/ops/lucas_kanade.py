@@ -99,8 +99,8 @@ def _slopes(image: Tensor) -> tuple[Tensor, Tensor]:
     slopes = []
     for axis in (2, 1):
         size = image.shape[axis]
-        ahead, behind = torch.arange(size) + 1, torch.arange(size) - 1
-        ahead, behind = ahead.clamp(max=size - 1).to(image.device), behind.clamp(min=0).to(image.device)
+        here = torch.arange(size, device=image.device)
+        ahead, behind = (here + 1).clamp(max=size - 1), (here - 1).clamp(min=0)
         shape = (1, 1, -1) if axis == 2 else (1, -1, 1)
         apart = (ahead - behind).clamp(min=1).view(shape)
         slopes.append((image.index_select(axis, ahead) - image.index_select(axis, behind)) / apart)

@@ -70,10 +70,16 @@ def alike(name: str, image: Tensor, first: Tensor) -> None:
         )
 
 
-def ways(filter: str, border: str) -> tuple[int, int]:
-    if filter not in FILTERS or border not in BORDERS:
-        raise ValueError(f"filter is one of {FILTERS}, border of {BORDERS}; got '{filter}', '{border}'")
-    return FILTERS.index(filter), BORDERS.index(border)
+def filter(name: str) -> str:
+    if name not in FILTERS:
+        raise ValueError(f"filter is one of {FILTERS}; got '{name}'")
+    return name
+
+
+def border(name: str) -> int:
+    if name not in BORDERS:
+        raise ValueError(f"border is one of {BORDERS}; got '{name}'")
+    return BORDERS.index(name)
 
 
 def sides(image: Tensor) -> Size:

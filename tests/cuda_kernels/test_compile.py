@@ -12,7 +12,7 @@ import pytest
 from streamfx.ops import kernels
 
 GPUS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")  # Turing to Blackwell
-REGISTERS = 80  # at most, so that three blocks of 256 threads find room everywhere
+REGISTERS = 64  # at most, so that four blocks of 256 threads find room everywhere
 PROCESSES = 2
 
 

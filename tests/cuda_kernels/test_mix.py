@@ -44,7 +44,7 @@ def test_fade(height, width, share, shift, seed, dtype, device, fenced, furthest
     width=SIDES,
     centre=st.tuples(st.floats(-20, 80, width=32), st.floats(-20, 80, width=32)),
     inner=st.floats(-30, 60, width=32),
-    wide=st.floats(0, 60, width=32),
+    wide=st.floats(0, 60, width=32, allow_subnormal=False),  # which a GPU takes for nothing
     soft=st.just(0.0) | st.floats(0.5, 30, width=32),
 )
 def test_ring(height, width, centre, inner, wide, soft, device, furthest):

@@ -25,7 +25,7 @@ from streamfx.pipeline import run
 
 CPU = torch.device("cpu")
 SMALL = 36 * 64 * 4  # bytes of a picture in which cuts are looked for
-PLANES = (48 + 24) * 256  # bytes of NV12 of 64x48, whose rows are whole 256 bytes
+PLANES = (48 + 24) * 64  # bytes of 4:2:0 of 64x48
 SOFT = "gradients=rate=25:speed=0.05:seed=7:n=4:c0=0x3a6ea5:c1=0xe0b070:c2=0x7a3b6b:c3=0x4f9d69"  # no colour of chance
 EXACT = {"encoder": "libx264", "options": {"qp": "0"}}  # asked for by name, the stand-in's encoder takes any options
 
@@ -97,7 +97,7 @@ def test_a_film_never_leaves_the_device(register, convert, soft, said, picture, 
     check(made.path, source)
     assert (made.frames, made.lines, made.encoder) == (10, [], "libx264")
     assert not gpu.sent
-    once = {(48 + 24) * 256: 2}  # the first picture and the encoder's test picture are looked at
+    once = {PLANES: 2}  # the first picture and the encoder's test picture are looked at
     assert gpu.fetched == {SMALL: 10} | once
     assert "decoded on cpu" in " ".join(said())
     assert f"encoding with libx264 from the memory of {CPU}" in said()
@@ -292,7 +292,7 @@ def test_ten_bits(register, convert, soft, said, picture):
     check(made.path, soft("yuv420p10le"), slack=4.0)
     assert picture(made.path)["pix_fmt"] == "yuv420p10le"
     assert not gpu.sent
-    assert gpu.fetched[(48 + 24) * 256] == 11
+    assert gpu.fetched == {SMALL: 10 + 11}  # as many bytes as a picture of 10 bits has here
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv422p", "yuv444p", "yuvj420p"])
@@ -310,7 +310,7 @@ def test_odd_sides(register, convert, clip, picture, rgb):
     gpu = register(StandIn())
     made = convert(source, "out.mkv", effects=[Same()], encoder="ffv1", pix_fmt="bgr0")
     assert picture(made.path)["pix_fmt"] == "bgr0"
-    assert gpu.sent == {(47 + 24) * 256: 3}
+    assert gpu.sent == {47 * 63 + 2 * 24 * 32: 3}
     assert gpu.fetched == {3 * 63 * 47: 3}
     drivers.DRIVERS.pop("cpu")
     here = convert(source, "here.mkv", effects=[Same()], encoder="ffv1", pix_fmt="bgr0")
@@ -395,7 +395,7 @@ def test_a_turned_film(register, convert, soft, picture, tmp_path):
     gpu = register(StandIn())
     made = convert(source, "out.mp4", effects=[Mirror()], **EXACT)
     assert (picture(made.path)["width"], picture(made.path)["height"]) == (48, 64)
-    assert gpu.sent == {(64 + 32) * 256: 10}
+    assert gpu.sent == {PLANES: 10}
 
 
 # --- pictures

@@ -2,8 +2,22 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from streamfx.ops.color import keep_color, luma, nv12_planes, nv12_to_rgb, rgb_to_nv12, rgb_to_yuv, yuv_to_rgb
+from streamfx.ops.color import (
+    joined_planes,
+    keep_color,
+    line_length,
+    luma,
+    nv12_planes,
+    nv12_to_rgb,
+    parted_planes,
+    rgb_to_nv12,
+    rgb_to_yuv,
+    split_line,
+    yuv_to_rgb,
+)
 
 BT709 = (0.2126, 0.0722)
 CPU = torch.device("cpu")
@@ -77,3 +91,20 @@ def test_bits_that_do_not_fit_are_an_error():
     y, uv = nv12_planes(2, 2, 8, CPU)
     with pytest.raises(ValueError, match="10 bits do not lie in"):
         nv12_to_rgb(y, uv, *BT709, bits=10, full=True)
+
+
+@given(height=st.integers(1, 9), width=st.integers(1, 9), bits=st.sampled_from([8, 10, 16]), seed=st.integers(0, 99))
+def test_planes_in_one_line_and_back(height, width, bits, seed):
+    chance = torch.Generator().manual_seed(seed)
+    y, uv = nv12_planes(height, width, bits, torch.device("cpu"))
+    shift = 0 if bits == 8 else 16 - bits
+    for plane in (y, uv):
+        plane.copy_((torch.randint(0, 1 << bits, plane.shape, generator=chance) << shift).to(plane.dtype))
+    line = joined_planes(y, uv, bits)
+    light, cb, cr = (plane.to(torch.int32) for plane in split_line(line, height, width))
+    assert line.shape == (line_length(height, width),)
+    assert torch.equal(light, y.to(torch.int32) >> shift)
+    assert torch.equal(torch.stack([cb, cr], -1), uv.to(torch.int32) >> shift)
+    for plane, wanted in zip(parted_planes(line, height, width, bits), (y, uv), strict=True):
+        assert plane.dtype == wanted.dtype
+        assert torch.equal(plane.to(torch.int32), wanted.to(torch.int32))
