@@ -78,11 +78,9 @@ __device__ __forceinline__ int bordered(int index, int size, int border) {
     return clamped(index, 0, last);
 }
 
-// The N pixels of a row of `size` around `at`, and their shares: 2 are linear, 4 cubic (Keys 1981, a = -0.75)
+// The shares of the N pixels around a point that lies `part` behind one: 2 are linear, 4 cubic (Keys 1981, a = -0.75)
 template <int N>
-__device__ __forceinline__ void find_taps(float at, int size, int border, int* index, float* share) {
-    at = settled(at, size, border);
-    const float whole = floorf(at), part = at - whole;
+__device__ __forceinline__ void find_shares(float part, float* share) {
     if (N == 2) {
         share[0] = 1.0f - part;
         share[1] = part;
@@ -93,6 +91,14 @@ __device__ __forceinline__ void find_taps(float at, int size, int border, int* i
         share[N - 2] = ((a + 2.0f) * rest - (a + 3.0f)) * rest * rest + 1.0f;
         share[N - 1] = ((a * far1 - 5.0f * a) * far1 + 8.0f * a) * far1 - 4.0f * a;
     }
+}
+
+// The N pixels of a row of `size` around `at`, and their shares
+template <int N>
+__device__ __forceinline__ void find_taps(float at, int size, int border, int* index, float* share) {
+    at = settled(at, size, border);
+    const float whole = floorf(at);
+    find_shares<N>(at - whole, share);
 #pragma unroll
     for (int tap = 0; tap < N; ++tap) {
         index[tap] = bordered((int)whole + tap - (N / 2 - 1), size, border);

@@ -8,6 +8,7 @@ struct Place {
     int pixel, height, width, border;
 };
 
+// The N x N pixels around (at_x, at_y) and their shares
 template <int N>
 struct Taps {
     int column[N], row[N];
@@ -23,28 +24,71 @@ struct Taps {
     }
 };
 
-// The image at (at_x, at_y), over `ground` in its share where there is one, to the place's pixel of all channels
+// The same where all of them lie within the picture: one address tells where they are
 template <int N>
+struct Inner {
+    unsigned int corner;
+    float across[N], down[N];
+
+    __device__ __forceinline__ Inner(float at_x, float at_y, const Place& place) {
+        const float left = floorf(at_x), top = floorf(at_y);
+        find_shares<N>(at_x - left, across);
+        find_shares<N>(at_y - top, down);
+        corner = (unsigned int)(((int)top - (N / 2 - 1)) * place.width + (int)left - (N / 2 - 1));
+    }
+
+    __device__ __forceinline__ float operator()(const Pixel* plane, int width) const {
+        const Pixel* line = plane + corner;
+        float sum = 0.0f;
+#pragma unroll
+        for (int y = 0; y < N; ++y, line += width) {
+            float value = 0.0f;
+#pragma unroll
+            for (int x = 0; x < N; ++x) value += across[x] * load(line + x);
+            sum += down[y] * value;
+        }
+        return sum;
+    }
+};
+
+// What `taps` find in the image, with BLEND over `ground` in its share, to the place's pixel of C channels
+template <bool BLEND, int C, typename Found>
+__device__ __forceinline__ void put(const Found& taps, const Pixel* image, const Pixel* ground, Pixel* out, float share,
+                                    const Place& place, long long plane) {
+    float value[C], below[C];
+#pragma unroll
+    for (int c = 0; c < C; ++c) {
+        if (BLEND) below[c] = load(ground + c * plane + place.pixel);
+        value[c] = taps(image + c * plane, place.width);
+    }
+#pragma unroll
+    for (int c = 0; c < C; ++c) {
+        store(out + c * plane + place.pixel, BLEND ? mixed(below[c], value[c], share) : value[c]);
+    }
+}
+
+// Of three channels all that is fetched is on its way at once; with four taps one is enough, and registers are not
+template <bool BLEND, int N, typename Found>
+__device__ __forceinline__ void put_all(const Found& taps, const Pixel* image, const Pixel* ground, Pixel* out,
+                                        float share, const Place& place, int channels) {
+    const long long plane = (long long)place.height * place.width;
+    if (N == 2 && channels == 3) return put<BLEND, 3>(taps, image, ground, out, share, place, plane);
+#pragma unroll 1
+    for (int c = 0; c < channels; ++c) {
+        put<BLEND, 1>(taps, image + c * plane, ground + (BLEND ? c * plane : 0), out + c * plane, share, place, plane);
+    }
+}
+
+template <bool BLEND, int N>
 __device__ __forceinline__ void fetch(const Pixel* image, const Pixel* ground, Pixel* out, float share, float at_x,
                                       float at_y, const Place& place, int channels) {
-    const Taps<N> taps(at_x, at_y, place);
-    const long long plane = (long long)place.height * place.width;
-    if (N == 2 && channels == 3) {  // all that is fetched is on its way at once
-        float value[3];
-#pragma unroll
-        for (int c = 0; c < 3; ++c) value[c] = taps(image + c * plane, place.width);
-#pragma unroll
-        for (int c = 0; c < 3; ++c) {
-            if (ground) value[c] = mixed(load(ground + c * plane + place.pixel), value[c], share);
-            store(out + c * plane + place.pixel, value[c]);
-        }
-        return;
-    }
-#pragma unroll 1  // of one channel it is enough, and registers are not
-    for (int c = 0; c < channels; ++c) {
-        float value = taps(image + c * plane, place.width);
-        if (ground) value = mixed(load(ground + c * plane + place.pixel), value, share);
-        store(out + c * plane + place.pixel, value);
+    const float before = (float)(N / 2 - 1), behind = (float)(N / 2);
+    const bool inner = at_x >= before && at_x < (float)place.width - behind && at_y >= before &&
+                       at_y < (float)place.height - behind;
+    if (N == 4 && inner) {
+        put_all<BLEND, N>(Inner<N>(at_x, at_y, place), image, ground, out, share, place, channels);
+    } else {
+        put_all<BLEND, N>(Taps<N>(at_x, at_y, place), image, ground, out, share, place, channels);
     }
 }
 
@@ -61,7 +105,7 @@ __device__ __forceinline__ void along_flow(const Pixel* image, const float* flow
     flow += blockIdx.z * 2 * plane;
 
     const float at_x = (float)x + flow[pixel], at_y = (float)y + flow[plane + pixel];
-    fetch<N>(image, nullptr, out, 1.0f, at_x, at_y, {pixel, height, width, border}, channels);
+    fetch<false, N>(image, nullptr, out, 1.0f, at_x, at_y, {pixel, height, width, border}, channels);
 }
 
 template <int N>
@@ -85,7 +129,7 @@ __device__ __forceinline__ void into_ground(const Pixel* ground, const Pixel* im
         for (int c = 0; c < channels; ++c) out[c * plane + pixel] = ground[c * plane + pixel];
         return;
     }
-    fetch<N>(image, ground, out, part, at_x, at_y, {pixel, height, width, border}, channels);
+    fetch<true, N>(image, ground, out, part, at_x, at_y, {pixel, height, width, border}, channels);
 }
 
 struct Matrix {
@@ -110,7 +154,7 @@ __device__ __forceinline__ void by_matrix(const Pixel* image, Pixel* out, int ch
         at_x /= far;
         at_y /= far;
     }
-    fetch<N>(image, nullptr, out, 1.0f, at_x, at_y, {pixel, height, width, border}, channels);
+    fetch<false, N>(image, nullptr, out, 1.0f, at_x, at_y, {pixel, height, width, border}, channels);
 }
 
 // image, out [batch][channels][height][width]; flow [batch][2][height][width]: out at p is the image at p + flow(p)

@@ -213,7 +213,7 @@ def _counted(device: torch.device) -> Iterator[Counter[str]]:
     if device.type != "cuda":
         yield found
         return
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA], acc_events=True) as profile:
         yield found
         torch.cuda.synchronize(device)
     with tempfile.TemporaryDirectory() as folder:

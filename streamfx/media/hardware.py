@@ -134,7 +134,7 @@ def to_picture(image: Tensor, alpha: Tensor | None, coding: Coding, stays: bool 
     pix_fmt = two_planes(coding.pix_fmt)
     if pix_fmt is None or alpha is not None:
         return pixels.to_picture(image, alpha, coding, driver.download)
-    from streamfx.ops.color import joined_planes, nv12_planes, rgb_to_nv12
+    from streamfx.ops.color import nv12_planes, rgb_to_nv12
 
     kr, kb = LUMA_WEIGHTS.get(coding.matrix, BT601)
     (height, width), bits = image.shape[1:], coding.depth
@@ -144,11 +144,28 @@ def to_picture(image: Tensor, alpha: Tensor | None, coding: Coding, stays: bool 
         picture = driver.wrap(*planes, pix_fmt)
         tag(picture, coding)
         return picture
+    picture = _brought(driver, planes, bits)
+    tag(picture, coding)
+    return rearranged(picture, coding.pix_fmt)
+
+
+def to_host(picture: VideoFrame, driver: Driver) -> VideoFrame:
+    """A picture that the device holds, with the samples and the moment that it would have from the CPU's decoder."""
+    planes = driver.planes(picture)
+    made = _brought(driver, planes, 8 if planes[0].element_size() == 1 else 10)
+    made.pts, made.time_base = picture.pts, picture.time_base
+    return made
+
+
+def _brought(driver: Driver, planes: tuple[Tensor, Tensor], bits: int) -> VideoFrame:
+    """The picture on the host, with three planes, of two on the device."""
+    from streamfx.ops.color import joined_planes
+
+    height, width = planes[0].shape
     picture = VideoFrame(width, height, THREE_PLANES[bits][0])
     for samples, codes in _beside(picture, driver.download(joined_planes(*planes, bits)), bits):
         np.copyto(samples, codes)
-    tag(picture, coding)
-    return rearranged(picture, coding.pix_fmt)
+    return picture
 
 
 def small_luma(picture: VideoFrame, driver: Driver, height: int, width: int) -> NDArray[np.float32]:

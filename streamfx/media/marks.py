@@ -49,11 +49,11 @@ def what_remembers(filters: Sequence[Filter]) -> str | None:
     return None
 
 
-def digest(picture: VideoFrame, pix_fmt: str | None = None) -> str:
-    """SHA-256 of a picture's samples, in its own format or in another."""
+def digest(picture: VideoFrame) -> str:
+    """SHA-256 of a picture's samples; it lies on the host."""
     context = CodecContext.create("rawvideo", "w")
     assert isinstance(context, VideoCodecContext)
-    context.width, context.height, context.pix_fmt = picture.width, picture.height, pix_fmt or picture.format.name
+    context.width, context.height, context.pix_fmt = picture.width, picture.height, picture.format.name
     context.time_base = picture.time_base or Fraction(1, 1000)
     found = hashlib.sha256()
     for packet in context.encode(picture):

@@ -21,7 +21,7 @@ from streamfx.media.container import Container
 from streamfx.media.cuts import HEIGHT, WIDTH, CutDetector
 from streamfx.media.driver import Driver, driver_of
 from streamfx.media.filtergraph import Filter, FilterGraph, joined
-from streamfx.media.hardware import differs, find_decoder, small_luma, to_image
+from streamfx.media.hardware import differs, find_decoder, small_luma, to_host, to_image
 from streamfx.media.marks import Mark, counted_to, digest, found_in, moment_of, what_remembers
 from streamfx.media.pixels import alike, coding_of
 from streamfx.media.probe import VideoInfo
@@ -158,7 +158,8 @@ class Reader:
         made = self._through(graph) if mark is None else self._from(mark, graph)
         for number, picture in enumerate(made, mark.number if mark else 0):
             if self.every and number % self.every == 0:
-                seen = digest(picture, self._pix_fmt if self._driver and self._driver.holds(picture) else None)
+                driver = self._driver
+                seen = digest(to_host(picture, driver) if driver and driver.holds(picture) else picture)
                 self.marks[number] = Mark(number, moment_of(picture), seen, self.cuts.remembered(), self.broken)
             yield picture
 

@@ -39,31 +39,37 @@ def build_engine(
 ) -> Engine:
     """`module` made ready for float32 inputs of just these `shapes` on `device`; gradients are not kept.
 
-    On CUDA it works in `dtype`. On the CPU `write` may make of it what is run in its place, in full precision but where
-    that asks for less itself. It is called only where no compiled network is kept yet.
+    On CUDA it works in `dtype`, channels last, and is recorded. On the CPU `write` may make of it what is run in its
+    place, in full precision but where that asks for less itself. It is called only where no compiled network is kept
+    yet.
 
     The module takes as many tensors as there are shapes and returns one. What an engine returns is the caller's: the
     next call writes elsewhere. On the CPU the compiled network is kept in the user's cache folder, keyed by all that it
     depends on, so that the next process need not convert it again.
     """
     if device.type == "cuda":
-        return _build_cuda(module, shapes, device, dtype)
+        return record(halved(module, device, dtype), shapes, device, dtype)
     if device.type == "cpu":
         return _build_cpu(module, shapes, write)
     raise StreamfxError(f"no engine for the device '{device}'; use cpu or cuda")
 
 
-def _build_cuda(
-    module: nn.Module, shapes: Sequence[tuple[int, ...]], device: torch.device, dtype: torch.dtype
+def record(
+    work: Callable[..., Tensor],
+    shapes: Sequence[tuple[int, ...]],
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
 ) -> Engine:
-    """Half precision, channels last, replayed as one CUDA graph: launching one frame's work may outlast running it."""
-    fast = halved(module, device, dtype)
+    """Work on CUDA tensors of just these shapes and `dtype`, replayed as one CUDA graph.
+
+    For work whose launching outlasts it. It may not ask the CPU for anything that depends on what it works on.
+    """
     name = object()
 
     def run(*inputs: Tensor) -> Tensor:
         check_shapes(inputs, shapes)
         with torch.no_grad():
-            held, output, replay = _recorded.get(name, lambda: _record(fast, shapes, device, dtype))
+            held, output, replay = _recorded.get(name, lambda: _record(work, shapes, device, dtype))
             for place, x in zip(held, inputs, strict=True):
                 place.copy_(x)
             replay()
@@ -88,27 +94,31 @@ def half_inputs(
     return [x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for x in held]
 
 
-def _record(fast: nn.Module, shapes: Sequence[tuple[int, ...]], device: torch.device, dtype: torch.dtype) -> _Recorded:
-    """A run of the module as a CUDA graph: where its inputs go, where its output will be, and what runs it."""
+def _record(
+    work: Callable[..., Tensor], shapes: Sequence[tuple[int, ...]], device: torch.device, dtype: torch.dtype
+) -> _Recorded:
+    """A run of the work as a CUDA graph: where its inputs go, where its output will be, and what runs it."""
     held = half_inputs(shapes, device, dtype)
     with torch.cuda.device(device):
         aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(aside):
             for _ in range(_WARM):
-                output: Tensor = fast(*held)
+                output = work(*held)
         ours = torch.cuda.current_stream(device)
         ours.wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
         try:
             # of this thread alone: others go on decoding and encoding meanwhile, which allocates
             with torch.cuda.graph(graph, pool=_pool(), stream=aside, capture_error_mode="thread_local"):
-                output = fast(*held)
+                output = work(*held)
         except RuntimeError as error:
             torch.cuda.set_stream(ours)  # a recording that fails leaves its own as the current one
-            _log.warning("the network runs without a CUDA graph, slower: %s", str(error).partition("\n")[0])
+            _log.warning(
+                "what is done on the GPU is done without a CUDA graph, slower: %s", str(error).partition("\n")[0]
+            )
             kept = output
-            return held, kept, lambda: kept.copy_(fast(*held))
+            return held, kept, lambda: kept.copy_(work(*held))
     return held, output, graph.replay
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -111,8 +112,23 @@ def load_raft() -> nn.Module:
 @torch.no_grad()
 def _lucas_kanade(previous: Tensor, current: Tensor) -> Motion:
     check(previous, current)
+    work = _recorded(tuple(current.shape), current.device) if kernels.takes(previous, current) else _both_ways
+    made = work(previous, current)
+    return Motion(made[:2], made[2:])
+
+
+@cache
+def _recorded(shape: tuple[int, ...], device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+    """`_both_ways` of images of one shape as one launch; it has hundreds, which take longer than what they do."""
+    from streamfx.nets.engine import record
+
+    return record(_both_ways, [shape, shape], device)
+
+
+def _both_ways(previous: Tensor, current: Tensor) -> Tensor:
+    """[3, H, W]: the motion back by `lucas_kanade`, and how far it is trusted."""
     backward, forward = lucas_kanade(current, previous), lucas_kanade(previous, current)
-    return Motion(backward, trust_mask(backward, forward) * _explained(previous, current, backward))
+    return torch.cat([backward, trust_mask(backward, forward) * _explained(previous, current, backward)])
 
 
 def _build_raft(network: nn.Module) -> Estimate:

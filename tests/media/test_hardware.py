@@ -485,6 +485,18 @@ def test_a_film_on_a_gpu(pix_fmt, soft, tmp_path, said):
 
 
 @pytest.mark.needs_cuda
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+def test_marks_of_a_gpu_are_those_of_the_cpu(pix_fmt, soft):
+    marks = []
+    for device in (CPU, torch.device("cuda", 0)):
+        with Reader(soft(pix_fmt, size="640x360")) as reader:
+            reader.every = 4
+            assert len(list(reader.frames(device=device))) == 10
+            marks.append({number: (mark.moment, mark.digest) for number, mark in reader.marks.items()})
+    assert marks[0] == marks[1]
+
+
+@pytest.mark.needs_cuda
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32], ids=str)
 def test_copies_on_a_gpu_are_whole(dtype):
     gpu = drivers.driver_of(torch.device("cuda"))

@@ -140,6 +140,18 @@ def test_lucas_kanade_knows_motion_and_what_was_hidden(scene):
     assert trusted[pair.occluded].mean() < 0.4
 
 
+@pytest.mark.needs_cuda
+def test_lucas_kanade_on_cuda_is_that_of_the_cpu(scene):
+    pair = scene(shift=(5.3, -2.6))
+    images = tensor(pair.previous), tensor(pair.current)
+    wanted = build_motion("lk", CPU)(*images)
+    motion = build_motion("lk", torch.device("cuda", 0))
+    for _ in range(2):  # recorded, and replayed
+        made = motion(*(image.cuda() for image in images))
+        assert (made.flow.cpu() - wanted.flow).abs().mean() < 0.02
+        assert (made.trust.cpu() - wanted.trust).abs().mean() < 0.02
+
+
 def test_images_are_not_written_and_two_calls_agree(dis):
     torch.manual_seed(1)
     before, after = torch.rand(2, 3, 60, 80)

@@ -1,5 +1,7 @@
 """What is climbed: layers, channels, sums of them, guides."""
 
+import copy
+
 import pytest
 import torch
 from skimage import data
@@ -157,3 +159,26 @@ def test_guides_and_pictures_with_many_places_are_compared_in_parts():
     slope = objective.gradient(picture, guide)[0].flatten(1)
     best = guide["a"][:, (picture[0].flatten(1).T @ guide["a"]).argmax(1)]
     torch.testing.assert_close(slope, 2 * best / picture.numel())
+
+
+def test_several_pictures_at_once_climb_as_each_alone(lite, cat):
+    pictures = torch.cat([cat, cat.flip(3)])
+    for guide in (None, "cat"):
+        objective = Objective(lite, parse_objective("block5"), CPU)
+        shown = objective.see_guide(cat) if guide else None
+        together = objective.gradient(pictures, shown)
+        for picture, made in zip(pictures, together):
+            alone = objective.gradient(picture[None], shown)[0]
+            torch.testing.assert_close(made / made.abs().mean(), alone / alone.abs().mean(), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.parametrize("text", ["block10", "block5:7", "0.7*block10 - 0.3*block5"])
+def test_on_cuda_it_points_the_same_way(text, lite, cat):
+    cuda = torch.device("cuda", 0)
+    parts = parse_objective(text)
+    wanted = Objective(lite, parts, CPU).gradient(cat, once=True)
+    there = copy.deepcopy(lite).to(cuda)
+    for _ in range(2):
+        made = Objective(there, parts, cuda).gradient(cat.to(cuda)).cpu()
+        assert torch.cosine_similarity(made.flatten(), wanted.flatten(), dim=0) > 0.9  # of bf16's rounding
