@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from queue import Full, Queue
@@ -64,7 +65,8 @@ def run(
     memories: list[Memory] = journal.memories(len(steps), where) if journal else [{} for _ in steps]
     count = journal.done if journal else 0
     # closed before the source is: its thread must not read from a closed file
-    ahead = closing(prefetch(source.frames(leading, where))) if isinstance(source, Reader) else nullcontext(source)
+    reading = closing(prefetch(source.frames(leading, where))) if isinstance(source, Reader) else None
+    ahead = reading or nullcontext(_brought(source, where))
     with _done_behind() as later:
         with ahead as frames:
             for frame in frames:
@@ -247,6 +249,16 @@ def _warn_of_time(chain: Sequence[Effect], source: Iterable[Frame]) -> None:
     for name in names:
         if name in HOLDING_FILTERS:
             log.warning("%s keeps the clip in memory; cut long ones with --from and --to", name)
+
+
+def _brought(frames: Iterable[Frame], device: torch.device) -> Iterator[Frame]:
+    """The frames with their pictures on the device; a picture that comes again and again is brought once."""
+    last = there = None
+    for frame in frames:
+        if frame.image is not last:
+            last, there = frame.image, frame.image.to(device)
+        assert there is not None
+        yield replace(frame, image=there, alpha=None if frame.alpha is None else frame.alpha.to(device))
 
 
 def _through(steps: Sequence[Step], memories: Sequence[Memory], frame: Frame) -> Iterator[Frame]:

@@ -69,6 +69,12 @@ def main() -> None:
     except BrokenPipeError:  # the reader has what it wanted; nothing more is to be flushed into the closed pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for this
+            raise
+        told = "the GPU has too little memory for this: take --quality fast, a smaller --tile, pictures of fewer pixels"
+        STDERR.print(f"streamfx: {told}, or --device cpu", markup=False)
+        sys.exit(1)
     except OSError as error:
         if error.filename is None:
             raise

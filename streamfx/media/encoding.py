@@ -50,6 +50,7 @@ X265_NARROWEST = 64  # pixels; from 33 to 55 it writes beyond its memory, measur
 RATE_CONTROLS = frozenset(("qp", "b", "q", "qscale", "cq", "global_quality"))  # that our crf would win against
 HDR_WORDS = {"libx265": "x265-params", "libsvtav1": "svtav1-params"}  # encoder -> option that holds them
 LOSSLESS_X264 = {"qp": "0", "preset": "ultrafast", "tune": "zerolatency"}
+UNMADE = ("pal8",)  # what nobody makes of RGB, but Palettes for gif
 Y4M_FORMATS = ["gray", *(f"yuv{chroma}p{bits}" for bits in ("", "10le", "12le") for chroma in ("420", "422", "444"))]
 
 
@@ -159,7 +160,7 @@ def _candidates(target: str, form: Format, output: Output, source: Coding) -> It
     """Encoders and pixel formats to try, best first."""
     for encoder, options in _encoders_for(target, form, output, source):
         listed = Codec(encoder, "w").video_formats
-        allowed = [fmt.name for fmt in listed] if listed else [source.pix_fmt]
+        allowed = [fmt.name for fmt in listed if fmt.name not in UNMADE] if listed else [source.pix_fmt]
         if encoder == "rawvideo" and form.muxer == "yuv4mpegpipe":
             allowed = Y4M_FORMATS
         if encoder == "apng":

@@ -14,7 +14,7 @@ Gradient = Callable[[Tensor], Tensor]  # [N, 3, h, w] RGB -> of the same shape
 
 _Place = tuple[slice, slice]  # rows and columns
 
-_TOGETHER = 8  # tiles that a GPU is given at once
+_TOGETHER = 4  # tiles that a GPU is given at once, of 300 MB each where they have 640 x 640 pixels of lite0
 _LEAST = 96  # pixels, the shortest side that a network is shown; InceptionV3 takes no less than 75
 _SMALLEST = 32  # pixels, the shortest side of an octave
 _SEAM = 24  # pixels, between the end of a picture and its beginning

@@ -100,13 +100,14 @@ def _record(
     """A run of the work as a CUDA graph: where its inputs go, where its output will be, and what runs it."""
     held = half_inputs(shapes, device, dtype)
     with torch.cuda.device(device):
-        aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        aside = _aside(device)
         aside.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(aside):
             for _ in range(_WARM):
                 output = work(*held)
         ours = torch.cuda.current_stream(device)
         ours.wait_stream(aside)
+        torch.cuda.empty_cache()  # of what those runs took: the recording has memory of its own
         graph = torch.cuda.CUDAGraph()
         try:
             # of this thread alone: others go on decoding and encoding meanwhile, which allocates
@@ -120,6 +121,13 @@ def _record(
             kept = output
             return held, kept, lambda: kept.copy_(work(*held))
     return held, output, graph.replay
+
+
+@cache
+def _aside(device: torch.device) -> torch.cuda.Stream:
+    """Where recordings are made; memory that one of them has used is there for the next on the same stream alone."""
+    stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    return stream
 
 
 @cache

@@ -23,10 +23,10 @@ def context(count=6, seed=0, **music):
     return Context(count - 1, 30.0, seed, {name: np.array(track, float) for name, track in music.items()})
 
 
-def film(start, count=6, given=None, **settings):
+def film(start, count=6, given=None, device=CPU, **settings):
     effect = Feedback(given or context(count), **(QUICK | STEADY | settings))
-    step, memory = effect.build(CPU), {}
-    return [made.image for frame in frames(start, count) for made in step(frame, memory)]
+    step, memory = effect.build(device), {}
+    return [made.image.cpu() for frame in frames(start.to(device), count) for made in step(frame, memory)]
 
 
 def frames(start, count=6):
@@ -229,3 +229,11 @@ def test_schedules_that_leave_their_range_name_the_frame(settings, said):
 def test_layers_that_are_none():
     with pytest.raises(StreamfxError, match="blok4"):
         Feedback(context(), layer="block2, blok4").settled()
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.parametrize("settings", [{}, {"loop": True}, {"view": 0.2, "guide": 0.1}, {"octaves": 2, "angle": "3"}])
+def test_on_a_gpu_it_looks_much_the_same(settings, start):
+    here, there = (film(start, device=torch.device(name), **settings) for name in ("cpu", "cuda"))
+    for one, other in zip(here, there, strict=True):
+        assert (one - other).abs().mean() < 0.05

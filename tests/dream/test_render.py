@@ -32,8 +32,8 @@ step = 0
 """
 
 
-@pytest.fixture
-def made(tmp_path):
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda)])
+def made(tmp_path, request):
     """made(text): the pictures of the film of a timeline with begin.png, all colours, and other.png, mostly blue."""
     y, x = torch.linspace(0, 1, 72)[:, None], torch.linspace(0, 1, 96)
     waves = torch.stack([0.5 + 0.3 * torch.sin(5 * x + 7 * y * k + k) for k in (1, 2, 3)])
@@ -48,11 +48,11 @@ def made(tmp_path):
 
     def made(text, **how):
         film = effect(text, **how)
-        step, memory = film.build(CPU), {}
+        step, memory = film.build(torch.device(request.param)), {}
         frames = [each for unit in units(film) for each in step(unit, memory)]
         assert [each.pts for each in frames] == [number * frames[0].duration for number in range(film.plan.count)]
         assert all(each.image.shape == (3, *SIZE) for each in frames)
-        return [each.image for each in frames]
+        return [each.image.cpu() for each in frames]
 
     made.effect, made.folder = effect, tmp_path / "work"
     return made

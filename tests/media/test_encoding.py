@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from streamfx.effects.mirror import Mirror
 from streamfx.errors import StreamfxError
 from streamfx.media.reader import Reader
 
@@ -213,6 +214,14 @@ def test_the_users_own_encoder(asked, codec, pix_fmt, film, convert, picture):
 def test_films_of_rgb_pictures_are_what_players_want(target, depth, clip, convert, picture):
     source = clip("still.png", "-f", "lavfi", "-i", "testsrc2=s=64x48", "-frames:v", "1", "-pix_fmt", depth)
     assert picture(convert(source, target, "null").path)["pix_fmt"] == f"yuv420p{'10le' * (depth != 'rgb24')}"
+
+
+@pytest.mark.parametrize("target", ["out.png", "out.jpg", "out.mkv", "out.mov", "out.gif", "out.y4m"])
+def test_pictures_with_a_palette_become_pictures_without(target, clip, convert, rgb):
+    indexed = clip("indexed.png", "-f", "lavfi", "-i", OPAQUE, "-frames:v", "1", "-pix_fmt", "pal8")
+    made = convert(indexed, target, effects=[Mirror()])
+    assert not made.says("lossy")
+    assert np.abs(rgb(made.path)[0, :, ::-1].astype(int) - rgb(indexed)[0].astype(int)).mean() < 6
 
 
 def test_crf_and_options_reach_the_encoder(film, convert):
