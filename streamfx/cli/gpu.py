@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("streamfx")
 
 RATE = 25  # frames a second of the clip
-LENGTHS = 20, 60  # frames of two films; what the longer one takes more is told
+LENGTHS = 20, 140  # frames of two films; what the longer one takes more is told
 RUNS = 20  # of each kernel
 PICTURE = 64 << 10  # bytes: what is larger is a picture, or much of one
 LOOKED_AT = 5  # frames from one that is compared with its source to the next

@@ -48,13 +48,13 @@ def made(tmp_path, request):
 
     def made(text, **how):
         film = effect(text, **how)
-        step, memory = film.build(torch.device(request.param)), {}
+        step, memory = film.build(made.device), {}
         frames = [each for unit in units(film) for each in step(unit, memory)]
         assert [each.pts for each in frames] == [number * frames[0].duration for number in range(film.plan.count)]
         assert all(each.image.shape == (3, *SIZE) for each in frames)
         return [each.image.cpu() for each in frames]
 
-    made.effect, made.folder = effect, tmp_path / "work"
+    made.effect, made.folder, made.device = effect, tmp_path / "work", torch.device(request.param)
     return made
 
 
@@ -117,8 +117,8 @@ def test_a_run_saved_between_two_units_goes_on_as_it_would_have(made, monkeypatc
     memory, again = {}, []
     for unit in units(film):
         if unit.pts % 5 == 0:
-            step = film.build(CPU)  # as another program would, which has but the memory and the folder
-        again += [each.image for each in step(unit, memory)]
+            step = film.build(made.device)  # as another program would, which has but the memory and the folder
+        again += [each.image.cpu() for each in step(unit, memory)]
         memory = {name: each.clone() if isinstance(each, torch.Tensor) else each for name, each in memory.items()}
     assert all(torch.equal(one, two) for one, two in zip(whole, again, strict=True))
     assert all(isinstance(each, torch.Tensor | int | str | Fraction) for each in memory.values())
