@@ -151,7 +151,7 @@ def _read(effect: str, setting: Setting, value: str) -> Any:
     try:
         if setting.type is bool:
             return BOOLEANS[value.lower()]
-        if setting.type is float and "(" in value:
+        if setting.moves and "(" in value:
             return _Written(value)
         return setting.type(value)
     except (ValueError, KeyError, ZeroDivisionError) as error:

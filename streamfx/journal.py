@@ -135,7 +135,7 @@ class Journal:
 
 
 def _trim() -> None:
-    """Give the system back what lies free between other things in the C library's memory; over hours it would add up."""
+    """Give back what lies free in the C library's memory between other things; over hours it would add up."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
 

@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamfx.dream.script import Merge
-from streamfx.dream.section import Keeper, Moves, chance, value_at
-from streamfx.dream.studio import Studio
+from streamfx.dream.section import Keeper, Moves, chance
+from streamfx.dream.studio import Studio, value_at
 from streamfx.nets.ascent import ascend
 from streamfx.nets.flow import build_motion
 from streamfx.ops.govern import traits
@@ -33,8 +33,8 @@ class Merger:
         self.moves = Moves(studio, place, section, self.span)
         self._keeper = Keeper(studio, place, section, self.span)
         self._step = studio.track((*place, "step"), section.step, self.span, 0, 1)
-        self._smooth = studio.track((*place, "smooth"), section.smooth, self.span, 0, 1)
-        self._gradient = None if not section.steps else studio.parts(section.layer)
+        self._climb = studio.climbing(place, section, self.span)
+        self._parts = studio.parts(section.layer)
         self._clouds: Tensor | None = None
 
     def advance(self, canvas: Tensor, other: Tensor, before: int, frame: int, which: int) -> Tensor:
@@ -74,11 +74,10 @@ class Merger:
         return blend_pyramid(first, second, mask)
 
     def _dreamed(self, canvas: Tensor, frame: int, which: int) -> Tensor:
-        step, smooth = value_at(self._step, self.span, frame), value_at(self._smooth, self.span, frame)
-        if self._gradient is None or not step:
+        climb = self._climb(frame, self.studio.whole(value_at(self._step, self.span, frame)))
+        if not climb.step or not climb.steps:
             return canvas
-        gradient = self.studio.objectives.gradient(self._gradient)
-        climb = self.studio.ascent(self.section, self.studio.whole(step), smooth)
+        gradient = self.studio.objectives.gradient(self._parts)
         return ascend(canvas, gradient, climb, number=chance(frame, 10 + which))
 
 

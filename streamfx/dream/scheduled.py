@@ -30,7 +30,7 @@ def with_schedules(kind: type[Effect], plain: Mapping[str, Any], schedules: Mapp
         unknown = sorted(schedule.names - KNOWN)
         if unknown:
             raise StreamfxError(f"{name} speaks of '{unknown[0]}', but schedules in a chain know only t, s and fps")
-    start = {name: schedule.at(0, Context(0, float(FIRST))) for name, schedule in schedules.items()}
+    start = _values(schedules.items(), 0, FIRST, _counts(kind))
     return _scheduled(kind)(**plain, **start, schedules=tuple(schedules.items()))  # type: ignore[call-arg]
 
 
@@ -49,10 +49,10 @@ def _build(kind: type[Any], scheduled: Any, device: torch.device) -> Step:
     """The step of a plain effect of whose settings each frame changes some before it."""
     now = kind(**{each.name: getattr(scheduled, each.name) for each in fields(kind)})
     step: Step = now.build(device)
+    counts = _counts(kind)
 
     def change(number: int, rate: Fraction) -> None:
-        context = Context(0, float(rate))
-        values = {name: schedule.at(number, context) for name, schedule in scheduled.schedules}
+        values = _values(scheduled.schedules, number, rate, counts)
         try:
             replace(now, **values)  # looks whether they are in range
         except StreamfxError as error:
@@ -73,3 +73,17 @@ def _build(kind: type[Any], scheduled: Any, device: torch.device) -> Step:
             memory[NUMBER], memory[RATE] = number, rate
 
     return scheduled_step
+
+
+def _values(
+    schedules: Iterable[tuple[str, Schedule]], number: int, rate: Fraction, counts: frozenset[str]
+) -> dict[str, float]:
+    """Each setting at a frame; of `counts`, the nearest whole number."""
+    context = Context(0, float(rate))
+    found = {name: schedule.at(number, context) for name, schedule in schedules}
+    return {name: round(value) if name in counts else value for name, value in found.items()}
+
+
+def _counts(kind: type[Any]) -> frozenset[str]:
+    """The settings that are whole numbers."""
+    return frozenset(each.name for each in fields(kind) if each.type == "int")

@@ -9,8 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 Number: TypeAlias = StrictInt | StrictFloat | StrictStr  # a number, or a schedule
 Position: TypeAlias = StrictInt | StrictStr  # a frame of the film; "4s", "1:30", "8b", "2 bars", "max_f/2"
 Name: TypeAlias = Annotated[StrictStr, Field(min_length=1, max_length=100)]
+Steps: TypeAlias = Annotated[int, Field(ge=0, le=1000, strict=True)] | StrictStr  # or a schedule, rounded
+Octaves: TypeAlias = Annotated[int, Field(ge=1, le=12, strict=True)] | StrictStr
+Scale: TypeAlias = Annotated[float, Field(ge=1.1, le=4)] | StrictStr
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1, strict=True)]
 
+CLIMBS = {"steps": (0, 1000), "octaves": (1, 12), "octave_scale": (1.1, 4), "smooth": (0, 1)}  # ranges of schedules
 SHARES = ("view", "share")  # schedules that are 0..1
 
 
@@ -23,10 +27,10 @@ class Part(BaseModel):
 class Climb(Part):
     """How to dream; sizes of steps are of 0..1, where the gradient has its mean size."""
 
-    steps: int = Field(default=1, ge=0, le=1000, strict=True)  # in each octave
+    steps: Steps = 1  # in each octave
     step: Number = "0.014"
-    octaves: int = Field(default=3, ge=1, le=12, strict=True)
-    octave_scale: float = Field(default=1.5, ge=1.1, le=4)
+    octaves: Octaves = 3
+    octave_scale: Scale = 1.5
     smooth: Number = 0.5  # how far coarse and fine detail pull alike, 0..1
     tile: int = Field(default=640, ge=128, le=4096, strict=True)
 
@@ -36,7 +40,7 @@ class Picture(Climb):
 
     file: Name
     layer: StrictStr = ""
-    steps: int = Field(default=10, ge=0, le=1000, strict=True)
+    steps: Steps = 10
 
 
 class Turn(Part):
@@ -72,7 +76,7 @@ class Ring(Grown):
     """A ring in which more is dreamed."""
 
     layer: StrictStr = ""  # the section's at that time
-    steps: int = Field(default=3, ge=1, le=1000, strict=True)
+    steps: Steps = 3
     step: Number = "1.5/255"
 
 
@@ -152,7 +156,7 @@ class Merge(Camera, Climb, Kept, Placed):
     layer: Name
     method: Literal["passes", "pyramid", "flow", "fade"] = "passes"
     passes: tuple[Share, ...] = (0.98, 0.96, 0.92, 0.84, 0.68, 0.5, 0.0)  # what each leaves of its own side
-    steps: int = Field(default=2, ge=0, le=1000, strict=True)
+    steps: Steps = 2
 
 
 Section: TypeAlias = Dreamed | Still | Merge

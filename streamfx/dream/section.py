@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from streamfx.dream.places import Place
-from streamfx.dream.script import MOVES, Camera, Clear, Dreamed, Fade, Grown, Kept, Ring, Section
+from streamfx.dream.script import CLIMBS, MOVES, Camera, Clear, Dreamed, Fade, Grown, Kept, Ring, Section
 from streamfx.dream.spans import frame_of
-from streamfx.dream.studio import Studio
+from streamfx.dream.studio import Studio, Track, value_at
 from streamfx.frame import Memory
 from streamfx.nets.address import Part
 from streamfx.nets.ascent import Ascent, ascend
@@ -23,8 +20,6 @@ from streamfx.ops.color import luma
 from streamfx.ops.govern import hold, soften, traits
 from streamfx.ops.mix import circle, ring
 from streamfx.ops.warp import blend, warp
-
-Track: TypeAlias = NDArray[np.float64]  # a schedule's value for each frame of the section
 
 FURTHEST = 100_000  # pixels
 SIZES = ("small", "large", "width", "soft")  # of what grows: its outer radius at first and at last, and its edge
@@ -106,7 +101,7 @@ class Dreamer:
         self._keeper = Keeper(studio, self._place, section, self.span)
         self._view = self._track("view", section.view, 0, 1)
         self._step = self._track("step", section.step, 0, 1)
-        self._smooth = self._track("smooth", section.smooth, 0, 1)
+        self._climb = studio.climbing(self._place, section, self.span)
         self._guides = [
             self._track("guide", guide.share, 0, 1, number, "share") for number, guide in enumerate(section.guide)
         ]
@@ -133,9 +128,10 @@ class Dreamer:
             memory["canvas"] = goal
             return
         canvas = canvas if goal is None else canvas.lerp(goal, share)
-        step = self._now(self._step, frame)
-        if step and self.section.steps:
-            canvas = self._dreamed(canvas, frame, step)
+        climb = self._ascent(self._now(self._step, frame), frame)
+        if climb.step and climb.steps:
+            gradient = self.studio.objectives.gradient(*self._parts(frame))
+            canvas = ascend(canvas, gradient, climb, number=chance(frame, 0))
         memory["canvas"] = self._keeper.keep(canvas, tensor(memory, "aim"), frame)
 
     def _mixed(self, canvas: Tensor, memory: Memory, frame: int) -> Tensor:
@@ -160,7 +156,8 @@ class Dreamer:
                 assert isinstance(each.told, Ring)
                 told = each.told
                 parts = self.studio.parts(told.layer) if told.layer else self._parts(frame)[1]
-                climb = replace(self._ascent(self._now(each.tracks["step"], frame), frame), steps=told.steps)
+                step, steps = (self._now(each.tracks[name], frame) for name in ("step", "steps"))
+                climb = replace(self._ascent(step, frame), steps=round(steps))
                 gradient = self.studio.objectives.gradient(parts)
                 dream = ascend(canvas, gradient, climb, number=chance(frame, 1)).clamp(0, 1)
                 canvas = blend(canvas, dream, self._ring(each, age))
@@ -179,12 +176,8 @@ class Dreamer:
             tensor(memory, "still"), tensor(memory, "moved"), *self.studio.canvas, border=self.moves.border
         )
 
-    def _dreamed(self, canvas: Tensor, frame: int, step: float) -> Tensor:
-        gradient = self.studio.objectives.gradient(*self._parts(frame))
-        return ascend(canvas, gradient, self._ascent(step, frame), number=chance(frame, 0))
-
     def _ascent(self, step: float, frame: int) -> Ascent:
-        return self.studio.ascent(self.section, self.studio.whole(step), self._now(self._smooth, frame))
+        return self._climb(frame, self.studio.whole(step))
 
     def _parts(self, frame: int) -> tuple[tuple[Part, ...], tuple[Part, ...], float]:
         """What was dreamed of, what is, and how far that has taken over."""
@@ -222,6 +215,7 @@ class Dreamer:
         }
         if isinstance(told, Ring):
             tracks["step"] = self._track(key, told.step, 0, 1, number, "step")
+            tracks["steps"] = self._track(key, told.steps, *CLIMBS["steps"], number, "steps")
         if isinstance(told, Clear):
             tracks["share"] = self._track(key, told.share, 0, 1, number, "share")
         while at <= until:
@@ -289,11 +283,6 @@ class Fader:
             return self._studio.picture(fade.to)
         values = _COLORS.get(fade.to) or [int(fade.to[at : at + 2], 16) / 255 for at in (1, 3, 5)]
         return torch.tensor(values, device=self._studio.device)[:, None, None].expand(3, *self._studio.canvas)
-
-
-def value_at(track: Track, span: range, frame: int) -> float:
-    """The value at a frame of the film, of a track over `span`; those at its ends hold beyond them."""
-    return float(track[min(max(frame - span.start, 0), len(track) - 1)])
 
 
 def chance(frame: int, which: int) -> int:

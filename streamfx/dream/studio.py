@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -15,13 +16,15 @@ from streamfx.dream.objectives import Objectives
 from streamfx.dream.places import Place
 from streamfx.dream.plan import Plan
 from streamfx.dream.schedule import parse_schedule
-from streamfx.dream.script import Climb, Dreamed, Merge, Picture, Script
+from streamfx.dream.script import CLIMBS, Climb, Dreamed, Merge, Picture, Script
 from streamfx.dream.timeline import Timeline
 from streamfx.errors import StreamfxError
 from streamfx.nets.address import Part, check_channels, parse_objective
 from streamfx.nets.ascent import Ascent, ascend
 from streamfx.nets.networks import NETWORKS, Network, choose_network, find_network, list_layers
 from streamfx.ops.camera import reference
+
+Track: TypeAlias = NDArray[np.float64]  # a schedule's value for each frame of a section
 
 SHARED = 0.65  # power of the number of frames by which a step is larger that stands for all of them
 WIDEST_STEP = 0.05  # of 0..1, of such a step
@@ -60,20 +63,27 @@ class Studio:
             frame = next(iter(reader))
         image = frame.image if frame.alpha is None else frame.image * frame.alpha
         made = reference(image.to(self.device), torch.eye(3, dtype=torch.float64), *self.canvas).clamp(0, 1)
-        if isinstance(told, Picture) and told.layer and told.steps:
+        if isinstance(told, Picture) and told.layer:
             step = self.number(("pictures", name, "step"), told.step, 0, 1)
-            gradient = self.objectives.gradient(self.parts(told.layer))
-            smooth = self.number(("pictures", name, "smooth"), told.smooth, 0, 1)
-            made = ascend(made, gradient, self.ascent(told, step, smooth)).clamp(0, 1)
+            climb = self.climbing(("pictures", name), told, range(1))(0, step)
+            if climb.steps:
+                made = ascend(made, self.objectives.gradient(self.parts(told.layer)), climb).clamp(0, 1)
         return made
 
-    def ascent(self, climb: Climb, step: float, smooth: float) -> Ascent:
-        """How to climb with steps of this size, `smooth` 0..1.
+    def climbing(self, place: Place, climb: Climb, frames: range) -> Callable[[int, float], Ascent]:
+        """(a frame of the film, the size of a step) -> how to climb there.
 
         Patterns are as large as the network's, in pixels, so that fewer octaves look the same in a smaller film.
         """
-        octaves = max(1, round(climb.octaves + math.log(self.scale, climb.octave_scale)))
-        return Ascent(octaves, climb.octave_scale, climb.steps, step, smooth, climb.tile, self.seed)
+        tracks = {name: self.track((*place, name), getattr(climb, name), frames, *CLIMBS[name]) for name in CLIMBS}
+
+        def at(frame: int, step: float) -> Ascent:
+            now = {name: value_at(track, frames, frame) for name, track in tracks.items()}
+            scale = now["octave_scale"]
+            octaves = max(1, round(now["octaves"] + math.log(self.scale, scale)))
+            return Ascent(octaves, scale, round(now["steps"]), step, now["smooth"], climb.tile, self.seed)
+
+        return at
 
     def whole(self, step: float) -> float:
         """The size of a step that stands for all the frames from one that is made to the next."""
@@ -103,6 +113,11 @@ class Studio:
             reason = f"{key} is {made[at]:g} at frame {frames[at]}, but must be from {low:g} to {high:g}"
             raise timeline.error(place, reason)
         return made
+
+
+def value_at(track: Track, span: range, frame: int) -> float:
+    """The value at a frame of the film, of a track over `span`; those at its ends hold beyond them."""
+    return float(track[min(max(frame - span.start, 0), len(track) - 1)])
 
 
 def scale_of(script: Script, size: tuple[int, int]) -> float:

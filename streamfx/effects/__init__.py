@@ -32,6 +32,7 @@ class Setting:
     type: type
     default: Any  # None where `required`
     required: bool
+    moves: bool  # whether it may change from frame to frame
     help: str  # the comment behind the field
 
 
@@ -43,5 +44,6 @@ def settings(effect: type[Effect]) -> list[Setting]:
     for each in fields(effect):  # type: ignore[arg-type]
         required = each.default is MISSING
         default = None if required else each.default
-        found.append(Setting(each.name, types[each.name], default, required, helps[each.name]))
+        moves = types[each.name] is float or each.metadata.get("moves", False)
+        found.append(Setting(each.name, types[each.name], default, required, moves, helps[each.name]))
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _Guide: TypeAlias = "Callable[[Fraction], Mapping[str, Tensor] | None]"
 _Past: TypeAlias = "Callable[[Memory, Tensor], tuple[Tensor, Tensor] | None]"
 
+MOVES = {"moves": True}  # of settings that may change from frame to frame, besides all numbers with parts
 AMOUNT, AMONG = 0.08, 6  # of 0..1 that a pixel moves in an octave at strength 1, where the gradient has its mean size
 SHARED = 0.65  # power of the number of steps by which one is smaller: many steps turn more often than few large ones
 BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; what is all beyond them is all source, or all dream
@@ -49,9 +50,9 @@ class Dream:
     weights: str = ""  # file of the model's weights, instead of the fetched one
     guide: str = ""  # picture or video whose features are to appear
     strength: float = 1.0  # how far to dream, 0..4
-    octaves: int = 3  # sizes of pattern, 1..12
+    octaves: int = field(default=3, metadata=MOVES)  # sizes of pattern, 1..12
     octave_scale: float = 1.4  # from one octave's size to the next's, 1.1..4
-    steps: int = 6  # in each octave, 1..1000
+    steps: int = field(default=6, metadata=MOVES)  # in each octave, 1..1000
     step: float = 0.0  # size of a step, 0..1, where the gradient has its mean size; 0: what the strength asks for
     smooth: float = 0.5  # how far coarse and fine detail pull alike, 0..1
     tile: int = 640  # longest side that the network is shown at once, 128..4096; less takes less memory

@@ -20,6 +20,8 @@ from streamfx.media.limits import check_said, check_size, decoder_options
 log = logging.getLogger("streamfx")
 
 HIDDEN = Disposition.attached_pic | Disposition.timed_thumbnails
+LIST = b"#EXTM3U"
+PATIENCE = 10.0  # seconds that a list in a file, which somebody may still write, is waited on
 NOT_VIDEO = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text files as pictures
 
 
@@ -28,12 +30,14 @@ def open_input(
 ) -> InputContainer:
     """FFmpeg's container of a source; a StreamfxError says why there is none. `rate` is for raw data and cameras."""
     source = "pipe:0" if name == "-" else name
+    patience = None
     options = decoder_options() | ({"framerate": str(rate)} if rate else {})
     if "://" not in source and source != "pipe:0" and not input_format:
         _check_file(Path(source))
+        patience = PATIENCE if _is_list(Path(source)) else None
     with ffmpeg_messages() as messages:
         try:
-            container = av.open(source, format=input_format, options=options)
+            container = av.open(source, format=input_format, options=options, timeout=patience)
         except av.error.FFmpegError as error:
             raise StreamfxError(
                 _why_unreadable(name, input_format, [text for _, _, text in messages], error, wanted)
@@ -60,6 +64,14 @@ def _check_file(path: Path) -> None:
         raise StreamfxError(f"'{path}' is empty")
     if not os.access(path, os.R_OK):
         raise StreamfxError(f"'{path}' may not be read; check its permissions")
+
+
+def _is_list(path: Path) -> bool:
+    """Whether this is a list of parts (HLS, RFC 8216), which FFmpeg waits on for more where it does not say its end."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(LIST)) == LIST
 
 
 def _why_unreadable(name: str, input_format: str | None, messages: list[str], error: Exception, wanted: str) -> str:

@@ -190,6 +190,23 @@ def test_clearing_circles_bring_the_beginning_back(made):
     assert apart(images[5], still[5]) < 0.01  # and then everywhere
 
 
+@pytest.mark.parametrize(
+    ("key", "low", "high"), [("steps", 1, 3), ("octaves", 1, 3), ("octave_scale", 1.2, 2.0), ("smooth", 0, 1)]
+)
+def test_how_to_climb_may_change_from_frame_to_frame(key, low, high, made):
+    rest = {"step": 0.02} | ({} if key == "octaves" else {"octaves": 2})
+    changing = made(section("one", **rest, **{key: f'"0:({low} + 0*t), 2:({high})"'}))
+    before, behind = (made(section("one", **rest, **{key: value})) for value in (low, high))
+    assert all(torch.equal(one, two) for one, two in zip(changing[:2], before[:2], strict=True))
+    assert not torch.equal(changing[2], before[2])
+    assert not torch.equal(changing[3], behind[3])
+
+
+def test_what_a_schedule_of_a_count_may_be(made):
+    with pytest.raises(StreamfxError, match="octaves is 13 at frame 3, but must be from 1 to 12"):
+        made(section("one", step=0.02, octaves='"10 + t"'))
+
+
 def test_layers_fade_into_each_other(made):
     turns = '[{ at = 0, layer = "block1" }, { at = 2, layer = "block3", fade = 4 }]'
     images = made(section("one", stop=5, step=0.02, layer=turns))
@@ -266,7 +283,8 @@ def test_schedules_that_make_no_sense(keys, said, made):
 def test_smaller_films_have_as_large_patterns_by_fewer_octaves(size, octaves, made):
     plan = made.effect('[[section]]\nname = "a"\nstart = "begin"\nlength = 2\noctaves = 4\n').plan
     studio = Studio(plan, size, choose_model(plan.timeline, "auto"), "", 0, CPU)
-    assert studio.ascent(plan.timeline.sections[0], 0.1, 0.5).octaves == octaves
+    climb = studio.climbing(("section", 0), plan.timeline.sections[0], range(2))
+    assert climb(0, 0.1).octaves == octaves
 
 
 RING = "[[section.ring]]\nat = 0\nframes = 9\nradius = [8, 30]\nwidth = 10\nsoft = 1\nstep = 0.05\n"
