@@ -236,12 +236,6 @@ class Container:
                 self._read = True
                 self._check_end()
                 return
-            except av.error.ExitError as error:  # of a list that is waited on no longer
-                if self._last is None:
-                    raise StreamfxError(f"'{self.name}' lists no pictures that can be read") from error
-                log.warning("'%s' does not tell its end, and nothing came for some seconds: it ends here", self.name)
-                self._read = True
-                return
             except av.error.FFmpegError as error:
                 if self._last is None:
                     raise StreamfxError(self._why_unplayable(error)) from error

@@ -20,8 +20,8 @@ from streamfx.media.limits import check_said, check_size, decoder_options
 log = logging.getLogger("streamfx")
 
 HIDDEN = Disposition.attached_pic | Disposition.timed_thumbnails
-LIST = b"#EXTM3U"
-PATIENCE = 10.0  # seconds that a list in a file, which somebody may still write, is waited on
+LIST, LIST_ENDS = b"#EXTM3U", b"#EXT-X-ENDLIST"
+PATIENCE = 4.0  # seconds that a list in a file is waited on, each time that it is read: some four times in all
 NOT_VIDEO = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text files as pictures
 
 
@@ -34,7 +34,7 @@ def open_input(
     options = decoder_options() | ({"framerate": str(rate)} if rate else {})
     if "://" not in source and source != "pipe:0" and not input_format:
         _check_file(Path(source))
-        patience = PATIENCE if _is_list(Path(source)) else None
+        patience = _patience(Path(source))
     with ffmpeg_messages() as messages:
         try:
             container = av.open(source, format=input_format, options=options, timeout=patience)
@@ -66,12 +66,16 @@ def _check_file(path: Path) -> None:
         raise StreamfxError(f"'{path}' may not be read; check its permissions")
 
 
-def _is_list(path: Path) -> bool:
-    """Whether this is a list of parts (HLS, RFC 8216), which FFmpeg waits on for more where it does not say its end."""
+def _patience(path: Path) -> float | None:
+    """Seconds to wait for more of a list of parts (HLS, RFC 8216), on which FFmpeg waits for ever; None for others."""
     if not path.is_file():
-        return False
+        return None
     with path.open("rb") as file:
-        return file.read(len(LIST)) == LIST
+        if file.read(len(LIST)) != LIST:
+            return None
+        if LIST_ENDS not in file.read():
+            log.warning("'%s' does not tell its end: it is where nothing has come for %g s", path, PATIENCE)
+    return PATIENCE
 
 
 def _why_unreadable(name: str, input_format: str | None, messages: list[str], error: Exception, wanted: str) -> str:

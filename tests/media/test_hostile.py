@@ -10,6 +10,7 @@ import av
 import pytest
 
 from streamfx.errors import StreamfxError
+from streamfx.media import opening
 from streamfx.media.filtergraph import ffmpeg_messages
 from streamfx.media.reader import Reader
 from streamfx.media.song import Song
@@ -143,3 +144,14 @@ def test_a_level_that_a_user_has_set_stays(caplog):
         assert "told" in caplog.text
     finally:
         av.logging.set_level(before)
+
+
+def test_a_list_that_does_not_tell_its_end_is_not_waited_on_for_ever(tmp_path, moving, ffmpeg, convert, monkeypatch):
+    code = ["-c:v", "libx264", "-g", "5", "-hls_time", "0.2", "-hls_list_size", "0"]
+    ffmpeg(*moving(), *code, tmp_path / "list.m3u8")
+    text = (tmp_path / "list.m3u8").read_text().replace("#EXT-X-ENDLIST", "")
+    (tmp_path / "live.m3u8").write_text(text.replace("TARGETDURATION:0", "TARGETDURATION:60"))
+    monkeypatch.setattr(opening, "PATIENCE", 1.5)
+    made = convert(tmp_path / "live.m3u8", "out.mkv")
+    assert made.frames > 5
+    assert made.says("does not tell its end")
