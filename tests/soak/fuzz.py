@@ -71,6 +71,7 @@ TEXTS = {  # what is no clip at all, and reads others
     "list.ffconcat": "ffconcat version 1.0\nfile h264.mkv\nduration 0.4\nfile h264.mp4\n",
     "subtitles.srt": "1\n00:00:00,000 --> 00:00:01,000\nHello\n\n2\n00:00:02,000 --> 00:00:03,000\nWorld\n",
 }
+READ = {"h264.ts", "h264.mkv", "h264.mp4"}  # by those
 SECONDS, MEMORY = 20.0, 1 << 30
 STOPPED = 1.0  # seconds between two looks at a process, which otherwise come after some milliseconds
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -93,8 +94,9 @@ class Verdict:
 
 def make_kinds(folder: Path, wanted: list[str] | None) -> list[Path]:
     """One small file of each kind that is wanted; None: of all."""
+    read = READ if wanted and not TEXTS.keys().isdisjoint(wanted) else set()
     for name, arguments in KINDS.items():
-        if wanted and name not in wanted:
+        if wanted and name not in {*wanted, *read}:
             continue
         command = ["ffmpeg", "-nostdin", "-v", "error", "-y", *arguments, str(folder / name)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
