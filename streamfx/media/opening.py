@@ -20,7 +20,7 @@ from streamfx.media.limits import check_said, check_size, decoder_options
 log = logging.getLogger("streamfx")
 
 HIDDEN = Disposition.attached_pic | Disposition.timed_thumbnails
-LIST, LIST_ENDS = b"#EXTM3U", b"#EXT-X-ENDLIST"
+LIST, LIST_ENDS, LONGEST_LIST = b"#EXTM3U", b"#EXT-X-ENDLIST", 16 << 20  # bytes
 PATIENCE = 4.0  # seconds that a list in a file is waited on, each time that it is read: some four times in all
 NOT_VIDEO = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text files as pictures
 
@@ -73,7 +73,7 @@ def _patience(path: Path) -> float | None:
     with path.open("rb") as file:
         if file.read(len(LIST)) != LIST:
             return None
-        if LIST_ENDS not in file.read():
+        if LIST_ENDS not in file.read(LONGEST_LIST):
             log.warning("'%s' does not tell its end: it is where nothing has come for %g s", path, PATIENCE)
     return PATIENCE
 
