@@ -86,4 +86,4 @@ def _values(
 
 def _counts(kind: type[Any]) -> frozenset[str]:
     """The settings that are whole numbers."""
-    return frozenset(each.name for each in fields(kind) if each.type == "int")
+    return frozenset(each.name for each in fields(kind) if each.type == "Count")

@@ -11,10 +11,17 @@ Position: TypeAlias = StrictInt | StrictStr  # a frame of the film; "4s", "1:30"
 Name: TypeAlias = Annotated[StrictStr, Field(min_length=1, max_length=100)]
 Steps: TypeAlias = Annotated[int, Field(ge=0, le=1000, strict=True)] | StrictStr  # or a schedule, rounded
 Octaves: TypeAlias = Annotated[int, Field(ge=1, le=12, strict=True)] | StrictStr
+Tile: TypeAlias = Annotated[int, Field(ge=128, le=4096, strict=True)] | StrictStr
 Scale: TypeAlias = Annotated[float, Field(ge=1.1, le=4)] | StrictStr
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1, strict=True)]
 
-CLIMBS = {"steps": (0, 1000), "octaves": (1, 12), "octave_scale": (1.1, 4), "smooth": (0, 1)}  # ranges of schedules
+CLIMBS = {  # ranges of schedules
+    "steps": (0, 1000),
+    "octaves": (1, 12),
+    "octave_scale": (1.1, 4),
+    "smooth": (0, 1),
+    "tile": (128, 4096),
+}
 SHARES = ("view", "share")  # schedules that are 0..1
 
 
@@ -32,7 +39,7 @@ class Climb(Part):
     octaves: Octaves = 3
     octave_scale: Scale = 1.5
     smooth: Number = 0.5  # how far coarse and fine detail pull alike, 0..1
-    tile: int = Field(default=640, ge=128, le=4096, strict=True)
+    tile: Tile = 640
 
 
 class Picture(Climb):

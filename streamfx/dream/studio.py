@@ -81,7 +81,8 @@ class Studio:
             now = {name: value_at(track, frames, frame) for name, track in tracks.items()}
             scale = now["octave_scale"]
             octaves = max(1, round(now["octaves"] + math.log(self.scale, scale)))
-            return Ascent(octaves, scale, round(now["steps"]), step, now["smooth"], climb.tile, self.seed)
+            steps, tile = round(now["steps"]), round(now["tile"])
+            return Ascent(octaves, scale, steps, step, now["smooth"], tile, self.seed)
 
         return at
 

@@ -44,6 +44,6 @@ def settings(effect: type[Effect]) -> list[Setting]:
     for each in fields(effect):  # type: ignore[arg-type]
         required = each.default is MISSING
         default = None if required else each.default
-        moves = types[each.name] is float or each.metadata.get("moves", False)
+        moves = types[each.name] is float or each.type == "Count"
         found.append(Setting(each.name, types[each.name], default, required, moves, helps[each.name]))
     return found

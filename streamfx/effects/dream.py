@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from streamfx.errors import StreamfxError, check_numbers, unknown
-from streamfx.frame import Frame, Memory, Step
+from streamfx.frame import Count, Frame, Memory, Step
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _Guide: TypeAlias = "Callable[[Fraction], Mapping[str, Tensor] | None]"
 _Past: TypeAlias = "Callable[[Memory, Tensor], tuple[Tensor, Tensor] | None]"
 
-MOVES = {"moves": True}  # of settings that may change from frame to frame, besides all numbers with parts
 AMOUNT, AMONG = 0.08, 6  # of 0..1 that a pixel moves in an octave at strength 1, where the gradient has its mean size
 SHARED = 0.65  # power of the number of steps by which one is smaller: many steps turn more often than few large ones
 BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; what is all beyond them is all source, or all dream
@@ -50,13 +49,13 @@ class Dream:
     weights: str = ""  # file of the model's weights, instead of the fetched one
     guide: str = ""  # picture or video whose features are to appear
     strength: float = 1.0  # how far to dream, 0..4
-    octaves: int = field(default=3, metadata=MOVES)  # sizes of pattern, 1..12
+    octaves: Count = 3  # sizes of pattern, 1..12
     octave_scale: float = 1.4  # from one octave's size to the next's, 1.1..4
-    steps: int = field(default=6, metadata=MOVES)  # in each octave, 1..1000
+    steps: Count = 6  # in each octave, 1..1000
     step: float = 0.0  # size of a step, 0..1, where the gradient has its mean size; 0: what the strength asks for
     smooth: float = 0.5  # how far coarse and fine detail pull alike, 0..1
-    tile: int = 640  # longest side that the network is shown at once, 128..4096; less takes less memory
-    seed: int = 0  # of the random shifts, 0..1000000000
+    tile: Count = 640  # longest side that the network is shown at once, 128..4096; less takes less memory
+    seed: Count = 0  # of the random shifts, 0..1000000000
     preserve_color: bool = False  # take only the light from the dream, the colours from the source
     mask: str = ""  # picture or video: dream where it is white
     mask_start: Fraction = Fraction(0)  # second of mask and guide videos at which the film begins

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from streamfx.errors import StreamfxError, unknown
-from streamfx.frame import Frame, Memory, Step
+from streamfx.frame import Count, Frame, Memory, Step
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +47,7 @@ class Style:
     coherence: str = "warp"  # off: each frame alone; warp: mixed with the last painting; full: painted to follow it
     motion: str = "dis"  # how motion is found: dis; lk, quick on a GPU; raft, a network, slow
     method: str = "network"  # network: one pass; optimise: iterations on the pixels, minutes a frame, for stills
-    iterations: int = 100  # of the method optimise, 1..10000; half of them suffice for a frame that follows another
+    iterations: Count = 100  # of the method optimise, 1..10000; half of them suffice for a frame that follows another
     passes: int = 1  # in which optimise shares them out, forwards and backwards over each shot, kept in memory; 1..100
 
     def __post_init__(self) -> None:
@@ -149,6 +149,7 @@ class Style:
                 shot = list(held(memory))
                 memory.clear()
                 seen = [self._on_canvas(each.image) for each in shot]
+                painter.iterations = self._each_pass()
                 for each, painted in zip(shot, paint_shot(seen, painter, motion, self.passes)):
                     yield each.with_image(self._finish(each.image, painted))
             if frame is not None:
@@ -177,7 +178,12 @@ class Style:
         if self.method == "network":
             return self._build_network(blend, device)
         painter = self._build_pixels(blend, device)
-        return lambda seen, prior, detail: painter(seen, prior)
+
+        def paint(seen: Tensor, prior: Prior | None, detail: float) -> Tensor:
+            painter.iterations = self._each_pass()  # which a schedule may change
+            return painter(seen, prior)
+
+        return paint
 
     def _blend(self, preset: str) -> list[tuple[Preset, float]]:
         from streamfx.preset import load_preset, parse_blend
@@ -189,7 +195,11 @@ class Style:
         from streamfx.painting.pixels import PixelPainter
 
         parts = [(load_targets(p.targets, p.name), share) for p, share in blend]
-        return PixelPainter(parts, blend[0][0].style.training, max(1, self.iterations // self.passes), device)
+        return PixelPainter(parts, blend[0][0].style.training, self._each_pass(), device)
+
+    def _each_pass(self) -> int:
+        """How many iterations there are for a frame, each time that it is painted."""
+        return max(1, self.iterations // self.passes)
 
     def _build_network(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> _Paint:
         """Painting by the presets' network; one engine for each size met."""

@@ -18,6 +18,9 @@ QUICK = {"dream": "layer=block2:octaves=1:steps=1", "style": "quality=fast"}
 RANGES = {  # of each number that may change, where both show
     ("dream", "octaves"): (1, 2),
     ("dream", "steps"): (1, 3),
+    ("dream", "tile"): (4096, 128),
+    ("dream", "seed"): (1, 2),
+    ("style", "iterations"): (1, 3),
     ("dream", "strength"): (0.5, 2),
     ("dream", "octave_scale"): (1.2, 2),
     ("dream", "step"): (0.01, 0.1),
@@ -49,12 +52,13 @@ def test_every_number_that_may_change_is_tried():
 @pytest.mark.parametrize(("name", "number"), RANGES)
 def test_each_number_changes_when_its_schedule_says_so(name, number):
     low, high = RANGES[name, number]
-    rest = QUICK.get(name, "")
+    rest = "method=optimise" if number == "iterations" else QUICK.get(name, "")
     if number in ("octave_scale", "smooth"):
         rest = rest.replace("octaves=1", "octaves=2")
     rest = ":".join(each for each in rest.split(":") if not each.startswith(f"{number}="))
     steady = f"{name}={rest}:{number}={low}" if rest else f"{name}={number}={low}"
-    given = frames(4, (176, 256) if number in ("stroke", "octaves") else (40, 48))  # smaller have no room for it
+    large = number in ("stroke", "octaves", "tile")  # for which smaller ones have no room
+    given = frames(4, (176, 256) if large else (40, 48))
     constant = run(steady, given)
     changing = run(steady.replace(f"{number}={low}", rf"{number}='0\:({low} + 0*t), 2\:({high})'"), given)
     for before, after in zip(constant[:2], changing[:2], strict=True):
