@@ -56,6 +56,7 @@ def _described(effect: type[Effect]) -> dict[str, object]:
                 "type": setting.type.__name__,
                 "default": setting.default,
                 "required": setting.required,
+                "schedule": setting.moves,
                 "help": setting.help,
             }
             for setting in settings(effect)
@@ -89,6 +90,9 @@ def _print_one(name: str, effect: type[Effect]) -> None:
         for setting in known:
             table.add_row(setting.name, setting.type.__name__, _default(setting), setting.help)
         console.print(table)
+    moving = [setting.name for setting in known if setting.moves]
+    if moving:
+        console.print(f"\nA schedule may change {', '.join(moving)} from frame to frame.", soft_wrap=True)
     example = name + "=" * bool(known) + ":".join(f"{s.name}={_default(s)}" for s in known)
     console.print(f'\n  streamfx run in.mp4 out.mp4 --chain "{example}"', soft_wrap=True, markup=False)
 

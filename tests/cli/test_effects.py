@@ -31,6 +31,8 @@ def test_tells_the_settings_of_an_effect(name):
     text = answer("effects", name)
     for setting in settings(EFFECTS[name]):
         assert re.search(rf"^{setting.name} +{setting.type.__name__} ", text, re.MULTILINE)
+    moving = [setting.name for setting in settings(EFFECTS[name]) if setting.moves]
+    assert ("A schedule may change " + ", ".join(moving) in text) == bool(moving)
     example = re.search(r'--chain "(.*)"', text)[1]
     assert build_chain(example) == [EFFECTS[name]()]
 
