@@ -48,7 +48,7 @@ def _scheduled(kind: type[Any]) -> type[Effect]:
 def _build(kind: type[Any], scheduled: Any, device: torch.device) -> Step:
     """The step of a plain effect of whose settings each frame changes some before it."""
     now = kind(**{each.name: getattr(scheduled, each.name) for each in fields(kind)})
-    step: Step = now.build(device)
+    step: Step = getattr(now, "build_moving", now.build)(device)
     counts = _counts(kind)
 
     def change(number: int, rate: Fraction) -> None:

@@ -29,6 +29,7 @@ RANGES = {  # of each number that may change, where both show
     ("style", "strength"): (0.2, 1),
     ("style", "stroke"): (1.7, 2),
     ("trails", "decay"): (0.2, 0.8),
+    ("timeslice", "frames"): (2, 4),
 }
 
 
@@ -109,7 +110,7 @@ def test_as_text_and_back():
         (r"trails=decay='0\:(sin(t)'", "trails, decay, character 3"),
         ("trails=decay='(1.5)'", "decay is 1.5, but must be a number from 0 to 1"),
         ("trails=decay='(1/0)'", "at frame 0"),
-        ("timeslice=frames='(9)'", "frames is '\\(9\\)', but must be a whole number"),
+        ("style=passes='(9)'", "passes is '\\(9\\)', but must be a whole number"),
         ("style=preset='(t)'", "there is no preset|unknown preset|no preset"),
     ],
 )

@@ -5,7 +5,8 @@ from fractions import Fraction
 import pytest
 import torch
 
-from streamfx.effects.timeslice import Timeslice
+from streamfx.chain import build_chain
+from streamfx.effects.timeslice import SIDES, Timeslice
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
 
@@ -76,3 +77,24 @@ def test_memory_is_half_of_the_frames():
 def test_settings_out_of_range_are_told(settings, reason):
     with pytest.raises(StreamfxError, match=reason):
         Timeslice(**settings)
+
+
+@pytest.mark.parametrize("past", SIDES)
+def test_where_frames_may_change_they_are_sliced_alike(past):
+    effect, given = Timeslice(5, past), list(frames(12, alpha=True))
+    outs = []
+    for step in (effect.build(CPU), effect.build_moving(CPU)):
+        memory = {}
+        outs.append([out for frame in given for out in step(frame, memory)])
+    for one, other in zip(*outs, strict=True):
+        assert torch.equal(one.image, other.image)
+        assert torch.equal(one.alpha, other.alpha)
+    assert sum(isinstance(each, torch.Tensor) for each in memory.values()) == 5  # no more, however long the film
+
+
+def test_the_past_grows_as_a_schedule_says():
+    (effect,) = build_chain(r"timeslice=frames='0\:(2 + 0*t), 9\:(8 + 0*t)'")
+    step, memory = effect.build(CPU), {}
+    outs = [float(64 * out.image[0, 0, -1]) for frame in frames(20) for out in step(frame, memory)]
+    assert outs[2] == pytest.approx(2 - 1.875)  # the last column of two frames
+    assert outs[19] == pytest.approx(19 - 7.5)  # of eight: what is kept has grown with them
