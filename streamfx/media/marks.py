@@ -15,12 +15,12 @@ from av.video.codeccontext import VideoCodecContext
 from streamfx.errors import StreamfxError
 from streamfx.media.filtergraph import Filter
 
-# FFmpeg filters that make of a picture what they would make of it alone
+# FFmpeg filters that make of a picture what they would make of it alone; greyedge does not each time that it is asked
 _NAMES = """
     alphaextract avgblur bilateral cas chromahold chromakey chromashift colorbalance colorchannelmixer colorcontrast
     colorcorrect colorhold colorize colorkey colorlevels colorspace colortemperature convolution copy crop curves
     deflate despill dilation drawbox drawgrid edgedetect erosion exposure fieldorder fillborders format gblur gradfun
-    greyedge hflip hue huesaturation il inflate kirsch lenscorrection limiter lut lut3d lutrgb lutyuv median
+    hflip hue huesaturation il inflate kirsch lenscorrection limiter lut lut3d lutrgb lutyuv median
     monochrome negate noformat null pad pixelize prewitt pseudocolor rgbashift roberts rotate scale scharr
     selectivecolor setdar setparams setrange setsar shear shuffleplanes sobel swaprect swapuv tonemap transpose
     unsharp v360 vflip vibrance xbr yaepblur

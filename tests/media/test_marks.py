@@ -43,7 +43,9 @@ def test_filters_that_forget(name):
     assert seen(name, 0, 9)[5:] == seen(name, 5, 9)
 
 
-@pytest.mark.parametrize("name", ["tmix=frames=3", "noise=alls=9:allf=t", "vignette", "fps=10", "framestep=2"])
+@pytest.mark.parametrize(
+    "name", ["tmix=frames=3", "noise=alls=9:allf=t", "vignette", "fps=10", "framestep=2", "greyedge"]
+)
 def test_filters_that_remember_are_named(name):
     (chain,) = build_chain(f"hflip,{name}")
     assert what_remembers(chain.nodes) == name.partition("=")[0]
