@@ -356,3 +356,11 @@ def test_memory_does_not_grow_with_length(clip, moving, tone, streamfx):
         source = clip(f"{seconds}.mkv", *moving("160x120", seconds=seconds), *tone(seconds), *code)
         peaks.append(peak_memory(source, streamfx.home / f"{seconds}.mkv"))
     assert peaks[1] < peaks[0] * 1.05
+
+
+def test_too_little_memory_of_a_gpu_is_one_line():
+    """As torch tells it, at any place of a run."""
+    code = "import torch; from streamfx import cli; raised = torch.OutOfMemoryError('CUDA out of memory.')\n"
+    code += "def app(): raise raised\ncli.app = app; cli.main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    refused(done, "the GPU has too little memory", "--tile", "--device cpu")
