@@ -46,7 +46,10 @@ def _scheduled(kind: type[Any]) -> type[Effect]:
 
 
 def _build(kind: type[Any], scheduled: Any, device: torch.device) -> Step:
-    """The step of a plain effect of whose settings each frame changes some before it."""
+    """The step of a plain effect of whose settings each frame changes some before it.
+
+    An effect that must remember more for that than it does otherwise has a `build_moving` beside its `build`.
+    """
     now = kind(**{each.name: getattr(scheduled, each.name) for each in fields(kind)})
     step: Step = getattr(now, "build_moving", now.build)(device)
     counts = _counts(kind)
