@@ -274,7 +274,10 @@ def _resized(image: Tensor, size: tuple[int, ...]) -> Tensor:
     """The image [3, H, W] at another size, 0..1."""
     from torch.nn.functional import interpolate
 
+    from streamfx.ops.warp import enlarge
+
     if tuple(image.shape[1:]) == size:
         return image
-    smaller = size[0] < image.shape[1]
-    return interpolate(image[None], size, mode="bicubic", antialias=smaller)[0].clamp_(0, 1)
+    if size[0] < image.shape[1]:
+        return interpolate(image[None], size, mode="bicubic", antialias=True)[0].clamp_(0, 1)
+    return enlarge(image, size, "bicubic").clamp_(0, 1)

@@ -116,17 +116,21 @@ def _weakened(whole: Tensor, mixed: Tensor, aim: float) -> Tensor:
     return grown[..., :height, :width].reshape(whole.shape)
 
 
-def enlarge(planes: Tensor, size: tuple[int, int]) -> Tensor:
-    """`planes` [..., H, W] at another `size` (height, width), bilinear: for fields, not for pictures."""
+def enlarge(planes: Tensor, size: tuple[int, int], filter: Filter = "bilinear") -> Tensor:
+    """`planes` [..., H, W] at a larger `size` (height, width): bilinear for fields, bicubic for pictures.
+
+    Bicubic may leave the range of the planes by a little.
+    """
     if planes.device.type == "cpu" and not planes.requires_grad and max(*size, *planes.shape[-2:]) <= _CV_LARGEST:
         import cv2
 
         grown = torch.empty(*planes.shape[:-2], *size)
+        by = cv2.INTER_LINEAR if filter == "bilinear" else cv2.INTER_CUBIC  # as torch does it, a tenth of the time
         for source, target in zip(_flat(planes), _flat(grown)):
-            cv2.resize(source.numpy(), size[::-1], dst=target.numpy(), interpolation=cv2.INTER_LINEAR)
+            cv2.resize(source.numpy(), size[::-1], dst=target.numpy(), interpolation=by)
         return grown
     batch = planes.reshape(-1, 1, *planes.shape[-2:])
-    return F.interpolate(batch, size, mode="bilinear").view(*planes.shape[:-2], *size)
+    return F.interpolate(batch, size, mode=filter).view(*planes.shape[:-2], *size)
 
 
 def _flat(planes: Tensor) -> Tensor:
