@@ -167,7 +167,7 @@ class Style:
 
         if painted.shape[1] < source.shape[1]:
             painted = _without_grain(painted)
-        painted = _exposed(source, _resized(painted, tuple(source.shape[1:])))
+        painted = _exposed(source, _resized(painted, (source.shape[1], source.shape[2])))
         if self.preserve_color:
             painted = keep_color(source, painted)
         return painted if self.strength == 1 else source.lerp(painted, self.strength)
@@ -270,7 +270,7 @@ def _exposed(source: Tensor, painted: Tensor) -> Tensor:
     return painted if light <= GLARE else 1 - (1 - painted) * ((1 - light) / (1 - GLARE))
 
 
-def _resized(image: Tensor, size: tuple[int, ...]) -> Tensor:
+def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
     """The image [3, H, W] at another size, 0..1."""
     from torch.nn.functional import interpolate
 

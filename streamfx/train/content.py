@@ -125,13 +125,14 @@ def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
 def build_batch(photos: list[Tensor], crop: int, batch: int, chance: random.Random) -> tuple[Tensor, Tensor]:
     """(what the painter is given, what it should have seen), both [batch, 3, crop, crop] float 0..1.
 
-    The first is the second with the noise of a camera; both hold crops at half to full size of the photo.
+    The first is the second with the noise of a camera; both hold crops at half to full size of the photo, and lie on
+    the photos' device.
     """
     clean = torch.stack([_crop(photos, crop, chance) for _ in range(batch)])
-    maker = torch.Generator().manual_seed(chance.getrandbits(32))
+    maker = torch.Generator(clean.device).manual_seed(chance.getrandbits(32))
     sigma = torch.tensor([chance.choice((0.0, chance.uniform(0.0, 0.04))) for _ in range(batch)]).view(-1, 1, 1, 1)
-    noise = torch.randn(clean.shape, generator=maker)
-    return (clean + sigma * noise).clamp(0, 1), clean
+    noise = torch.randn(clean.shape, generator=maker, device=clean.device)
+    return (clean + sigma.to(clean.device) * noise).clamp(0, 1), clean
 
 
 def _crop(photos: list[Tensor], crop: int, chance: random.Random) -> Tensor:
@@ -156,4 +157,4 @@ def _with_sky(image: Tensor, chance: random.Random) -> Tensor:
     sky = torch.lerp(top, bottom, rows).expand(3, size, size)
     columns = torch.linspace(-0.5, 0.5, size).view(1, 1, size)
     edge = chance.uniform(0.3, 1.2) + columns * chance.uniform(-0.6, 0.6)  # a horizon, tilted
-    return torch.where(rows < edge, sky, image)
+    return torch.where((rows < edge).to(image.device), sky.to(image.device), image)

@@ -1,6 +1,7 @@
 """Train the painter of the shipped masters again, from what their presets say.
 
 python -m streamfx.train.masters PAINTINGS WEIGHTS [--quality fine] [--photos FOLDER] [--minutes 60] [--resume]
+    [--device cuda]
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+import torch
 
 from streamfx.errors import StreamfxError
 from streamfx.painting.losses import save_targets
@@ -34,6 +37,7 @@ def train_masters(
     *,
     base: Path | None = None,
     resume: bool = False,
+    device: torch.device | None = None,
 ) -> None:
     """Learn all `presets` in one painter, written to `weights`; their paintings lie in the folder `paintings`.
 
@@ -47,7 +51,7 @@ def train_masters(
         )
         for name, style in presets.items()
     }
-    training = Training(quality, subjects, settings, base)
+    training = Training(quality, subjects, settings, base, device)
     if quality == "fast":
         training.follow(masters("fine"))
     if settings.minutes >= _COMPILED:
@@ -74,6 +78,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="folder to practise on; else the photographs that are installed")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--base", type=Path, help="weights to start from")
+    parser.add_argument("--device", type=torch.device, default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint beside WEIGHTS")
     parser.add_argument("--presets", nargs="+", metavar="NAME", help="some of those shipped, rather than all")
     asked = parser.parse_args()
@@ -82,7 +87,7 @@ def main() -> None:
     styles = {name: load_preset(name).style for name in names}
     train_masters(
         styles, asked.paintings, asked.weights, asked.quality, asked.photos, settings, base=asked.base,
-        resume=asked.resume,
+        resume=asked.resume, device=asked.device,
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ _RIM = 7  # pixels; at the edges of what moves no measured flow is trusted
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Some clips of as many frames side by side."""
+    """Some clips of as many frames side by side; their pictures lie where the photos do, the few numbers on the CPU."""
 
     given: Sequence[Tensor]  # [N, 3, H, W] 0..1, each frame as a camera sees it
     wanted: Sequence[Tensor]  # [N, 3, H, W] 0..1, without its noise
@@ -40,35 +40,38 @@ class Clip:
         """(flow [N, 2, H, W] pixels, trust [N, 1, H, W] 0 or 1), exact, from frame `at` back to frame `before`."""
         by_ground = torch.linalg.solve(self.ground[before], self.ground[at])
         by_thing = torch.linalg.solve(self.thing[before], self.thing[at])
-        size = self.shape.shape
+        size, device = self.shape.shape, self.shape.device
         covered = _seen(self.shape, self.thing[at], "zeros") > 0.5
-        there = torch.where(covered.movedim(1, -1), _places(by_thing, size), _places(by_ground, size))  # [N, H, W, 2]
+        on_ground, on_thing = (_places(by, size, device) for by in (by_ground, by_thing))
+        there = torch.where(covered.movedim(1, -1), on_thing, on_ground)  # [N, H, W, 2]
         hidden = (_seen(self.shape, self.thing[before] @ by_ground, "zeros") > 0.5) & ~covered
         inside = (there.abs() <= 1).all(-1).unsqueeze(1)
-        here = _places(torch.eye(3).expand_as(by_ground), size)
+        here = _places(torch.eye(3).expand_as(by_ground), size, device)
         flow = ((there - here) * (size[-1] / 2)).movedim(-1, 1)
         return flow, (inside & ~hidden).to(flow)
 
     def brightened(self, at: int, before: int) -> Tensor:
         """By how much the luma [N, 1, H, W] of frame `at` has risen since `before`, the motion aside."""
-        return luma(self.wanted[at]) * (1 - self.light[before] / self.light[at])
+        return luma(self.wanted[at]) * (1 - self.light[before] / self.light[at]).to(self.shape.device)
 
 
 def build_clip(photos: list[Tensor], crop: int, batch: int, frames: int, chance: random.Random) -> Clip:
     """`batch` clips of `frames` frames of `crop` pixels a side; photos as `load_photos` gives them."""
     given, clean = build_batch(photos, crop, batch, chance)
+    nothing = clean.new_zeros(batch, 1, crop, crop)
     if frames == 1:
         still = torch.eye(3).expand(1, batch, 3, 3)
-        return Clip([given], [clean], torch.ones(1, batch, 1, 1, 1), still, still, torch.zeros(batch, 1, crop, crop))
+        return Clip([given], [clean], torch.ones(1, batch, 1, 1, 1), still, still, nothing)
     noise = (given - clean).std((1, 2, 3), keepdim=True)
-    maker = torch.Generator().manual_seed(chance.getrandbits(32))
+    maker = torch.Generator(clean.device).manual_seed(chance.getrandbits(32))
     moving = [chance.random() >= _STILL for _ in range(batch)]
     ground = _paths(moving, frames, crop, chance)
     crossed = [moves and chance.random() < _CROSSED for moves in moving]
     thing = _paths(crossed, frames, crop, chance)
-    shape = torch.stack([_blob(crop, chance, maker) if crosses else torch.zeros(1, crop, crop) for crosses in crossed])
+    shape = torch.stack([_blob(crop, chance, maker) if crosses else none for crosses, none in zip(crossed, nothing)])
     lit = torch.tensor([float(chance.random() < _LIT) for _ in range(batch)])
-    light = (1 + _WANDER * lit * (2 * torch.rand(frames, batch, generator=maker) - 1)).cumprod(0)
+    wander = torch.rand(frames, batch, generator=maker, device=clean.device).cpu()
+    light = (1 + _WANDER * lit * (2 * wander - 1)).cumprod(0)
     light = light.view(frames, batch, 1, 1, 1)
     wanted = []
     for at in range(frames):
@@ -76,8 +79,9 @@ def build_clip(photos: list[Tensor], crop: int, batch: int, frames: int, chance:
         if any(crossed):
             front = _seen(clean.flip(0), thing[at], "reflection")
             image = torch.lerp(image, front, _seen(shape, thing[at], "zeros"))
-        wanted.append((image * light[at]).clamp(0, 1))
-    seen = [(image + noise * torch.randn(image.shape, generator=maker)).clamp(0, 1) for image in wanted]
+        wanted.append((image * light[at].to(image.device)).clamp(0, 1))
+    grains = (torch.randn(clean.shape, generator=maker, device=clean.device) for _ in wanted)
+    seen = [(image + noise * grain).clamp(0, 1) for image, grain in zip(wanted, grains)]
     return Clip(seen, wanted, light, ground, thing, shape)
 
 
@@ -87,12 +91,12 @@ def as_measured(flow: Tensor, trust: Tensor, chance: random.Random) -> tuple[Ten
     maker = torch.Generator().manual_seed(chance.getrandbits(32))
     moves = (flow.abs().amax((1, 2, 3), keepdim=True) > 0).to(flow)
     coarse = torch.randn(count, 2, height // 24 + 2, width // 24 + 2, generator=maker)
-    flow = flow + moves * _ERROR * F.interpolate(coarse, (height, width), mode="bilinear")
+    flow = flow + moves * _ERROR * F.interpolate(coarse.to(flow.device), (height, width), mode="bilinear")
     trust = -F.max_pool2d(-trust, _RIM, 1, _RIM // 2)
     doubts = torch.tensor([float(chance.random() < _DOUBT) for _ in range(count)]).view(-1, 1, 1, 1)
     coarse = torch.rand(count, 1, height // 16 + 2, width // 16 + 2, generator=maker)
-    doubt = (2 * F.interpolate(coarse, (height, width), mode="bilinear")).clamp(0, 1)
-    return flow, trust * torch.lerp(torch.ones(()), doubt, doubts)
+    doubt = (2 * F.interpolate(coarse.to(flow.device), (height, width), mode="bilinear")).clamp(0, 1)
+    return flow, trust * torch.lerp(torch.ones_like(doubt), doubt, doubts.to(flow.device))
 
 
 def _paths(moving: Sequence[bool], frames: int, crop: int, chance: random.Random) -> Tensor:
@@ -115,16 +119,17 @@ def _paths(moving: Sequence[bool], frames: int, crop: int, chance: random.Random
 def _blob(crop: int, chance: random.Random, maker: torch.Generator) -> Tensor:
     """A rounded shape [1, crop, crop] of 1 on 0, up to half as wide as the picture."""
     radius = chance.uniform(0.15, 0.5)
-    x, y = (torch.linspace(-1, 1, crop) - chance.uniform(-0.5, 0.5) for _ in range(2))
-    wave = F.interpolate(torch.rand(1, 1, 5, 5, generator=maker), (crop, crop), mode="bicubic")[0]
+    x, y = (torch.linspace(-1, 1, crop, device=maker.device) - chance.uniform(-0.5, 0.5) for _ in range(2))
+    coarse = torch.rand(1, 1, 5, 5, generator=maker, device=maker.device)
+    wave = F.interpolate(coarse, (crop, crop), mode="bicubic")[0]
     return (torch.hypot(x[None, :], y[:, None]) < radius * (0.5 + wave)).float()
 
 
-def _places(moved: Tensor, size: Sequence[int]) -> Tensor:
+def _places(moved: Tensor, size: Sequence[int], device: torch.device) -> Tensor:
     """Where matrices [N, 3, 3] move the pixels of pictures [N, C, H, W]: [N, H, W, 2], -1 and 1 at the edges."""
-    return F.affine_grid(moved[:, :2], list(size), align_corners=False)
+    return F.affine_grid(moved[:, :2].to(device), list(size), align_corners=False)
 
 
 def _seen(images: Tensor, moved: Tensor, beyond: str) -> Tensor:
     """Pictures [N, C, H, W] seen through matrices [N, 3, 3]."""
-    return F.grid_sample(images, _places(moved, images.shape), "bilinear", beyond, align_corners=False)
+    return F.grid_sample(images, _places(moved, images.shape, images.device), "bilinear", beyond, align_corners=False)

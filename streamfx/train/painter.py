@@ -53,8 +53,8 @@ class Training:
     """What a checkpoint holds: a painter, its styles and the optimizer; and one step of learning.
 
     Each step is for one of the styles, in turn. With a `base` its weights are where learning starts, and a new
-    style starts in the middle of those that the base knows. Photos and paintings may lie on the CPU whatever the
-    `device`, on which all else lies.
+    style starts in the middle of those that the base knows. Paintings may lie on the CPU whatever the `device`, on
+    which all else lies, and photos too, but a GPU then waits for what is made of them.
     """
 
     def __init__(
@@ -150,7 +150,8 @@ class Training:
         losses = self.losses[name](seen)
         losses["border"] = border_loss(bordered, painted[:1].detach())
         losses["flicker"] = self._flicker(clip, painted, before)
-        return {name: loss.item() for name, loss in losses.items()}, self.losses[name].total(losses)
+        found = torch.stack(list(losses.values())).tolist()  # at once: a GPU is waited for
+        return dict(zip(losses, found)), self.losses[name].total(losses)
 
     def _motion(self, clip: Clip, at: int, chance: random.Random) -> tuple[Tensor, Tensor] | None:
         """Flow and trust from frame `at` to the one before it, if there is one."""
@@ -297,6 +298,7 @@ def _run(training: Training, photos: list[Tensor], weights: Path, report: Callab
 
 def learn(training: Training, photos: list[Tensor]) -> Iterator[dict[str, float]]:
     """Step after step until the training is done: its unweighted losses. What comes between counts."""
+    photos = [photo.to(training.device) for photo in photos]
     before = time.monotonic()
     while training.done < 1:
         losses = training.step(photos)

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from streamfx.ops.warp import blend, renew, split_trust, warp
+from streamfx.ops.warp import blend, enlarge, renew, split_trust, warp
 
 
 def uniform(across, down, size=(7, 9)):
@@ -121,3 +122,13 @@ def test_a_mixture_without_a_share_is_the_painting():
     painted = torch.rand(3, 20, 30)
     assert torch.allclose(renew(painted, torch.rand(3, 20, 30), torch.zeros(1, 20, 30)), painted, atol=1e-6)
     assert torch.allclose(renew(painted, painted, torch.ones(1, 20, 30)), painted, atol=1e-6)
+
+
+@pytest.mark.parametrize("filter", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(40, 60), (33, 61), (20, 30)])
+def test_planes_are_enlarged_as_torch_does_it(filter, size):
+    planes = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(1))
+    wanted = F.interpolate(planes[None], size, mode=filter)[0]
+    assert torch.allclose(enlarge(planes, size, filter), wanted, atol=1e-4)
+    learned = planes.requires_grad_()  # which torch does itself
+    assert torch.allclose(enlarge(learned, size, filter), wanted, atol=1e-6)

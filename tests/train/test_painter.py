@@ -26,9 +26,9 @@ def content(photos):
 def build(canvas, small):
     """build(steps=3, ...): a training in miniature, of one style or those named."""
 
-    def build(names=("mine",), base=None, **settings):
+    def build(names=("mine",), base=None, device=None, **settings):
         settings = small(**settings)
-        return Training("fast", {name: Subject([(canvas, 1.0)], settings) for name in names}, settings, base)
+        return Training("fast", {name: Subject([(canvas, 1.0)], settings) for name in names}, settings, base, device)
 
     return build
 
@@ -123,3 +123,12 @@ def test_what_does_not_fit_is_said(build, content, tmp_path):
     assert not weights.exists()
     with pytest.raises(StreamfxError, match="cannot write"):
         build().save(tmp_path / "none" / "x.checkpoint")
+
+
+@pytest.mark.needs_cuda
+def test_a_gpu_learns_from_photos_and_clips_made_there(build, content, tmp_path):
+    training, seen = build(steps=40, device=torch.device("cuda")), []
+    train(training, content, tmp_path / "mine.safetensors", report=seen.append)
+    costs = [total(at.losses, training.settings) for at in seen]
+    assert sum(costs[-5:]) < 0.8 * sum(costs[:5])
+    assert load_painter(tmp_path / "mine.safetensors")[1].keys() == {"mine"}
