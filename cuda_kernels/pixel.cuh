@@ -1,5 +1,5 @@
 // What all families share: pixels of 32 or 16 bits, and where a point between pixels takes its value from.
-// Pasted in by streamfx/ops/kernels.py, so that no compiler needs to find it. Images are planar: [C][height][width].
+// Pasted in by streamfx/ops/cuda.py, so that no compiler needs to find it. Images are planar: [C][height][width].
 
 #ifdef HALF
 typedef unsigned short Pixel;  // the bits of an IEEE half

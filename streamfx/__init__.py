@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from streamfx.chain import build_chain
     from streamfx.errors import StreamfxError
     from streamfx.frame import Effect, Frame, Sink, Step
-    from streamfx.media.encoding import Output
-    from streamfx.media.reader import Reader, open
-    from streamfx.media.writer import Writer, create
+    from streamfx.media.input.reader import Reader, open
+    from streamfx.media.output.encoder_selection import Output
+    from streamfx.media.output.writer import Writer, create
     from streamfx.pipeline import run
 
 __version__ = "0.1.0"
@@ -20,15 +20,15 @@ __version__ = "0.1.0"
 _HOMES = {
     "Effect": "frame",
     "Frame": "frame",
-    "Output": "media.encoding",
-    "Reader": "media.reader",
+    "Output": "media.output.encoder_selection",
+    "Reader": "media.input.reader",
     "Sink": "frame",
     "Step": "frame",
     "StreamfxError": "errors",
-    "Writer": "media.writer",
+    "Writer": "media.output.writer",
     "build_chain": "chain",
-    "create": "media.writer",
-    "open": "media.reader",
+    "create": "media.output.writer",
+    "open": "media.input.reader",
     "run": "pipeline",
 }
 

@@ -11,8 +11,8 @@ from typing import Any
 from streamfx.effects import EFFECTS, Setting, settings
 from streamfx.errors import StreamfxError, unknown
 from streamfx.frame import Effect
-from streamfx.media.filtergraph import SOUND_FILTERS, Filter, available_filters
-from streamfx.media.filters import Filters
+from streamfx.media.filters.effect import Filters
+from streamfx.media.filters.graph import SOUND_FILTERS, Filter, available_filters
 
 SPACE = " \n\t\r"
 ENDS = frozenset(("in", "out", "0:v", "0"))  # labels of a graph's own input and output
@@ -122,8 +122,8 @@ def _effect(name: str, given: dict[str, Any]) -> Effect:
     if not written:
         return EFFECTS[name](**given)
 
-    from streamfx.dream.schedule import parse_schedule
-    from streamfx.dream.scheduled import with_schedules
+    from streamfx.animation.schedule import parse_schedule
+    from streamfx.effects.scheduled import with_schedules
 
     plain = {key: value for key, value in given.items() if key not in written}
     schedules = {key: parse_schedule(text, f"{name}, {key}") for key, text in written.items()}

@@ -10,14 +10,13 @@ from fractions import Fraction
 from functools import partial
 from queue import Full, Queue
 from threading import Event, Thread
-from typing import TYPE_CHECKING, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeGuard, TypeVar
 
 from streamfx.errors import StreamfxError
 from streamfx.frame import Effect, Frame, Memory, Sink, Step
-from streamfx.journal import Journal
-from streamfx.media.filters import HOLDING_FILTERS, TIME_FILTERS, Filters
-from streamfx.media.reader import Reader
-from streamfx.media.writer import Writer
+from streamfx.media.filters.effect import HOLDING_FILTERS, TIME_FILTERS, Filters
+from streamfx.media.input.reader import Reader
+from streamfx.media.output.writer import Writer
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +30,20 @@ AHEAD = 4  # frames decoded before they are needed; more gains nothing and costs
 Item = TypeVar("Item")
 
 
+class Checkpoints(Protocol):
+    """Where a run saves its state: after every `every` input frames, beginning behind `done` frames."""
+
+    @property
+    def done(self) -> int: ...
+
+    @property
+    def every(self) -> int: ...
+
+    def memories(self, count: int, device: torch.device) -> list[Memory]: ...
+
+    def close(self, number: int, memories: Sequence[Memory], *, last: bool = False) -> None: ...
+
+
 def run(
     source: Iterable[Frame],
     chain: Sequence[Effect],
@@ -38,7 +51,7 @@ def run(
     *,
     device: str | torch.device = "auto",
     progress: Callable[[Fraction], None] | None = None,
-    journal: Journal | None = None,
+    journal: Checkpoints | None = None,
 ) -> int:
     """Pull every frame of `source` through `chain` into `sink`; the number of frames that came in.
 
@@ -91,7 +104,7 @@ def _run_pictures(
     pictures: Iterator[VideoFrame],
     sink: Writer,
     progress: Callable[[Fraction], None] | None,
-    journal: Journal | None,
+    journal: Checkpoints | None,
 ) -> int:
     """The loop without effects of ours: the decoder's own pictures go to the writer as they are."""
     count = journal.done if journal else 0
@@ -109,7 +122,7 @@ def _run_pictures(
     return count
 
 
-def _is_boundary(journal: Journal | None, count: int) -> TypeGuard[Journal]:
+def _is_boundary(journal: Checkpoints | None, count: int) -> TypeGuard[Checkpoints]:
     """Whether a segment ends behind `count` frames."""
     return journal is not None and count > journal.done and count % journal.every == 0
 
@@ -141,9 +154,9 @@ def _named(device: torch.device) -> str:
         return "the CPU" if device.type == "cpu" else str(device)
     import torch
 
-    from streamfx.ops import kernels
+    from streamfx.ops import cuda
 
-    by = "our kernels" if kernels.installed() else "torch, for want of CuPy: pip install 'streamfx[cuda]'"
+    by = "our kernels" if cuda.installed() else "torch, for want of CuPy: pip install 'streamfx[cuda]'"
     return f"{device}, {torch.cuda.get_device_name(device)}, by {by}"
 
 

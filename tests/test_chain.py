@@ -17,7 +17,7 @@ from streamfx.effects.style import Style
 from streamfx.effects.timeslice import Timeslice
 from streamfx.effects.trails import Trails
 from streamfx.errors import StreamfxError
-from streamfx.media.filters import Filter, FilterGraph, Filters
+from streamfx.media.filters.effect import Filter, FilterGraph, Filters
 
 SIZE = (48, 64)
 

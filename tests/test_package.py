@@ -44,7 +44,7 @@ def test_chains_of_ffmpeg_filters_do_not_load_torch(tmp_path: Path) -> None:
 
 
 def test_presets_travel_with_the_installation(tmp_path: Path) -> None:
-    code = "from streamfx.shipped import shipped; print(*(p.name for p in shipped('presets').iterdir()))"
+    code = "from streamfx.resources import resource; print(*(p.name for p in resource('presets').iterdir()))"
     names = python(code, tmp_path).split()
     assert {"vangogh.toml", "vangogh.jpg", "masters.safetensors", "masters-fast.safetensors"} <= set(names)
 

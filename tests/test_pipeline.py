@@ -11,9 +11,9 @@ import streamfx
 from streamfx.chain import build_chain
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
-from streamfx.media.encoding import Output
-from streamfx.media.reader import Reader
-from streamfx.media.writer import Writer
+from streamfx.media.input.reader import Reader
+from streamfx.media.output.encoder_selection import Output
+from streamfx.media.output.writer import Writer
 from streamfx.pipeline import find_device, prefetch, run
 
 
@@ -154,7 +154,7 @@ def test_filters_at_the_ends_work_on_the_decoders_pictures(film, tmp_path, times
     def never(*_):
         raise AssertionError("a tensor was made")
 
-    monkeypatch.setattr("streamfx.media.reader.to_image", never)
+    monkeypatch.setattr("streamfx.media.input.reader.to_image", never)
     with Reader(film) as reader, Writer(tmp_path / "out.mp4", reader, Output()) as writer:
         assert run(reader, build_chain("fps=5,hflip"), writer) == 5
     assert len(times(tmp_path / "out.mp4")) == 5

@@ -11,12 +11,13 @@ import sys
 import typer
 
 from streamfx import __version__
+from streamfx.cli._console import STDERR
+from streamfx.cli._options import Misuse
 from streamfx.cli.demo import demo
 from streamfx.cli.doctor import doctor
 from streamfx.cli.dream import dream
 from streamfx.cli.effects import effects
 from streamfx.cli.explore import explore
-from streamfx.cli.film import Misuse
 from streamfx.cli.measure import measure
 from streamfx.cli.models import models
 from streamfx.cli.presets import presets
@@ -24,7 +25,6 @@ from streamfx.cli.render import render
 from streamfx.cli.run import run
 from streamfx.cli.sheet import sheet
 from streamfx.cli.style import style
-from streamfx.cli.terminal import STDERR
 from streamfx.cli.train import train
 from streamfx.errors import StreamfxError
 

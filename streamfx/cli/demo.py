@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from streamfx.cli.film import FilmOptions, make_film, parse_size
+from streamfx.cli._options import FilmOptions, make_film, parse_size
 from streamfx.errors import StreamfxError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def demo(
 ) -> None:
     """Make a five-second film with sound from photographs that came with the program, and paint it."""
     from streamfx.effects.style import Style
-    from streamfx.preset import load_preset
+    from streamfx.presets import load_preset
 
     load_preset(preset)  # for its error, before the work
     width, height = parse_size(size)
@@ -75,9 +75,9 @@ def demo(
 
 def make_source(target: Path, width: int, height: int, seconds: float) -> None:
     """Write the film that is to be painted: photographs under a moving camera, and a melody."""
-    from streamfx.media.encoding import Output
-    from streamfx.media.reader import Reader
-    from streamfx.media.writer import Writer
+    from streamfx.media.input.reader import Reader
+    from streamfx.media.output.encoder_selection import Output
+    from streamfx.media.output.writer import Writer
     from streamfx.pipeline import run
 
     log = logging.getLogger("streamfx")

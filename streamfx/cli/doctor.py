@@ -52,7 +52,7 @@ def _try_gpu() -> None:
     """Print what a GPU does; exits with 1 where there is none, or something is not as it should be."""
     import torch
 
-    from streamfx.cli.gpu import examine as examine_gpu
+    from streamfx.cli._gpu import examine as examine_gpu
 
     cuda = _cuda()
     if not cuda["works"]:
@@ -70,9 +70,9 @@ def examine() -> dict[str, Any]:
     from platformdirs import user_cache_dir
 
     from streamfx import __version__
-    from streamfx.media.filtergraph import available_filters
+    from streamfx.media.filters.graph import available_filters
     from streamfx.media.probe import decoders, encoders, versions
-    from streamfx.preset import preset_files, user_presets
+    from streamfx.presets import preset_files, user_presets
 
     media = versions()
     coders = encoders("video") | encoders("audio")
@@ -136,7 +136,7 @@ def _device_encoders() -> dict[str, str]:
     """The GPU's encoders, by name and bits, and why each does not work; empty where it does."""
     import torch
 
-    from streamfx.media.encoding import try_encoders
+    from streamfx.media.output.encoder_selection import try_encoders
 
     return try_encoders(torch.device("cuda", torch.cuda.current_device()))
 

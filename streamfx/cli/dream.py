@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from streamfx.cli.film import FilmOptions, Misuse, film_command, make_film
+from streamfx.cli._console import STDERR
+from streamfx.cli._options import FilmOptions, Misuse, film_command, make_film
 from streamfx.cli.models import fetch_with_bar
-from streamfx.cli.terminal import STDERR
 
 SCHEDULE = "SCHEDULE"
 MOVES = "From one picture to a film"
@@ -207,8 +207,8 @@ def dream(
 
 def _dream_on(picture: str, output: str, settings: dict[str, Any], wanted: Wanted, options: FilmOptions) -> None:
     """A film out of one picture."""
-    from streamfx.cli.feedback import make_feedback, plan_film, show_film
-    from streamfx.dream.feedback import Feedback
+    from streamfx.cli._feedback import make_feedback, plan_film, show_film
+    from streamfx.effects.feedback import Feedback
 
     film = plan_film(wanted.song, settings["seed"], options)
     effect = Feedback(film.context, film.size, **settings).settled()
@@ -257,7 +257,7 @@ def _ends(source: str, output: str | None, picture: str | None) -> tuple[str, st
 
 
 def _is_picture(output: str, form: str | None) -> bool:
-    from streamfx.media.formats import format_of
+    from streamfx.media.output.formats import format_of
 
     return output != "-" and format_of(output, form).one_picture
 
@@ -266,7 +266,7 @@ def _tell_once(model: str) -> None:
     """After the first dream that lite0 had: what else there is."""
     from platformdirs import user_cache_dir
 
-    from streamfx.nets.networks import NETWORKS
+    from streamfx.deepdream.networks import NETWORKS
 
     told = Path(user_cache_dir("streamfx", appauthor=False)) / "told-of-inceptionv1"
     network = NETWORKS["inceptionv1"]

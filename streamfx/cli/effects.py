@@ -36,7 +36,7 @@ def effects(
 
 
 def _unknown(name: str, effects: dict[str, type[Effect]]) -> StreamfxError:
-    from streamfx.media.filtergraph import available_filters
+    from streamfx.media.filters.graph import available_filters
 
     if name in available_filters():
         return StreamfxError(

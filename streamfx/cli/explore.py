@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from streamfx.cli.film import Misuse
-from streamfx.cli.memory import keep_memory
+from streamfx.cli._allocator import keep_memory
+from streamfx.cli._console import STDERR
+from streamfx.cli._max_pixels import MAX_PIXELS, MaxPixels
+from streamfx.cli._options import Misuse
+from streamfx.cli._page import Entry, draw_page
 from streamfx.cli.models import fetch_with_bar
-from streamfx.cli.page import Entry, draw_page
-from streamfx.cli.pixels import MAX_PIXELS, MaxPixels
 from streamfx.cli.sheet import Tile, draw
-from streamfx.cli.terminal import STDERR
 from streamfx.errors import StreamfxError, unknown
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def explore(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
     """Look for what to dream of: streamfx explore photo.jpg FOLDER"""
+    from streamfx.deepdream.networks import choose_network, list_layers, main_layers
     from streamfx.effects.dream import Dream
-    from streamfx.nets.networks import choose_network, list_layers, main_layers
 
     keep_memory()
     shown = STDERR.is_terminal and not quiet
@@ -145,8 +145,8 @@ def _file(address: str) -> str:
 
 def _first_frame(source: str, width: int) -> Frame:
     """The picture, at most `width` wide, scaled as --size scales it."""
-    from streamfx.media.filtergraph import Filter
-    from streamfx.media.reader import Reader
+    from streamfx.media.filters.graph import Filter
+    from streamfx.media.input.reader import Reader
 
     with Reader(source) as reader:
         info = reader.info

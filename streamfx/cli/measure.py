@@ -17,19 +17,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streamfx.cli.film import Misuse
-from streamfx.cli.pixels import MAX_PIXELS, MaxPixels
-from streamfx.cli.progress import Bar
-from streamfx.cli.terminal import STDERR
+from streamfx.cli._console import STDERR
+from streamfx.cli._max_pixels import MAX_PIXELS, MaxPixels
+from streamfx.cli._options import Misuse
+from streamfx.cli._progress import Bar
 from streamfx.errors import StreamfxError
 
 if TYPE_CHECKING:
     import torch
 
+    from streamfx.evaluation.temporal import Distance, Measured
     from streamfx.frame import Frame
-    from streamfx.measure import Distance, Measured
-    from streamfx.media.reader import Reader
-    from streamfx.media.writer import Writer
+    from streamfx.media.input.reader import Reader
+    from streamfx.media.output.writer import Writer
 
 log = logging.getLogger("streamfx")
 
@@ -91,9 +91,9 @@ def measure(
 
 def _writer(plot: Path, films: tuple[str, str], overwrite: bool) -> Writer:
     """What writes the plot, whole or not at all; refuses now what it could not do later."""
-    from streamfx.media.encoding import Output
-    from streamfx.media.formats import format_of
-    from streamfx.media.writer import Writer
+    from streamfx.media.output.encoder_selection import Output
+    from streamfx.media.output.formats import format_of
+    from streamfx.media.output.writer import Writer
 
     if plot.suffix.lower() != ".png" or not format_of(str(plot), None).one_picture:
         raise StreamfxError(f"the plot is one picture; '{plot}' must end in .png")
@@ -107,10 +107,10 @@ def _measured(
     source: str, processed: str, flow: Path | None, method: str, device: str, *, shown: bool
 ) -> tuple[Measured, list[dict[str, str]]]:
     """The figures, and which are missing and how to get them."""
-    from streamfx.measure import measure as measure_films
-    from streamfx.media.flo import find_flows
-    from streamfx.media.reader import Reader
-    from streamfx.nets.flow import build_motion
+    from streamfx.evaluation.flow_files import find_flows
+    from streamfx.evaluation.temporal import measure as measure_films
+    from streamfx.media.input.reader import Reader
+    from streamfx.motion.flow import build_motion
     from streamfx.pipeline import find_device
 
     where = find_device(device)
@@ -136,7 +136,7 @@ def _prefetched(reader: Reader, device: torch.device) -> Generator[Frame, None, 
 
 
 def _lpips(device: torch.device) -> tuple[Distance | None, list[dict[str, str]]]:
-    from streamfx.measure import build_lpips
+    from streamfx.evaluation.temporal import build_lpips
 
     try:
         return build_lpips(device), []

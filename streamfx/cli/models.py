@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
-from streamfx.cli.terminal import STDERR
+from streamfx.cli._console import STDERR
 
 if TYPE_CHECKING:
-    from streamfx.nets.networks import Network
+    from streamfx.deepdream.networks import Network
 
 models = typer.Typer(help="List the networks to dream with, fetch one, or list its layers.")
 
@@ -24,7 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 def _list(context: typer.Context, report: Json = False) -> None:
     if context.invoked_subcommand is not None:
         return
-    from streamfx.nets.networks import NETWORKS
+    from streamfx.deepdream.networks import NETWORKS
 
     if report:
         print(json.dumps({name: _facts(network) for name, network in NETWORKS.items()}, indent=2))
@@ -52,7 +52,7 @@ def fetch(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
     """Bring a network's weights to this machine, checked by their sha256."""
-    from streamfx.nets.networks import find_network
+    from streamfx.deepdream.networks import find_network
 
     if find_network(name).cached:
         if not quiet:
@@ -69,7 +69,7 @@ def layers(
     report: Json = False,
 ) -> None:
     """List the layers of a network, the shallowest first."""
-    from streamfx.nets.networks import find_network, list_layers
+    from streamfx.deepdream.networks import find_network, list_layers
 
     network = find_network(name)
     found = list_layers(name)
@@ -89,7 +89,7 @@ def layers(
 
 def fetch_with_bar(name: str, *, shown: bool) -> None:
     """Bring the weights of a network here where they are not yet, with a bar where it is `shown`."""
-    from streamfx.nets.networks import fetch_network, find_network
+    from streamfx.deepdream.networks import fetch_network, find_network
 
     if find_network(name).cached:
         return
@@ -100,7 +100,7 @@ def fetch_with_bar(name: str, *, shown: bool) -> None:
 
 
 def _facts(network: Network) -> dict[str, object]:
-    from streamfx.nets.networks import list_layers
+    from streamfx.deepdream.networks import list_layers
 
     return {
         "about": network.about,
@@ -116,7 +116,7 @@ def _facts(network: Network) -> dict[str, object]:
 
 def _span(name: str) -> str:
     """The first and the last of a network's main layers."""
-    from streamfx.nets.networks import main_layers
+    from streamfx.deepdream.networks import main_layers
 
     names = main_layers(name)
     return f"{names[0]} .. {names[-1]}"

@@ -11,15 +11,15 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from streamfx.preset import Preset
+    from streamfx.presets import Preset
 
 
 def presets(
     report: Annotated[bool, typer.Option("--json", help="Print one JSON object with all that is known.")] = False,
 ) -> None:
     """List the presets: those that came with the program, and your own."""
-    from streamfx.preset import presets as read_presets
-    from streamfx.preset import user_presets
+    from streamfx.presets import presets as read_presets
+    from streamfx.presets import user_presets
 
     found = read_presets()
     if report:
@@ -67,6 +67,6 @@ def _paintings(preset: Preset) -> list[str]:
 
 
 def _whose(preset: Preset) -> str:
-    from streamfx.preset import user_presets
+    from streamfx.presets import user_presets
 
     return "yours" if preset.path.parent == user_presets() else "shipped"

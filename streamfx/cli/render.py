@@ -15,16 +15,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streamfx.cli.feedback import Generated, Sound, make_generated, repeat
-from streamfx.cli.film import FilmOptions, Misuse, film_command, parse_rate, refuse_reading, whole_size
+from streamfx.cli._console import STDERR
+from streamfx.cli._feedback import Generated, Sound, make_generated, repeat
+from streamfx.cli._options import FilmOptions, Misuse, film_command, parse_rate, refuse_reading, whole_size
 from streamfx.cli.models import fetch_with_bar
-from streamfx.cli.terminal import STDERR
 from streamfx.errors import StreamfxError
 
 if TYPE_CHECKING:
-    from streamfx.dream.music import Music
-    from streamfx.dream.plan import Plan
-    from streamfx.dream.timeline import Timeline
+    from streamfx.animation.audio_track import Music
+    from streamfx.animation.timeline.loader import Timeline
+    from streamfx.animation.timeline.planner import Plan
 
 SMALLER = EVERY = 4  # of a preview: its sides are shorter by that, and only so many frames are made
 LEAST = 32  # pixels, a side of a film
@@ -64,9 +64,9 @@ def render(
     options: FilmOptions,
 ) -> None:
     """Make a film from a timeline: streamfx render film.toml out.mp4 --audio song.mp3"""
-    from streamfx.dream.music import analyse
-    from streamfx.dream.plan import build_plan
-    from streamfx.dream.timeline import load_timeline
+    from streamfx.animation.audio_track import analyse
+    from streamfx.animation.timeline.loader import load_timeline
+    from streamfx.animation.timeline.planner import build_plan
 
     instead = "a timeline tells its length, --section takes a part"
     refuse_reading(options, instead, ("--duration", options.duration))
@@ -98,8 +98,8 @@ def _make(
 ) -> None:
     import torch
 
-    from streamfx.dream.render import Render
-    from streamfx.dream.studio import choose_model, picture_file
+    from streamfx.animation.timeline.renderer import Render
+    from streamfx.animation.timeline.scene import choose_model, picture_file
 
     network = choose_model(plan.timeline, model)
     pictures = [picture_file(plan.timeline, name) for name in plan.timeline.script.pictures]  # tells what is missing
@@ -134,7 +134,7 @@ def work_folder(output: str) -> Iterator[Path]:
 
     It is removed at the end, unless a run that was stopped may be gone on with.
     """
-    from streamfx.manifest import MANIFEST
+    from streamfx.jobs.manifest import MANIFEST
 
     beside = Path(f"{output}.streamfx")
     if output == "-" or "://" in output or not beside.parent.is_dir():
@@ -152,7 +152,7 @@ def work_folder(output: str) -> Iterator[Path]:
 
 def _find(name: str) -> Path:
     """The file of a timeline: itself, or one that came along."""
-    from streamfx.preset import preset_files
+    from streamfx.presets import preset_files
 
     path = Path(name).expanduser()
     if path.suffix == ".toml" or path.exists():
@@ -185,13 +185,13 @@ def _size(timeline: Timeline, options: FilmOptions, preview: bool) -> tuple[int,
 
 def _show(plan: Plan, music: Music | None, plot: str | None, *, dry: bool, overwrite: bool) -> None:
     """The film's sections, and the values of their schedules, as tables and as a picture."""
-    from streamfx.cli.timetable import print_timetable
-    from streamfx.dream.plan import shown_tracks
+    from streamfx.animation.timeline.planner import shown_tracks
+    from streamfx.cli._table import print_timetable
 
     fps = float(plan.timeline.script.fps)
     tracks = shown_tracks(plan)
     if plot is not None:
-        from streamfx.dream.plot import save_plot
+        from streamfx.animation.plot import save_plot
 
         save_plot(Path(plot), tracks, fps, music, overwrite=overwrite)
     if not dry:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from streamfx.cli.film import FilmOptions, film_command, make_film
+from streamfx.cli._options import FilmOptions, film_command, make_film
 
 
 @film_command

@@ -16,9 +16,9 @@ from unicodedata import combining, normalize
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
 
-from streamfx.cli.film import parse_time
-from streamfx.cli.pixels import MAX_PIXELS, MaxPixels
-from streamfx.cli.terminal import STDERR
+from streamfx.cli._console import STDERR
+from streamfx.cli._max_pixels import MAX_PIXELS, MaxPixels
+from streamfx.cli._options import parse_time
 from streamfx.errors import StreamfxError
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
     from streamfx.frame import Frame, Step
-    from streamfx.media.reader import Reader
-    from streamfx.media.writer import Writer
+    from streamfx.media.input.reader import Reader
+    from streamfx.media.output.writer import Writer
 
 log = logging.getLogger("streamfx")
 
@@ -87,9 +87,9 @@ def sheet(
 
 def _writer(source: str, output: Path, overwrite: bool) -> Writer:
     """What writes the sheet, whole or not at all; refuses now what it could not do later."""
-    from streamfx.media.encoding import Output
-    from streamfx.media.formats import format_of
-    from streamfx.media.writer import Writer
+    from streamfx.media.output.encoder_selection import Output
+    from streamfx.media.output.formats import format_of
+    from streamfx.media.output.writer import Writer
 
     if output.suffix.lower() not in ENDINGS or not format_of(str(output), None).one_picture:
         raise StreamfxError(f"a sheet is one picture; '{output}' must end in one of {' '.join(ENDINGS)}")
@@ -111,7 +111,7 @@ def _write(writer: Writer, picture: Image) -> None:
 
 def _prefetched(source: str, moment: Fraction, width: int) -> Generator[Frame, None, None]:
     """The one frame, read on another thread: a source that sends nothing yet can be interrupted."""
-    from streamfx.media.reader import Reader
+    from streamfx.media.input.reader import Reader
     from streamfx.pipeline import prefetch
 
     def frames() -> Iterator[Frame]:
@@ -123,13 +123,13 @@ def _prefetched(source: str, moment: Fraction, width: int) -> Generator[Frame, N
 
 def _seen(reader: Reader, width: int) -> Iterator[Frame]:
     """The reader's frames with square pixels, no larger than they are painted or shown."""
-    from streamfx.effects.style import CANVAS
-    from streamfx.media.filtergraph import Filter
+    from streamfx.media.filters.graph import Filter
+    from streamfx.styletransfer import working_resolution
 
     info = reader.info
     aspect = float(info.sample_aspect_ratio)
     wide, high = info.width * max(1.0, aspect), info.height / min(1.0, aspect)  # stretched, never squeezed
-    smaller = min(1.0, math.sqrt(max(CANVAS, width * width * high / wide) / (wide * high)))
+    smaller = min(1.0, math.sqrt(max(working_resolution.AREA, width * width * high / wide) / (wide * high)))
     size = max(1, round(wide * smaller)), max(1, round(high * smaller))
     if size == (info.width, info.height):
         return reader.frames()
@@ -140,7 +140,7 @@ def _steps(chosen: Sequence[str] | None, quality: str, stroke: float, device: st
     """Preset or blend -> the step that paints in its manner; of all presets those that are there in this quality."""
     from streamfx.effects.style import Style
     from streamfx.pipeline import find_device
-    from streamfx.preset import presets
+    from streamfx.presets import presets
 
     where = find_device(device)
     steps = {}
@@ -171,7 +171,7 @@ def _painted(seen: Frame, steps: dict[str, Step], width: int, *, shown: bool) ->
 
 def _caption(text: str) -> tuple[str, str]:
     """What is written below the tile of a preset or blend: its name, and whose manner it is."""
-    from streamfx.preset import load_preset, parse_blend
+    from streamfx.presets import load_preset, parse_blend
 
     parts = [(load_preset(name), share) for name, share in parse_blend(text)]
     if len(parts) > 1:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from streamfx.cli.film import FilmOptions, Misuse, film_command, make_film
-from streamfx.cli.fitting import fitted_preset
+from streamfx.cli._options import FilmOptions, Misuse, film_command, make_film
+from streamfx.cli._style_image import fitted_preset
 
 
 @film_command

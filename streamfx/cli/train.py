@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from streamfx.cli.film import Misuse
-from streamfx.cli.memory import keep_memory
-from streamfx.cli.pixels import MAX_PIXELS, MaxPixels
-from streamfx.cli.terminal import STDERR
+from streamfx.cli._allocator import keep_memory
+from streamfx.cli._console import STDERR
+from streamfx.cli._max_pixels import MAX_PIXELS, MaxPixels
+from streamfx.cli._options import Misuse
 from streamfx.errors import StreamfxError
-from streamfx.preset import Quality, TrainingSettings, user_presets
+from streamfx.presets import Quality, TrainingSettings, user_presets
 
 if TYPE_CHECKING:
-    from streamfx.train.painter import Progress as Standing
+    from streamfx.styletransfer.training.painter import Progress as Standing
 
 _NAME = re.compile(r"\w[\w.-]*")
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
@@ -59,7 +59,7 @@ def train(
     settings = TrainingSettings(minutes=minutes, seed=seed)
 
     from streamfx.pipeline import find_device
-    from streamfx.train.recipe import prepare_style, train_preset
+    from streamfx.styletransfer.training.preset_training import prepare_style, train_preset
 
     keep_memory()
     where = find_device(device)

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from streamfx.media.mask import Mask
-    from streamfx.nets.address import Part
-    from streamfx.nets.ascent import Ascent
-    from streamfx.nets.objective import Objective
+    from streamfx.deepdream.ascent import Ascent
+    from streamfx.deepdream.objective import Objective
+    from streamfx.deepdream.objective_syntax import Part
+    from streamfx.media.input.mask import Mask
 
 _Guide: TypeAlias = "Callable[[Fraction], Mapping[str, Tensor] | None]"
 _Past: TypeAlias = "Callable[[Memory, Tensor], tuple[Tensor, Tensor] | None]"
@@ -68,7 +68,7 @@ class Dream:
 
     def parts(self) -> tuple[Part, ...]:
         """What is asked for; nothing where the network may choose."""
-        from streamfx.nets.address import parse_objective
+        from streamfx.deepdream.objective_syntax import parse_objective
 
         return parse_objective(self.layer) if self.layer.strip() else ()
 
@@ -78,8 +78,8 @@ class Dream:
 
     def settled(self) -> Dream:
         """The same with the model and the layer that are meant; reads the layer's address. Raises StreamfxError."""
-        from streamfx.nets.address import check_channels
-        from streamfx.nets.networks import choose_network, list_layers
+        from streamfx.deepdream.networks import choose_network, list_layers
+        from streamfx.deepdream.objective_syntax import check_channels
 
         parts = self.parts()
         network = choose_network(self.model, [part.layer for part in parts])
@@ -93,10 +93,10 @@ class Dream:
         """The step that dreams; reads the network, the guide and the mask now."""
         import torch
 
-        from streamfx.nets.networks import build_layers
-        from streamfx.nets.objective import Objective
-        from streamfx.nets.prior import remember
-        from streamfx.ops.govern import govern
+        from streamfx.deepdream.networks import build_layers
+        from streamfx.deepdream.objective import Objective
+        from streamfx.motion.temporal import remember
+        from streamfx.ops.color_statistics import govern
 
         settled = self.settled()
         parts = settled.parts()
@@ -137,7 +137,7 @@ class Dream:
 
     def ascent(self, known: float = 0.0, light: float = 1.0) -> Ascent:
         """How to climb a picture of mean luma `light` of which the share `known` follows the last one."""
-        from streamfx.nets.ascent import Ascent
+        from streamfx.deepdream.ascent import Ascent
 
         steps = max(min(2, self.steps), math.ceil(self.steps * (1 - FEWER * known)))
         step = self.step * self.strength or AMOUNT / AMONG * self.strength * (AMONG / self.steps) ** SHARED
@@ -147,7 +147,7 @@ class Dream:
     def _climb(
         self, start: Tensor, room: Tensor | None, gradient: Callable[[Tensor], Tensor], image: Tensor, number: int
     ) -> Tensor:
-        from streamfx.nets.ascent import ascend
+        from streamfx.deepdream.ascent import ascend
         from streamfx.ops.color import luma
 
         known = 0.0 if room is None else 1 - float(room.mean())
@@ -163,7 +163,7 @@ class Dream:
 
     def _middle(self, image: Tensor) -> Tensor:
         """What the network is shown at once of an image [3, H, W], as [1, 3, h, w]."""
-        from streamfx.nets.ascent import middle
+        from streamfx.deepdream.ascent import middle
 
         return middle(image[None], self.tile)
 
@@ -178,7 +178,7 @@ class Dream:
     def _open_mask(self) -> Mask | None:
         if not self.mask:
             return None
-        from streamfx.media.mask import Mask
+        from streamfx.media.input.mask import Mask
 
         return Mask(self.mask)
 
@@ -186,8 +186,8 @@ class Dream:
         """Moment -> what the guide shows then, as the network sees it; None without a guide."""
         if not self.guide:
             return lambda moment: None
-        from streamfx.media.mask import Mask
-        from streamfx.nets.ascent import resized
+        from streamfx.deepdream.ascent import resized
+        from streamfx.media.input.mask import Mask
 
         guide = Mask(self.guide, "guide")
         kept: list[tuple[Frame, Mapping[str, Tensor]]] = []
@@ -212,8 +212,8 @@ class Dream:
         """
         if self.coherence == "off":
             return lambda memory, image: None
-        from streamfx.nets.flow import build_motion
-        from streamfx.nets.prior import find_prior, follow_past
+        from streamfx.motion.flow import build_motion
+        from streamfx.motion.temporal import find_prior, follow_past
 
         motion = build_motion(self.motion, device)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,20 +15,17 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from streamfx.nets.prior import Prior
-    from streamfx.painting.pixels import PixelPainter
-    from streamfx.preset import Preset
+    from streamfx.motion.temporal import Prior
+    from streamfx.presets import Preset
+    from streamfx.styletransfer.optimizer import PixelPainter
 
 _Paint: TypeAlias = "Callable[[Tensor, Prior | None, float], Tensor]"
 _Follow: TypeAlias = "Callable[[Memory, Tensor, tuple[int, int], Sequence[str]], dict[str, Prior | None]]"
 
-CANVAS = 1280 * 720  # pixels; frames of every size are painted at this area, and so with strokes of one size
-NEAR = 1.12  # of a frame's side to the canvas's; what is nearer is painted as it is
 BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; what is all beyond them needs only one painting
 DUSK, GLARE = 0.1, 0.92  # mean luma of frames; what is darker or brighter fades, and its painting with it
 CLEAR, HIDDEN = 1.04, 0.78  # times a painting's detail, to aim at in motion; less where it is made smaller in the end
 LATEST = 10**7  # seconds
-LARGEST_SCALE = 6.0  # for the sake of frames that are tiny or a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +77,7 @@ class Style:
 
     def build(self, device: torch.device) -> Step:
         """The step that paints; reads the presets now, and readies the network when the first frame of a size comes."""
-        from streamfx.nets.prior import remember
+        from streamfx.motion.temporal import remember
 
         if self.passes > 1:
             return self._build_passes(device)
@@ -89,7 +85,7 @@ class Style:
         paint_black = self._build_paint(self.mask_preset, device) if self.mask_preset else None
         follow = self._build_follow(device)
         if self.mask:
-            from streamfx.media.mask import Mask
+            from streamfx.media.input.mask import Mask
 
             mask = Mask(self.mask)
         else:
@@ -129,7 +125,7 @@ class Style:
 
     def reads(self) -> list[Path]:
         """The files that the painting comes from: presets and their weights, and the mask."""
-        from streamfx.preset import load_preset, parse_blend
+        from streamfx.presets import load_preset, parse_blend
 
         texts = [text for text in (self.preset, self.mask_preset) if text]
         presets = [load_preset(name) for text in texts for name, _ in parse_blend(text)]
@@ -139,8 +135,8 @@ class Style:
 
     def _build_passes(self, device: torch.device) -> Step:
         """The step that holds each shot, and paints it when it has ended."""
-        from streamfx.nets.flow import build_motion
-        from streamfx.painting.passes import held, hold, paint_shot
+        from streamfx.motion.flow import build_motion
+        from streamfx.styletransfer.multipass import held, hold, paint_shot
 
         painter, motion = self._build_pixels(self._blend(self.preset), device), build_motion(self.motion, device)
 
@@ -159,7 +155,9 @@ class Style:
 
     def _on_canvas(self, image: Tensor) -> Tensor:
         """The image at the size at which it is painted."""
-        return _resized(image, canvas_size(image.shape[1], image.shape[2], self.stroke))
+        from streamfx.styletransfer.working_resolution import working_size
+
+        return _resized(image, working_size(image.shape[1], image.shape[2], self.stroke))
 
     def _finish(self, source: Tensor, painted: Tensor) -> Tensor:
         """The painting of the canvas as it is to be seen: at the source's size, in its light, mixed with it."""
@@ -186,13 +184,13 @@ class Style:
         return paint
 
     def _blend(self, preset: str) -> list[tuple[Preset, float]]:
-        from streamfx.preset import load_preset, parse_blend
+        from streamfx.presets import load_preset, parse_blend
 
         return [(load_preset(name), share) for name, share in parse_blend(preset)]
 
     def _build_pixels(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> PixelPainter:
-        from streamfx.painting.losses import load_targets
-        from streamfx.painting.pixels import PixelPainter
+        from streamfx.styletransfer.optimizer import PixelPainter
+        from streamfx.styletransfer.painting_losses import load_targets
 
         parts = [(load_targets(p.targets, p.name), share) for p, share in blend]
         return PixelPainter(parts, blend[0][0].style.training, self._each_pass(), device)
@@ -205,9 +203,9 @@ class Style:
         """Painting by the presets' network; one engine for each size met."""
         import torch
 
-        from streamfx.nets.engine import Engine, build_engine
-        from streamfx.nets.painter import mix_painters
+        from streamfx.inference.engine import Engine, build_engine
         from streamfx.ops.warp import renew
+        from streamfx.styletransfer.painter import mix_painters
 
         painter, numbers = mix_painters([(p.weights(self.quality), p.name, share) for p, share in blend])
         numbers = numbers.to(device)
@@ -231,8 +229,8 @@ class Style:
         if self.coherence == "off":
             return lambda memory, watched, size, names: dict.fromkeys(names)
 
-        from streamfx.nets.flow import build_motion
-        from streamfx.nets.prior import find_prior, follow_past
+        from streamfx.motion.flow import build_motion
+        from streamfx.motion.temporal import find_prior, follow_past
 
         motion = build_motion(self.motion, device)
 
@@ -243,14 +241,6 @@ class Style:
             return {name: find_prior(memory, name, motions) for name in names}
 
         return follow
-
-
-def canvas_size(height: int, width: int, stroke: float) -> tuple[int, int]:
-    """The size to paint a frame at: strokes of `stroke` cover as much of what it shows at every size."""
-    scale = min(LARGEST_SCALE, math.sqrt(CANVAS / (height * width)) / stroke)
-    if 1 / NEAR < scale < NEAR:
-        return height, width
-    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _without_grain(painted: Tensor) -> Tensor:

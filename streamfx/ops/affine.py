@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from streamfx.ops import kernels
+from streamfx.ops import cuda
 from streamfx.ops.warp import Border, Filter, _warp
 
 Matrix = Sequence[Sequence[float]]
@@ -19,8 +19,8 @@ def affine(image: Tensor, matrix: Matrix, filter: Filter = "bilinear", border: B
     Two rows of three numbers, or three: then both coordinates are divided by the third. Filter and border are those of
     `streamfx.ops.warp.warp`.
     """
-    if kernels.takes(image):
-        return kernels.affine(image, matrix, filter, border)
+    if cuda.takes(image):
+        return cuda.affine(image, matrix, filter, border)
     return _affine(image, matrix, filter, border)
 
 

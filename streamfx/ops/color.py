@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamfx.ops import kernels
+from streamfx.ops import cuda
 
 _BAND = 64  # rows
 _SIGNED = {torch.uint16: torch.int16}  # of which torch knows more; what is shifted in or out of it is the same bits
@@ -51,8 +51,8 @@ def nv12_to_rgb(
     interpolated linearly between its places: on the left of its two columns, in the middle of its two rows.
     """
     shift = _unused_bits(y, bits)
-    if y.is_cuda and kernels.installed():
-        return kernels.nv12_to_rgb(y, uv, (kr, kb, *_code_range(bits, full)), shift, dtype)
+    if y.is_cuda and cuda.installed():
+        return cuda.nv12_to_rgb(y, uv, (kr, kb, *_code_range(bits, full)), shift, dtype)
     return _nv12_to_rgb(y, uv, kr, kb, bits, full, shift).to(dtype)
 
 
@@ -79,8 +79,8 @@ def rgb_to_nv12(
     height, width = image.shape[-2:]
     y, uv = nv12_planes(height, width, bits, image.device) if out is None else out
     shift = _unused_bits(y, bits)
-    if kernels.takes(image):
-        kernels.rgb_to_nv12(image, y, uv, (kr, kb, *_code_range(bits, full)), shift)
+    if cuda.takes(image):
+        cuda.rgb_to_nv12(image, y, uv, (kr, kb, *_code_range(bits, full)), shift)
     else:
         _rgb_to_nv12(image, kr, kb, bits, full, shift, y, uv)
     return y, uv

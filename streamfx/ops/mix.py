@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from streamfx.ops import kernels
+from streamfx.ops import cuda
 from streamfx.ops.warp import Border, Filter, _warp, blend
 
 _LEAST = 1e-4  # of a standard deviation: what varies less is flat, and stays so
@@ -23,8 +23,8 @@ def warp_blend(
 
     Both pictures are [..., C, H, W]: `blend(ground, warp(image, flow, filter, border), share)` in one pass.
     """
-    if kernels.takes(ground, image):
-        return kernels.warp_blend(ground, image, flow, share, filter, border)
+    if cuda.takes(ground, image):
+        return cuda.warp_blend(ground, image, flow, share, filter, border)
     return _warp_blend(ground, image, flow, share, filter, border)
 
 
@@ -34,8 +34,8 @@ def _warp_blend(ground: Tensor, image: Tensor, flow: Tensor, share: Tensor, filt
 
 def fade(image: Tensor, color: tuple[float, float, float], share: float) -> Tensor:
     """`share` 0..1 of one RGB colour in an image [3, H, W]."""
-    if kernels.takes(image):
-        return kernels.fade(image, color, share)
+    if cuda.takes(image):
+        return cuda.fade(image, color, share)
     return _fade(image, color, share)
 
 
@@ -58,8 +58,8 @@ def ring(
     Edges are as soft as a step under a Gaussian of sigma `soft` pixels; of 0, as one pixel. A radius of 0 or less is no
     circle at all.
     """
-    if device.type == "cuda" and kernels.installed():
-        return kernels.ring(size, centre, inner, outer, soft, device)
+    if device.type == "cuda" and cuda.installed():
+        return cuda.ring(size, centre, inner, outer, soft, device)
     return _ring(size, centre, inner, outer, soft, device)
 
 
@@ -90,15 +90,15 @@ def with_colors_of(image: Tensor, reference: Tensor, share: float = 1.0, most: f
         raise ValueError(f"colours pass between images of as many channels; got {image.shape}, {reference.shape}")
     of_image, of_reference = _moments(image), _moments(reference)
     gain, shift = _towards(of_image, of_reference, share, most)
-    if kernels.takes(image):
-        return kernels.recolor(image, gain, shift)
+    if cuda.takes(image):
+        return cuda.recolor(image, gain, shift)
     return _recolor(image, gain, shift)
 
 
 def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation [C], float64."""
-    if kernels.takes(image):
-        return kernels.moments(image)
+    if cuda.takes(image):
+        return cuda.moments(image)
     values = image.flatten(1).double()
     return values.mean(1), values.std(1, correction=0)
 

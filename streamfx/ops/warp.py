@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamfx.ops import kernels
+from streamfx.ops import cuda
 
 Filter: TypeAlias = Literal["bilinear", "bicubic"]
 Border: TypeAlias = Literal["replicate", "reflect", "wrap", "zeros"]
@@ -34,8 +34,8 @@ def warp(image: Tensor, flow: Tensor, filter: Filter = "bilinear", border: Borde
     """
     if image.shape[-2:] != flow.shape[-2:] or flow.shape[-3] != 2 or image.shape[:-3] != flow.shape[:-3]:
         raise ValueError(f"a flow {tuple(flow.shape)} does not fit an image {tuple(image.shape)}")
-    if kernels.takes(image) and not flow.requires_grad:
-        return kernels.warp(image, flow, filter, border)
+    if cuda.takes(image) and not flow.requires_grad:
+        return cuda.warp(image, flow, filter, border)
     if _by_opencv(image, flow) and border in _CV_BORDERS:
         return _warp_cpu(image, flow, filter, border)
     return _warp(image, flow, filter, border)
@@ -82,8 +82,8 @@ def _warp(image: Tensor, flow: Tensor, filter: Filter, border: Border) -> Tensor
 
 def blend(ground: Tensor, cover: Tensor, share: Tensor) -> Tensor:
     """`cover` over `ground`, both [..., C, H, W], in the `share` [..., 1, H, W] 0..1 of each pixel."""
-    if kernels.takes(ground, cover):
-        return kernels.blend(ground, cover, share)
+    if cuda.takes(ground, cover):
+        return cuda.blend(ground, cover, share)
     return torch.lerp(ground, cover, share)
 
 

@@ -40,16 +40,16 @@ from timing import real_clip
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from streamfx.cli.memory import keep_memory
+from streamfx.cli._allocator import keep_memory
 from streamfx.effects.style import Style
 from streamfx.errors import StreamfxError
+from streamfx.evaluation.temporal import Figures, mean_color, measure, sharpness, warp_error
 from streamfx.frame import Effect, Frame, Memory
-from streamfx.measure import Figures, mean_color, measure, sharpness, warp_error
-from streamfx.media.reader import Reader
-from streamfx.nets.flow import Estimate, build_motion
+from streamfx.media.input.reader import Reader
+from streamfx.motion.flow import Estimate, build_motion
 from streamfx.ops.color import luma
 from streamfx.ops.warp import warp
-from streamfx.preset import QUALITIES, load_preset
+from streamfx.presets import QUALITIES, load_preset
 
 SIZE = HEIGHT, WIDTH = 720, 1280
 LARGER = 900, 1600  # pixels, of a photo that a camera pans over

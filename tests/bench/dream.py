@@ -28,18 +28,18 @@ import torch
 from clips import load_photo, pan, still
 from coherence import run
 
-from streamfx.cli.memory import keep_memory
-from streamfx.dream.feedback import Feedback
-from streamfx.dream.schedule import Context
+from streamfx.animation.schedule import Context
+from streamfx.cli._allocator import keep_memory
+from streamfx.deepdream.ascent import Ascent, octave_sizes
+from streamfx.deepdream.inception import load_inception
+from streamfx.deepdream.networks import build_layers
+from streamfx.deepdream.objective import Objective
+from streamfx.deepdream.objective_syntax import parse_objective
 from streamfx.effects.dream import Dream
+from streamfx.effects.feedback import Feedback
+from streamfx.evaluation.temporal import warp_error
 from streamfx.frame import Frame
-from streamfx.measure import warp_error
-from streamfx.nets.address import parse_objective
-from streamfx.nets.ascent import Ascent, octave_sizes
-from streamfx.nets.features import Features
-from streamfx.nets.inception import load_inception
-from streamfx.nets.networks import build_layers
-from streamfx.nets.objective import Objective
+from streamfx.inference.efficientnet import Features
 from streamfx.ops.color import luma
 from streamfx.ops.warp import warp
 

@@ -33,8 +33,8 @@ from torch import Tensor, nn
 from streamfx.effects.style import Style
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
-from streamfx.preset import QUALITIES, Preset, load_preset, presets
-from streamfx.shipped import shipped
+from streamfx.presets import QUALITIES, Preset, load_preset, presets
+from streamfx.resources import resource
 
 HEIGHT = 720  # pixels, of the photos
 PAINTING_HEIGHTS = (480, 720, 960)  # pixels
@@ -216,7 +216,7 @@ def main() -> None:
     torch.set_grad_enabled(False)
     judge = Judge()
     chosen = [load_preset(name) for name in asked.presets or []]
-    chosen = chosen or [each for each in presets() if each.path.parent == shipped("presets")]
+    chosen = chosen or [each for each in presets() if each.path.parent == resource("presets")]
     methods: list[list[Distances]] = [[], [], []]
     with tempfile.TemporaryDirectory(prefix="streamfx-bench-") as name:
         files = load_photos(asked.photos, asked.most, Path(name))
@@ -232,7 +232,7 @@ def main() -> None:
             painting = load_painting(preset, asked.paintings)
             painting.save(cut := Path(name) / "painting.png")
             grams = [judge.see(at_height(painting, height))[0] for height in PAINTING_HEIGHTS]
-            text = str(preset.path) if preset.path.parent != shipped("presets") else preset.name
+            text = str(preset.path) if preset.path.parent != resource("presets") else preset.name
             paints = [our_paint(text, asked.quality), *([peer_paint(asked.peer)] if asked.peer else [])]
             made = [[at_size_of(paint(file, cut), photo) for file, photo in zip(files, photos)] for paint in paints]
             found = [measure(judge, pictures, contents, grams) for pictures in [photos, *made]]

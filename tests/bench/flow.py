@@ -15,7 +15,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "nets"))
 from conftest import Scene
 
-from streamfx.nets.flow import build_motion
+from streamfx.motion.flow import build_motion
 
 CHINA, COFFEE = "sklearn/datasets/images/china.jpg", "skimage/data/coffee.png"
 ASTRONAUT, ROCKET = "skimage/data/astronaut.png", "skimage/data/rocket.jpg"

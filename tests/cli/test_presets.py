@@ -7,8 +7,8 @@ import typer
 from typer.testing import CliRunner
 
 from streamfx.cli.presets import presets
-from streamfx.preset import load_preset, user_presets
-from streamfx.shipped import shipped
+from streamfx.presets import load_preset, user_presets
+from streamfx.resources import resource
 
 app = typer.Typer()
 app.command()(presets)
@@ -65,8 +65,8 @@ def test_json_has_all_facts(listed):
     assert munch["painting"][0]["file"] == "munch_scream_1893.jpg"
     assert munch["weights"] == load_preset("munch").style.weights
     assert munch["training"]["crop"] == load_preset("munch").style.training.crop
-    assert munch["file"] == str(shipped("presets") / "munch.toml")
-    assert munch["thumbnail"] == str(shipped("presets") / "munch.jpg")
+    assert munch["file"] == str(resource("presets") / "munch.toml")
+    assert munch["thumbnail"] == str(resource("presets") / "munch.jpg")
     assert (munch["qualities"], munch["whose"]) == (["fine", "fast"], "shipped")
     mine = found["mine"]
     assert (mine["thumbnail"], mine["qualities"], mine["whose"]) == (None, [], "yours")

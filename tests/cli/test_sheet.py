@@ -9,10 +9,10 @@ import typer
 from PIL import ExifTags, Image
 from typer.testing import CliRunner
 
-from streamfx.cli.film import Misuse
+from streamfx.cli._options import Misuse
 from streamfx.cli.sheet import PAPER, Tile, draw
 from streamfx.errors import StreamfxError
-from streamfx.preset import load_preset, preset_files, user_presets
+from streamfx.presets import load_preset, preset_files, user_presets
 
 module = importlib.import_module("streamfx.cli.sheet")  # the package has the command under this name
 app = typer.Typer()
@@ -34,8 +34,8 @@ file = "mine.jpg"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Painted small and by torch itself, where nothing need be compiled: here it is about the sheet."""
-    monkeypatch.setattr("streamfx.effects.style.CANVAS", 64 * 48)
-    monkeypatch.setattr("streamfx.nets.engine.build_engine", lambda painter, *_: painter)
+    monkeypatch.setattr("streamfx.styletransfer.working_resolution.AREA", 64 * 48)
+    monkeypatch.setattr("streamfx.inference.engine.build_engine", lambda painter, *_: painter)
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_odd_sizes(tiles, home, size, shown):
 
 
 def test_a_large_source_is_seen_no_larger_than_it_is_painted(home, monkeypatch, tiles):
-    monkeypatch.setattr("streamfx.effects.style.CANVAS", 120 * 90)
+    monkeypatch.setattr("streamfx.styletransfer.working_resolution.AREA", 120 * 90)
     Image.new("RGB", (1600, 1200)).save(home / "large.png")
     seen = []
     monkeypatch.setattr(module, "_painted", lambda frame, *_, **__: seen.append(frame.image.shape) or [])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from streamfx.chain import build_chain, chain_text
-from streamfx.cli.framing import on_clock
+from streamfx.cli._framing import on_clock
 from streamfx.effects.style import Style
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame

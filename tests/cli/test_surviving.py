@@ -11,7 +11,7 @@ import time
 import kills
 import pytest
 
-from streamfx.manifest import load
+from streamfx.jobs.manifest import load
 
 CHAIN = ["--chain", "hflip"]
 
@@ -339,7 +339,7 @@ def test_a_clock_that_jumps(start, here, long, wreck):
 
 
 def test_a_preset_that_changes_under_a_run(start, here, film, command, picture):
-    from streamfx.preset import load_preset
+    from streamfx.presets import load_preset
 
     preset = load_preset("vangogh")
     for path in (preset.path, preset.weights("fast")):

@@ -9,12 +9,12 @@ from PIL import Image
 from skimage import data
 from typer.testing import CliRunner
 
-from streamfx.cli.film import Misuse
+from streamfx.cli._options import Misuse
 from streamfx.cli.style import style
 from streamfx.cli.train import train
 from streamfx.errors import StreamfxError
-from streamfx.preset import TrainingSettings, load_preset
-from streamfx.train.fit import fit_style, kept_file
+from streamfx.presets import TrainingSettings, load_preset
+from streamfx.styletransfer.training.finetune import fit_style, kept_file
 
 app = typer.Typer()
 app.command()(train)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamfx.ops import kernels
+from streamfx.ops import cuda
 
 SHIM = Path(__file__).with_name("shim.h")
 FLAGS = ["-O2", "-std=c++17", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
@@ -21,15 +21,15 @@ FLAGS += [
 
 
 class OnCpu:
-    """Launches kernels.Call on CPU tensors."""
+    """Launches cuda.Call on CPU tensors."""
 
     def __init__(self, folder: Path) -> None:
-        kinds = [(family, half) for family in kernels.FAMILIES for half in (False, True)]
+        kinds = [(family, half) for family in cuda.FAMILIES for half in (False, True)]
         with ThreadPoolExecutor() as pool:
             made = pool.map(lambda kind: _compiled(folder, *kind), kinds)
         self._libraries = {kind: ctypes.CDLL(str(path)) for kind, path in zip(kinds, made)}
 
-    def __call__(self, call: kernels.Call, device: torch.device) -> None:
+    def __call__(self, call: cuda.Call, device: torch.device) -> None:
         values = [_as_c(value) for value in call.arguments]
         sizes = (ctypes.c_int * len(values))(*map(ctypes.sizeof, values))
         pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(value) for value in values))
@@ -47,8 +47,8 @@ def _as_c(value):
 
 
 def _compiled(folder: Path, family: str, half: bool) -> Path:
-    """A library of a family with a `launch_NAME` for each of its kernels."""
-    text = kernels.source(family)
+    """A library of a family with a `launch_NAME` for each of its cuda."""
+    text = cuda.source(family)
     names = re.findall(r'extern "C" __global__ void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(', text)
     parameters = "const int* grid, const int* block, int count, const int* sizes, void** arguments"
     entries = [
@@ -70,13 +70,13 @@ def _on_cpu(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda)])
 def device(request, _on_cpu):
-    """Where the kernels run: while this fixture lives, those of `streamfx.ops.kernels` take CPU tensors as well."""
+    """Where the kernels run: while this fixture lives, those of `streamfx.ops.cuda` take CPU tensors as well."""
     if request.param == "cuda":
         yield torch.device("cuda", 0)
         return
-    kernels.LAUNCHERS["cpu"] = _on_cpu
+    cuda.LAUNCHERS["cpu"] = _on_cpu
     yield torch.device("cpu")
-    del kernels.LAUNCHERS["cpu"]
+    del cuda.LAUNCHERS["cpu"]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streamfx.ops import kernels
+from streamfx.ops import cuda
 
 GPUS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")  # Turing to Blackwell
 REGISTERS = 64  # at most, so that four blocks of 256 threads find room everywhere
@@ -27,10 +27,10 @@ def compiled(jobs):
 @pytest.fixture(scope="module")
 def logs():
     """By family, GPU and half: whether it compiles, and what the compiler said."""
-    keys = [(family, gpu, half) for family in kernels.FAMILIES for gpu in GPUS for half in (False, True)]
+    keys = [(family, gpu, half) for family in cuda.FAMILIES for gpu in GPUS for half in (False, True)]
 
     def job(family, gpu, half):
-        return kernels.source(family), [*kernels.options(half), f"-arch={gpu}", "-ftz=true", "--ptxas-options=-v"]
+        return cuda.source(family), [*cuda.options(half), f"-arch={gpu}", "-ftz=true", "--ptxas-options=-v"]
 
     shares = [keys[number::PROCESSES] for number in range(PROCESSES)]
     with ThreadPoolExecutor(PROCESSES) as pool:
@@ -49,7 +49,7 @@ def used(log):
 
 
 @pytest.mark.parametrize("gpu", GPUS)
-@pytest.mark.parametrize("family", kernels.FAMILIES)
+@pytest.mark.parametrize("family", cuda.FAMILIES)
 def test_compiles(family, gpu, logs, registers):
     for half in (False, True):
         made, log = logs[family, gpu, half]
@@ -65,8 +65,8 @@ def test_compiles(family, gpu, logs, registers):
 
 
 def entries(family):
-    """The names of a file's kernels."""
-    text = re.sub(r"__launch_bounds__\([^)]*\)", "", kernels.source(family))
+    """The names of a file's cuda."""
+    text = re.sub(r"__launch_bounds__\([^)]*\)", "", cuda.source(family))
     return set(re.findall(r'extern "C" __global__ void\s+(\w+)\(', text))
 
 
@@ -83,7 +83,7 @@ def test_cupy_s_own_compiler_takes_them():
     import cupy
     from cupy.cuda import compiler
 
-    program = compiler._NVRTCProgram(kernels.source("mix"), "mix.cu", method="cubin")
-    cubin, _ = program.compile((*kernels.options(True), "-arch=sm_90", "-ftz=true"))
+    program = compiler._NVRTCProgram(cuda.source("mix"), "mix.cu", method="cubin")
+    cubin, _ = program.compile((*cuda.options(True), "-arch=sm_90", "-ftz=true"))
     assert cubin[:4] == b"\x7fELF"
-    assert isinstance(kernels._module("mix", True), cupy.RawModule)
+    assert isinstance(cuda._module("mix", True), cupy.RawModule)

@@ -6,7 +6,7 @@ import torch
 from standin import StandIn, laid_out
 
 from streamfx.cli import gpu
-from streamfx.media import driver as drivers
+from streamfx.media.gpu import nvidia as drivers
 
 EVENTS = [
     {"cat": "gpu_memcpy", "name": "Memcpy HtoD (Pageable -> Device)", "args": {"bytes": 4}},

@@ -6,9 +6,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from streamfx.nets.flow import OUTSIDE, trust_mask
-from streamfx.ops import kernels
-from streamfx.ops.lucas_kanade import KERNELS, TWINS, search
+from streamfx.motion.flow import OUTSIDE, trust_mask
+from streamfx.motion.lucas_kanade import KERNELS, TWINS, search
+from streamfx.ops import cuda
 
 SIDES = st.integers(1, 75)
 
@@ -26,7 +26,7 @@ def test_trust_mask(height, width, seed, device, fenced):
     reach = 1 + seed % 5
     backward = reach * (smooth(seed, 2, height, width, 25) - 0.5)
     forward = -backward + 0.7 * (smooth(seed + 1, 2, height, width, 9) - 0.3)
-    made = kernels.trust_mask(fenced(backward), fenced(forward), OUTSIDE).cpu()
+    made = cuda.trust_mask(fenced(backward), fenced(forward), OUTSIDE).cpu()
     wanted = trust_mask(backward[None].double(), forward[None].double())[0]
     assert made.shape == (1, height, width)
     assert set(made.unique().tolist()) <= {0.0, 1.0}
@@ -36,10 +36,10 @@ def test_trust_mask(height, width, seed, device, fenced):
 def test_trust_is_neither_all_nor_nothing(device, fenced):
     """Which the comparison above would not notice."""
     backward = 6 * (smooth(3, 2, 60, 75, 25) - 0.5)
-    mask = kernels.trust_mask(fenced(backward), fenced(-backward + smooth(4, 2, 60, 75, 9) - 0.4), OUTSIDE)
+    mask = cuda.trust_mask(fenced(backward), fenced(-backward + smooth(4, 2, 60, 75, 9) - 0.4), OUTSIDE)
     assert 0.1 < mask.mean() < 0.9
     pair = torch.stack([backward, -backward]).to(device)
-    batch = kernels.trust_mask(pair, torch.zeros_like(pair), OUTSIDE)
+    batch = cuda.trust_mask(pair, torch.zeros_like(pair), OUTSIDE)
     assert batch.shape == (2, 1, 60, 75)
 
 
@@ -62,7 +62,7 @@ def test_halving_and_enlarging(height, width, seed, device, fenced, furthest):
 
 @example(height=40, width=73, radius=1, seed=4)  # a point on the border
 @settings(max_examples=15)
-@given(height=SIDES, width=SIDES, radius=st.integers(1, kernels.LARGEST_RADIUS), seed=st.integers(0, 99))
+@given(height=SIDES, width=SIDES, radius=st.integers(1, cuda.LARGEST_RADIUS), seed=st.integers(0, 99))
 def test_a_round_of_lucas_kanade(height, width, radius, seed, device, fenced, furthest):
     image, other = 255 * smooth(seed, 1, height, width), 255 * smooth(seed + 1, 1, height, width)
     flow = 4 * smooth(seed, 2, height, width, 20) - 2 + 30 * (seed % 3)
@@ -87,10 +87,10 @@ def test_a_whole_search(finest, device, fenced, furthest):
 def test_what_does_not_fit_is_said(device):
     plane, flow = torch.rand(1, 5, 6, device=device), torch.zeros(2, 5, 6, device=device)
     with pytest.raises(ValueError, match="radius of 1 to 5"):
-        kernels.lucas_kanade(plane, plane, flow, 6, 1.0, 1.0)
+        cuda.lucas_kanade(plane, plane, flow, 6, 1.0, 1.0)
     with pytest.raises(ValueError, match="is not half of"):
-        kernels.enlarge(flow, 5, 6)
+        cuda.enlarge(flow, 5, 6)
     with pytest.raises(ValueError, match="backward is"):
-        kernels.trust_mask(plane, flow, 0.25)
+        cuda.trust_mask(plane, flow, 0.25)
     with pytest.raises(ValueError, match=r"\[3, H, W\]"):
-        kernels.luma(plane)
+        cuda.luma(plane)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamfx.ops import kernels
+from streamfx.ops import cuda
 from streamfx.ops.mix import _fade, _moments, _recolor, _ring
 from streamfx.ops.warp import blend
 
@@ -25,7 +25,7 @@ def pictures(seed, *shape):
 def test_blend(height, width, channels, shift, seed, dtype, device, fenced, furthest):
     ground, cover = pictures(seed, 2, 2, channels, height, width).to(dtype)
     share = (1.5 * pictures(seed + 1, 2, 1, height, width) - 0.25).clamp(0, 1)
-    made = kernels.blend(fenced(ground, shift), fenced(cover, shift), fenced(share, shift))
+    made = cuda.blend(fenced(ground, shift), fenced(cover, shift), fenced(share, shift))
     furthest(f"blend {dtype}", made, blend(ground.double(), cover.double(), share.double()), MOST[dtype])
 
 
@@ -34,7 +34,7 @@ def test_blend(height, width, channels, shift, seed, dtype, device, fenced, furt
 @given(height=SIDES, width=SIDES, share=st.floats(0, 1, width=32), shift=SHIFTS, seed=st.integers(0, 99))
 def test_fade(height, width, share, shift, seed, dtype, device, fenced, furthest):
     image, color = pictures(seed, 3, height, width).to(dtype), (0.9, 0.0, 0.3)
-    made = kernels.fade(fenced(image, shift), color, share)
+    made = cuda.fade(fenced(image, shift), color, share)
     furthest(f"fade {dtype}", made, _fade(image.double(), color, share), MOST[dtype])
 
 
@@ -48,7 +48,7 @@ def test_fade(height, width, share, shift, seed, dtype, device, fenced, furthest
     soft=st.just(0.0) | st.floats(0.5, 30, width=32),
 )
 def test_ring(height, width, centre, inner, wide, soft, device, furthest):
-    made = kernels.ring((height, width), centre, inner, inner + wide, soft, device)
+    made = cuda.ring((height, width), centre, inner, inner + wide, soft, device)
     furthest("ring", made, _ring((height, width), centre, inner, inner + wide, soft, torch.device("cpu")), 1e-5)
 
 
@@ -58,18 +58,18 @@ def test_ring(height, width, centre, inner, wide, soft, device, furthest):
 def test_colours(height, width, channels, shift, seed, dtype, device, fenced, furthest):
     image = (0.2 + 0.5 * pictures(seed, channels, height, width)).to(dtype)
     held = fenced(image, shift)
-    (mean, spread), (true_mean, true_spread) = kernels.moments(held), _moments(image)
+    (mean, spread), (true_mean, true_spread) = cuda.moments(held), _moments(image)
     furthest("mean", mean, true_mean, 1e-6)
     furthest("variance", spread**2, true_spread**2, 1e-6)
     gain, plus = 3 * pictures(seed, channels), pictures(seed + 1, channels) - 0.7
-    made = kernels.recolor(held, gain.to(device), plus.to(device))
+    made = cuda.recolor(held, gain.to(device), plus.to(device))
     wanted = _recolor(image.double().float(), gain, plus)
     furthest(f"recolor {dtype}", made, wanted, MOST[dtype])
 
 
 def test_sums_of_many_blocks(device, furthest):
     image = 0.01 * pictures(1, 2, 613, 917) + 0.9  # more than one round of all blocks; nearly flat
-    (mean, spread), (true_mean, true_spread) = kernels.moments(image.to(device)), _moments(image)
+    (mean, spread), (true_mean, true_spread) = cuda.moments(image.to(device)), _moments(image)
     furthest("mean of many", mean, true_mean, 1e-6)
     furthest("variance of many", spread**2, true_spread**2, 1e-6)
 
@@ -77,10 +77,10 @@ def test_sums_of_many_blocks(device, furthest):
 def test_what_does_not_fit_is_said(device):
     image = torch.rand(3, 5, 6, device=device)
     with pytest.raises(ValueError, match="a share"):
-        kernels.blend(image, image, image)
+        cuda.blend(image, image, image)
     with pytest.raises(ValueError, match="one number a channel"):
-        kernels.recolor(image, image[0, 0], image[0, 0])
+        cuda.recolor(image, image[0, 0], image[0, 0])
     with pytest.raises(ValueError, match=r"\[3, H, W\]"):
-        kernels.fade(image[:2], (0, 0, 0), 0.5)
+        cuda.fade(image[:2], (0, 0, 0), 0.5)
     with pytest.raises(ValueError, match=r"\[C, H, W\]"):
-        kernels.moments(image[None])
+        cuda.moments(image[None])

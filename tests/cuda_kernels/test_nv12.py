@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamfx.ops import kernels
+from streamfx.ops import cuda
 from streamfx.ops.color import _code_range, _nv12_to_rgb, _rgb_to_nv12
 
 SIDES = st.integers(1, 70)
@@ -50,7 +50,7 @@ def test_to_rgb(height, width, beside, start, matrix, full, seed, bits, dtype, d
     random = torch.Generator().manual_seed(seed)
     _, y, uv = planes(height, width, bits, beside, start, device, random)
     shift = 8 * y.dtype.itemsize - bits
-    made = kernels.nv12_to_rgb(y, uv, (*matrix, *_code_range(bits, full)), shift, dtype)
+    made = cuda.nv12_to_rgb(y, uv, (*matrix, *_code_range(bits, full)), shift, dtype)
     assert made.dtype == dtype
     wanted = _nv12_to_rgb(y.cpu(), uv.cpu(), *matrix, bits, full, shift)
     furthest(f"nv12_to_rgb {dtype}", made, wanted, 3e-6 if dtype == torch.float32 else 3e-4)
@@ -64,7 +64,7 @@ def test_from_rgb(height, width, beside, start, matrix, full, seed, bits, dtype,
     image = (1.4 * torch.rand(3, height, width, generator=random) - 0.2).to(dtype)  # beyond 0..1 as well
     held, y, uv = planes(height, width, bits, beside, start, device)
     shift = 8 * y.dtype.itemsize - bits
-    kernels.rgb_to_nv12(fenced(image, seed % 2), y, uv, (*matrix, *_code_range(bits, full)), shift)
+    cuda.rgb_to_nv12(fenced(image, seed % 2), y, uv, (*matrix, *_code_range(bits, full)), shift)
     wanted, of_y, of_uv = planes(height, width, bits, beside, start, "cpu")
     _rgb_to_nv12(image, *matrix, bits, full, shift, of_y, of_uv)
     codes, wanted = (each.to(torch.int32).cpu() >> shift for each in (held, wanted))
@@ -76,10 +76,10 @@ def test_what_does_not_fit_is_said(device):
     _, y, uv = planes(6, 8, 8, 0, 0, device)
     coding = (0.2126, 0.0722, *_code_range(8, True))
     with pytest.raises(ValueError, match="does not fit luma"):
-        kernels.nv12_to_rgb(y, uv[:2], coding, 0)
+        cuda.nv12_to_rgb(y, uv[:2], coding, 0)
     with pytest.raises(ValueError, match="side by side"):
-        kernels.nv12_to_rgb(y[:, ::2], uv[:, ::2], coding, 0)
+        cuda.nv12_to_rgb(y[:, ::2], uv[:, ::2], coding, 0)
     with pytest.raises(ValueError, match="NV12 is uint8"):
-        kernels.nv12_to_rgb(y.int(), uv.int(), coding, 0)
+        cuda.nv12_to_rgb(y.int(), uv.int(), coding, 0)
     with pytest.raises(ValueError, match="does not fit luma"):
-        kernels.rgb_to_nv12(torch.rand(3, 6, 9, device=device), y, uv, coding, 0)
+        cuda.rgb_to_nv12(torch.rand(3, 6, 9, device=device), y, uv, coding, 0)

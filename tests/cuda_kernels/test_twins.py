@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from streamfx.nets.twins import Row, apart, rows
+from streamfx.evaluation.kernel_checks import Row, apart, rows
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)

@@ -7,13 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamfx.ops import kernels, shapes
+from streamfx.ops import cuda, launch
 from streamfx.ops.affine import _affine
 from streamfx.ops.mix import _warp_blend
 from streamfx.ops.warp import _warp
 
 SIDES = st.integers(1, 41)
-WAYS = st.tuples(st.sampled_from(shapes.FILTERS), st.sampled_from(shapes.BORDERS))
+WAYS = st.tuples(st.sampled_from(launch.FILTERS), st.sampled_from(launch.BORDERS))
 MOST = {torch.float32: 3e-5, torch.float16: 6e-4}  # of a range of 1; half the steps of float16 below 2 are 5e-4
 DTYPES = pytest.mark.parametrize("dtype", MOST, ids=str)
 
@@ -37,39 +37,39 @@ def sized(side, border):
 def test_warp(height, width, channels, ways, seed, dtype, device, fenced, furthest):
     height, width = sized(height, ways[1]), sized(width, ways[1])
     image, flow = pictures(seed, channels, height, width).to(dtype), flows(seed, seed / 4, 2, height, width)
-    made = kernels.warp(fenced(image, seed % 3), fenced(flow), *ways)
+    made = cuda.warp(fenced(image, seed % 3), fenced(flow), *ways)
     assert made.dtype == dtype
     furthest(f"warp {dtype}", made, _warp(image.double(), flow.double(), *ways), MOST[dtype])
 
 
-@pytest.mark.parametrize("filter", shapes.FILTERS)
-@pytest.mark.parametrize("border", shapes.BORDERS)
+@pytest.mark.parametrize("filter", launch.FILTERS)
+@pytest.mark.parametrize("border", launch.BORDERS)
 def test_far_away(filter, border, device, fenced, furthest):
     """Flows of quarters, so that the point itself is exact."""
     image = pictures(1, 2, 9, 13)
     flow = (flows(1, 2e4, 2, 9, 13) * 4).round() / 4
-    made = kernels.warp(fenced(image), fenced(flow), filter, border)
+    made = cuda.warp(fenced(image), fenced(flow), filter, border)
     furthest("warp from afar", made, _warp(image.double(), flow.double(), filter, border), 1e-6)
 
 
-@pytest.mark.parametrize("filter", shapes.FILTERS)
-@pytest.mark.parametrize("border", shapes.BORDERS)
+@pytest.mark.parametrize("filter", launch.FILTERS)
+@pytest.mark.parametrize("border", launch.BORDERS)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 3e38, -3e38])
 def test_flows_that_lead_nowhere_still_give_numbers(value, border, filter, device, fenced):
-    made = kernels.warp(fenced(pictures(1, 2, 5, 6)), fenced(torch.full((2, 5, 6), value)), filter, border)
+    made = cuda.warp(fenced(pictures(1, 2, 5, 6)), fenced(torch.full((2, 5, 6), value)), filter, border)
     assert made.isfinite().all()
 
 
 def test_each_of_a_batch_by_its_own_flow(device, fenced, furthest):
     images, flow = pictures(2, 2, 3, 4, 7, 35), flows(2, 3, 2, 3, 2, 7, 35)
-    made = kernels.warp(fenced(images), fenced(flow))
+    made = cuda.warp(fenced(images), fenced(flow))
     furthest("warp of a batch", made, _warp(images.double(), flow.double(), "bilinear", "replicate"), 3e-5)
 
 
 def test_views_are_taken_as_they_look(device, furthest):
     image, flow = pictures(3, 7, 9, 3).permute(2, 0, 1).to(device), flows(3, 2, 2, 7, 1).expand(2, 7, 9).to(device)
     wanted = _warp(image.cpu().double(), flow.cpu().double(), "bilinear", "wrap")
-    furthest("warp of a view", kernels.warp(image, flow, border="wrap"), wanted, 3e-5)
+    furthest("warp of a view", cuda.warp(image, flow, border="wrap"), wanted, 3e-5)
 
 
 @DTYPES
@@ -80,7 +80,7 @@ def test_warp_blend(height, width, ways, seed, dtype, device, fenced, furthest):
     ground, image = pictures(seed, 2, 3, height, width).to(dtype)
     flow, share = flows(seed, 5, 2, height, width), 1.5 * pictures(seed + 2, 1, height, width) - 0.25
     share = share.clamp(0, 1)  # many of exactly 0 and 1
-    made = kernels.warp_blend(fenced(ground), fenced(image), fenced(flow), fenced(share), *ways)
+    made = cuda.warp_blend(fenced(ground), fenced(image), fenced(flow), fenced(share), *ways)
     wanted = _warp_blend(ground.double(), image.double(), flow.double(), share.double(), *ways)
     furthest(f"warp_blend {dtype}", made, wanted, MOST[dtype])
 
@@ -110,32 +110,32 @@ def moves(zoom, degrees, across, down, tilt=None):
 def test_affine(height, width, ways, matrix, seed, dtype, device, fenced, furthest):
     height, width = sized(height, ways[1]), sized(width, ways[1])
     image = pictures(seed, 3, height, width).to(dtype)
-    made = kernels.affine(fenced(image), matrix, *ways)
+    made = cuda.affine(fenced(image), matrix, *ways)
     furthest(f"affine {dtype}", made, _affine(image.double(), matrix, *ways), 4 * MOST[dtype])
 
 
 def test_affine_without_a_move_is_the_picture(device, fenced):
     image = pictures(5, 3, 20, 31)
-    for filter in shapes.FILTERS:
-        for border in shapes.BORDERS:
-            assert torch.equal(kernels.affine(fenced(image), moves(1, 0, 0, 0), filter, border).cpu(), image)
+    for filter in launch.FILTERS:
+        for border in launch.BORDERS:
+            assert torch.equal(cuda.affine(fenced(image), moves(1, 0, 0, 0), filter, border).cpu(), image)
 
 
 def test_what_does_not_fit_is_said(device):
     image, flow = torch.rand(3, 5, 6, device=device), torch.zeros(2, 5, 6, device=device)
     with pytest.raises(ValueError, match="does not fit"):
-        kernels.warp(image, flow[..., :5])
+        cuda.warp(image, flow[..., :5])
     with pytest.raises(ValueError, match="float32 or float16, not"):
-        kernels.warp(image.double(), flow)
+        cuda.warp(image.double(), flow)
     with pytest.raises(ValueError, match="filter is one of"):
-        kernels.warp(image, flow, "nearest")
+        cuda.warp(image, flow, "nearest")
     with pytest.raises(ValueError, match="is not like the other"):
-        kernels.warp_blend(image, image[:2], flow, flow[:1])
+        cuda.warp_blend(image, image[:2], flow, flow[:1])
     with pytest.raises(ValueError, match="two or three rows"):
-        kernels.affine(image, [[1, 0, 0]] * 4)
+        cuda.affine(image, [[1, 0, 0]] * 4)
     with pytest.raises(ValueError, match="with 1 to"):
-        kernels.warp(image[:, :0], flow[:, :0])
+        cuda.warp(image[:, :0], flow[:, :0])
     with pytest.raises(ValueError, match="not on meta"):
-        kernels.warp(image.to("meta"), flow.to("meta"))
+        cuda.warp(image.to("meta"), flow.to("meta"))
     with pytest.raises(ValueError, match="bring them together"):
-        kernels.warp(image, flow.to("meta"))
+        cuda.warp(image, flow.to("meta"))

@@ -40,7 +40,7 @@ def film_of(images, cuts=(), **settings):
 @pytest.fixture(scope="module", autouse=True)
 def built_once():
     """Each network is built once for all tests."""
-    from streamfx.nets import networks
+    from streamfx.deepdream import networks
 
     build, built = networks.build_layers, {}
 
@@ -72,9 +72,9 @@ def changes(film):
 
 
 def test_dreaming_excites_the_layer(photo):
-    from streamfx.nets.address import parse_objective
-    from streamfx.nets.networks import build_layers
-    from streamfx.nets.objective import Objective
+    from streamfx.deepdream.networks import build_layers
+    from streamfx.deepdream.objective import Objective
+    from streamfx.deepdream.objective_syntax import parse_objective
 
     for layer in ("block4", "block10", "block7:3"):
         parts = parse_objective(layer)
@@ -173,9 +173,9 @@ def test_what_moves_is_followed(photo):
 
 def test_light_contrast_colour_and_strength_stay(still):
     """A long shot comes to rest, near its source, as much of a dream as each frame alone is."""
-    from streamfx.nets.address import parse_objective
-    from streamfx.nets.networks import build_layers
-    from streamfx.nets.objective import Objective
+    from streamfx.deepdream.networks import build_layers
+    from streamfx.deepdream.objective import Objective
+    from streamfx.deepdream.objective_syntax import parse_objective
 
     made = film_of(still * 5)
     first, last = made[8], made[-1]
@@ -215,7 +215,7 @@ def test_a_chain_holds_channels_and_sums():
 
 
 def test_settled_tells_the_model_and_the_layer(monkeypatch, tmp_path):
-    monkeypatch.setattr("streamfx.nets.downloads.user_cache_dir", lambda *_, **__: str(tmp_path))
+    monkeypatch.setattr("streamfx.inference.downloads.user_cache_dir", lambda *_, **__: str(tmp_path))
     assert Dream().settled() == Dream(model="lite0", layer="block10")
     assert Dream(layer="block18").settled().model == "lite1"
     with pytest.raises(StreamfxError, match=r"block10 of lite0 has channels 0 to 111"):

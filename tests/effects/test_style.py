@@ -14,11 +14,12 @@ from PIL import Image
 from skimage import data
 from torch.nn import functional as F
 
-from streamfx.effects.style import CANVAS, NEAR, Style, canvas_size
+from streamfx.effects.style import Style
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
 from streamfx.ops.color import luma
-from streamfx.preset import QUALITIES
+from streamfx.presets import QUALITIES
+from streamfx.styletransfer.working_resolution import AREA, NEAR, working_size
 
 CPU = torch.device("cpu")
 MASTERS = ("cezanne", "hokusai", "monet", "munch", "renoir", "seurat", "turner", "vangogh")
@@ -147,10 +148,10 @@ def test_a_blend_lies_between_and_moves_evenly(photo, painting):
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.floats(0.5, 2))
 def test_the_canvas_has_one_area_and_the_shape_of_the_frame(height, width, stroke):
-    rows, columns = canvas_size(height, width, stroke)
+    rows, columns = working_size(height, width, stroke)
     assert rows >= 1
     assert columns >= 1
-    scale = (CANVAS / (height * width)) ** 0.5 / stroke
+    scale = (AREA / (height * width)) ** 0.5 / stroke
     if 1 / NEAR < scale < NEAR:
         assert (rows, columns) == (height, width)
     elif scale <= 6:

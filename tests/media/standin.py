@@ -9,8 +9,8 @@ import torch
 from av import VideoFrame
 from av.codec.context import CodecContext
 
-from streamfx.media.driver import Cuda, _capsules, liken
-from streamfx.media.pixels import coding_of, rearranged, tag
+from streamfx.media.gpu.nvidia import Cuda, _capsules, liken
+from streamfx.media.pixel_formats import coding_of, rearranged, tag
 from streamfx.ops.color import split_planes
 
 TWO = {8: "nv12", 10: "p010le"}

@@ -10,11 +10,11 @@ import av
 import pytest
 
 from streamfx.errors import StreamfxError
-from streamfx.media import opening
-from streamfx.media.filtergraph import ffmpeg_messages
-from streamfx.media.reader import Reader
-from streamfx.media.song import Song
-from streamfx.media.sound import read_sound
+from streamfx.media.filters.graph import ffmpeg_messages
+from streamfx.media.input import open as opening
+from streamfx.media.input.audio_decoder import read_sound
+from streamfx.media.input.reader import Reader
+from streamfx.media.output.soundtrack import Song
 
 FUZZ = Path(__file__).parents[1] / "soak" / "fuzz.py"
 KINDS = "h264.mp4 fragments.mp4 h264.mkv mpeg4.avi ffv1.nut still.png still.jpg"

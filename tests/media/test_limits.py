@@ -9,14 +9,14 @@ from fractions import Fraction
 import pytest
 import torch
 
-from streamfx.cli.film import Misuse
-from streamfx.cli.pixels import MAX_PIXELS, parse_pixels
+from streamfx.cli._max_pixels import MAX_PIXELS, parse_pixels
+from streamfx.cli._options import Misuse
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
+from streamfx.media.input.mask import Mask
+from streamfx.media.input.reader import Reader
 from streamfx.media.limits import PIXELS, check_size, limit_pixels
-from streamfx.media.mask import Mask
-from streamfx.media.reader import Reader
-from streamfx.train.pictures import load_image
+from streamfx.styletransfer.training.images import load_image
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +129,7 @@ def test_memory_is_not_asked_for(tmp_path):
     script = """
 import resource, sys
 from streamfx.errors import StreamfxError
-from streamfx.media.reader import Reader
+from streamfx.media.input.reader import Reader
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     Reader(sys.argv[1])

@@ -261,8 +261,8 @@ def _sing(file: Path) -> int:
     import logging
 
     from streamfx.errors import StreamfxError
-    from streamfx.media.song import Song
-    from streamfx.media.sound import read_sound
+    from streamfx.media.input.audio_decoder import read_sound
+    from streamfx.media.output.soundtrack import Song
 
     logging.disable(logging.WARNING)
     try:
@@ -288,9 +288,9 @@ def load_everything(tensors: bool) -> int:
     import streamfx.chain
     import streamfx.cli
     import streamfx.effects.dream
-    import streamfx.media.song
-    import streamfx.media.sound
-    import streamfx.media.writer
+    import streamfx.media.input.audio_decoder
+    import streamfx.media.output.soundtrack
+    import streamfx.media.output.writer
     import streamfx.pipeline
 
     if tensors:

@@ -17,12 +17,12 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["streamfx", "tomllib"]):
+    from streamfx.animation.schedule import Context, parse_schedule
     from streamfx.chain import build_chain
-    from streamfx.dream.schedule import Context, parse_schedule
     from streamfx.errors import StreamfxError
-    from streamfx.media.filtergraph import Filter
-    from streamfx.media.trust import check_filters, check_source
-    from streamfx.preset import load_preset, parse_blend
+    from streamfx.media.filters.graph import Filter
+    from streamfx.media.path_sandbox import check_filters, check_source
+    from streamfx.presets import load_preset, parse_blend
 
 FILE = Path(tempfile.mkdtemp(prefix="parsers-")) / "any.toml"
 

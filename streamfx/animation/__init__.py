@@ -1,0 +1,1 @@
+"""Schedules, audio features and timelines that drive generated video."""

@@ -1,0 +1,1 @@
+"""Timelines: videos described as TOML files of sections."""

@@ -1,0 +1,62 @@
+"""The preset behind --style-image: fitted to the painting now, with a bar, or kept from an earlier time."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from streamfx.cli._allocator import keep_memory
+from streamfx.cli._console import STDERR
+
+if TYPE_CHECKING:
+    from streamfx.cli._options import FilmOptions
+    from streamfx.presets import Quality
+
+log = logging.getLogger("streamfx")
+
+
+def fitted_preset(painting: Path, quality: Quality, source: str, target: str, options: FilmOptions) -> str:
+    """The preset file of the style after `painting`, for a film from `source` to `target`."""
+    from streamfx.pipeline import find_device
+    from streamfx.styletransfer.training.finetune import fit_style
+
+    keep_memory()
+    device = find_device(options.device)
+    _check_film(source, target, options)
+    shown = STDERR.is_terminal and not options.quiet if options.progress is None else options.progress
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=STDERR, disable=not shown, transient=True) as bar:
+        task = bar.add_task(f"learning from {painting.name}", total=1.0)
+
+        def report(done: float) -> None:
+            if not (shown or options.quiet or bar.tasks[task].completed):
+                STDERR.print(f"learning from {painting}: three minutes, this first time", markup=False)
+            bar.update(task, completed=done)
+
+        try:
+            preset = fit_style(painting, quality, device=device, report=report)
+        except KeyboardInterrupt:
+            log.error("interrupted: nothing was kept of %s", painting)
+            raise typer.Exit(130) from None
+    return str(preset)
+
+
+def _check_film(source: str, target: str, options: FilmOptions) -> None:
+    """Say what would stop the film before minutes are spent; of sources that can be opened twice."""
+    from streamfx.media.input.reader import Reader
+    from streamfx.media.output.encoder_selection import Output
+    from streamfx.media.output.writer import Writer
+
+    path = Path(source)
+    if source == "-" or "://" in source or options.input_format is not None or (path.exists() and not path.is_file()):
+        return
+    logging.disable(logging.WARNING)  # they come when the film is made
+    try:
+        with Reader(source) as reader:
+            Writer(target, reader, Output(format=options.format, overwrite=options.yes))
+    finally:
+        logging.disable(logging.NOTSET)

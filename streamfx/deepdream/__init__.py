@@ -1,0 +1,1 @@
+"""Networks to dream with, objectives, and gradient ascent."""

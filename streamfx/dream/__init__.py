@@ -1,1 +1,0 @@
-"""What drives generated animation: schedules, and the music they listen to."""

@@ -1,0 +1,1 @@
+"""Measures of processed video: temporal coherence, and kernels compared with their twins."""

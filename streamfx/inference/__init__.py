@@ -1,0 +1,1 @@
+"""Compiled networks, their cache, and weights on disk."""

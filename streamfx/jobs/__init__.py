@@ -1,0 +1,1 @@
+"""Runs that checkpoint, resume and join: the library behind the commands."""

@@ -1,0 +1,1 @@
+"""Frames in GPU memory: NVDEC, NVENC and the surfaces between them."""

@@ -1,0 +1,1 @@
+"""Sources: files, pipes, network streams, cameras, stills and image sequences."""

@@ -1,0 +1,1 @@
+"""Encoders, muxers and the files they write."""

@@ -1,0 +1,1 @@
+"""Optical flow, occlusion, and the previous stylized frame warped to the current one."""

@@ -1,1 +1,0 @@
-"""Networks and their weights; they know nothing of video."""

@@ -1,0 +1,276 @@
+"""Compile and launch cuda_kernels/*.cu on tensors where they lie, on torch's stream; the only file with cupy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamfx.errors import StreamfxError
+from streamfx.ops import launch
+from streamfx.ops.launch import Size
+from streamfx.resources import resource
+
+FAMILIES = ("flow", "mix", "nv12", "warp")
+OPTIONS = ("--std=c++17",)  # CuPy adds the GPU's architecture and -ftz=true
+LARGEST_RADIUS = 5  # of lucas_kanade's window: what its shared memory holds
+_SUMS = 352  # blocks of a channel at most, whose sums `moments` leaves to torch
+
+Coding: TypeAlias = tuple[float, float, float, float, float, float]  # kr, kb, black, luma span, neutral, chroma span
+Argument: TypeAlias = Tensor | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One launch of a kernel: `arguments` are tensors, given by address, and 32-bit integers and floats."""
+
+    family: str
+    kernel: str
+    half: bool  # float16 pixels
+    grid: Size  # blocks
+    block: Size  # threads
+    arguments: tuple[Argument, ...]
+
+
+def takes(*images: Tensor) -> bool:
+    """Whether kernels can work on these: CUDA tensors of one kind, float32 or float16, that nothing is learned from.
+
+    Where this is false, the twins in torch do the same on any device. A GPU without CuPy is such a place: `streamfx
+    doctor` says how to get it.
+    """
+    first = images[0]
+    alike = all(image.device == first.device and image.dtype == first.dtype for image in images)
+    learned = torch.is_grad_enabled() and any(image.requires_grad for image in images)
+    return first.is_cuda and first.dtype in launch.PIXELS and alike and not learned and installed()
+
+
+@cache
+def installed() -> bool:
+    """Whether CuPy is here; it is not imported."""
+    return find_spec("cupy") is not None
+
+
+def source(family: str) -> str:
+    """The CUDA C++ of a family as one text; what it includes is pasted in, so CuPy's cache sees a change of it."""
+    folder = resource("cuda_kernels")
+    text = (folder / f"{family}.cu").read_text("utf-8")
+    return re.sub(r'#include "(\w+\.cuh)"\n', lambda found: (folder / found[1]).read_text("utf-8"), text)
+
+
+def options(half: bool) -> tuple[str, ...]:
+    """What the compiler is told."""
+    return (*OPTIONS, "-DHALF") if half else OPTIONS
+
+
+def launch_cuda(call: Call, device: torch.device) -> None:
+    """Launch on a CUDA device, behind what torch's current stream there already has to do."""
+    import cupy
+
+    stream = torch.cuda.current_stream(device)
+    with cupy.cuda.Device(stream.device.index), cupy.cuda.Stream.from_external(stream):
+        kernel = _module(call.family, call.half).get_function(call.kernel)
+        kernel(call.grid, call.block, tuple(map(_as_argument, call.arguments)))
+
+
+def _as_argument(value: Argument) -> Any:
+    """Tensors as addresses, which CuPy hands on as they are; numbers in the 32 bits that kernels take."""
+    if isinstance(value, Tensor):
+        return np.uintp(value.data_ptr())
+    return np.int32(value) if isinstance(value, int) else np.float32(value)
+
+
+@cache
+def _module(family: str, half: bool) -> Any:
+    """The compiled file; CuPy compiles it at the first launch on a kind of GPU, and keeps the result on disk."""
+    import cupy
+
+    return cupy.RawModule(code=source(family), options=options(half))
+
+
+LAUNCHERS: dict[str, Callable[[Call, torch.device], None]] = {"cuda": launch_cuda}  # by a device's type
+
+
+def _run(family: str, kernel: str, like: Tensor, grid: Size, block: Size, *arguments: Argument) -> None:
+    for value in arguments:
+        if isinstance(value, Tensor) and value.device != like.device:
+            raise ValueError(f"kernel {kernel}: tensors lie on {like.device} and {value.device}; bring them together")
+    launch = LAUNCHERS.get(like.device.type)
+    if launch is None:
+        raise ValueError(f"kernel {kernel} runs on {' or '.join(LAUNCHERS)}, not on {like.device}")
+    if like.is_cuda and not installed():
+        raise StreamfxError("the CUDA kernels need CuPy: pip install 'streamfx[cuda]'")
+    launch(Call(family, kernel, like.dtype == torch.float16, grid, block, arguments), like.device)
+
+
+def warp(image: Tensor, flow: Tensor, filter: str = "bilinear", border: str = "replicate") -> Tensor:
+    """`streamfx.ops.warp.warp`: image [..., C, H, W], flow [..., 2, H, W] pixels."""
+    image = launch.picture("image", image)
+    flow = launch.plane("flow", flow, image, 2)
+    out = torch.empty_like(image)
+    arguments = (image, flow, out, *launch.sides(image), launch.border(border))
+    _run("warp", f"warp_{launch.filter(filter)}", image, launch.tiles(image), launch.BLOCK, *arguments)
+    return out
+
+
+def warp_blend(
+    ground: Tensor, image: Tensor, flow: Tensor, share: Tensor, filter: str = "bilinear", border: str = "replicate"
+) -> Tensor:
+    """`streamfx.ops.mix.warp_blend`: ground and image [..., C, H, W], flow [..., 2, H, W], share [..., 1, H, W]."""
+    ground, image = launch.picture("ground", ground), launch.picture("image", image)
+    launch.alike("image", image, ground)
+    flow, share = launch.plane("flow", flow, image, 2), launch.plane("share", share, image, 1)
+    out = torch.empty_like(ground)
+    arguments = (ground, image, flow, share, out, *launch.sides(image), launch.border(border))
+    _run("warp", f"warp_blend_{launch.filter(filter)}", image, launch.tiles(image), launch.BLOCK, *arguments)
+    return out
+
+
+def affine(
+    image: Tensor, matrix: Sequence[Sequence[float]], filter: str = "bilinear", border: str = "replicate"
+) -> Tensor:
+    """`streamfx.ops.affine.affine`: image [..., C, H, W], matrix of two or three rows of three."""
+    image = launch.picture("image", image)
+    rows = [*matrix, (0.0, 0.0, 1.0)][:3]
+    if len(matrix) not in (2, 3) or any(len(row) != 3 for row in rows):
+        raise ValueError(f"a matrix has two or three rows of three numbers; got {matrix}")
+    out = torch.empty_like(image)
+    numbers = [float(value) for row in rows for value in row]
+    arguments: tuple[Argument, ...] = (image, out, *launch.sides(image), launch.border(border), *numbers)
+    _run("warp", f"affine_{launch.filter(filter)}", image, launch.tiles(image), launch.BLOCK, *arguments)
+    return out
+
+
+def trust_mask(backward: Tensor, forward: Tensor, outside: float) -> Tensor:
+    """`streamfx.motion.flow.trust_mask`: both [..., 2, H, W] float32; `outside` is that module's OUTSIDE."""
+    backward = launch.flow("backward", backward)
+    forward = launch.plane("forward", forward, backward, 2)
+    out = torch.empty_like(backward[..., :1, :, :])
+    height, width = backward.shape[-2:]
+    arguments = (backward, forward, out, height, width, float(outside))
+    _run("flow", "trust_mask", backward, launch.tiles(backward), launch.BLOCK, *arguments)
+    return out
+
+
+def luma(image: Tensor) -> Tensor:
+    """BT.709 luma [1, H, W] float32 0..255 of RGB [3, H, W] 0..1."""
+    image = launch.rgb(image)
+    out = image.new_empty((1, *image.shape[1:]), dtype=torch.float32)
+    grid = (launch.blocks(out.numel(), launch.LINE), 1, 1)
+    _run("flow", "luma", image, grid, (launch.LINE, 1, 1), image, out, out.numel())
+    return out
+
+
+def halve(plane: Tensor) -> Tensor:
+    """The means of 2 x 2 of [1, H, W] float32; odd sides are rounded up."""
+    plane = launch.flow("plane", plane, 1)
+    height, width = plane.shape[-2:]
+    out = plane.new_empty((1, (height + 1) // 2, (width + 1) // 2))
+    _run("flow", "halve", plane, launch.tiles(out), launch.BLOCK, plane, out, height, width)
+    return out
+
+
+def enlarge(flow: Tensor, height: int, width: int) -> Tensor:
+    """A flow [2, (H + 1) // 2, (W + 1) // 2] at [2, H, W], in pixels of that size."""
+    flow = launch.flow("flow", flow)
+    if flow.shape[1:] != ((height + 1) // 2, (width + 1) // 2):
+        raise ValueError(f"a flow {tuple(flow.shape)} is not half of {height} x {width}")
+    out = flow.new_empty((2, height, width))
+    columns, rows, _ = launch.tiles(flow)
+    _run("flow", "enlarge", flow, (columns, rows, 2), launch.BLOCK, flow, out, height, width)
+    return out
+
+
+def lucas_kanade(image: Tensor, other: Tensor, flow: Tensor, radius: int, damping: float, limit: float) -> Tensor:
+    """One round on lumas [1, H, W]: see `streamfx.motion.lucas_kanade`. The new flow [2, H, W]."""
+    image = launch.flow("image", image, 1)
+    other, flow = launch.plane("other", other, image, 1), launch.plane("flow", flow, image, 2)
+    if not 0 < radius <= LARGEST_RADIUS:
+        raise ValueError(f"a radius of 1 to {LARGEST_RADIUS} is allowed, not {radius}")
+    out = torch.empty_like(flow)
+    height, width = image.shape[-2:]
+    arguments = (image, other, flow, out, height, width, radius, float(damping), float(limit))
+    _run("flow", "lucas_kanade", image, launch.tiles(image), launch.BLOCK, *arguments)
+    return out
+
+
+def blend(ground: Tensor, cover: Tensor, share: Tensor) -> Tensor:
+    """`streamfx.ops.warp.blend`: ground and cover [..., C, H, W], share [..., 1, H, W]."""
+    ground, cover = launch.picture("ground", ground), launch.picture("cover", cover)
+    launch.alike("cover", cover, ground)
+    share = launch.plane("share", share, ground, 1)
+    out = torch.empty_like(ground)
+    channels, height, width = launch.sides(ground)
+    grid = (launch.blocks(height * width, 4 * launch.LINE), 1, launch.batch(ground))
+    _run("mix", "blend", ground, grid, (launch.LINE, 1, 1), ground, cover, share, out, channels, height * width)
+    return out
+
+
+def fade(image: Tensor, color: Sequence[float], share: float) -> Tensor:
+    """`streamfx.ops.mix.fade`: image [3, H, W]."""
+    image = launch.rgb(image)
+    out = torch.empty_like(image)
+    red, green, blue = map(float, color)
+    grid, count = launch.lines(image)
+    _run("mix", "fade", image, grid, (launch.LINE, 1, 1), image, out, count, red, green, blue, float(share))
+    return out
+
+
+def ring(
+    size: tuple[int, int], centre: tuple[float, float], inner: float, outer: float, soft: float, device: torch.device
+) -> Tensor:
+    """`streamfx.ops.mix.ring`: a mask [1, H, W] float32."""
+    out = torch.empty((1, *size), device=device)
+    arguments: tuple[Argument, ...] = (out, *size, *map(float, (*centre, inner, outer, soft)))
+    _run("mix", "ring", out, launch.tiles(out), launch.BLOCK, *arguments)
+    return out
+
+
+def moments(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [C], float64, of an image [C, H, W]."""
+    image = launch.channels(image)
+    channels, height, width = launch.sides(image)
+    count = height * width
+    blocks = min(_SUMS, launch.blocks(count, 4 * launch.LINE))
+    sums = image.new_empty((channels, blocks, 2), dtype=torch.float32)
+    _run("mix", "moments", image, (blocks, channels, 1), (launch.LINE, 1, 1), image, sums, count)
+    mean, square = (sums.double().sum(1) / count).unbind(-1)  # of what is over 1/2
+    return mean + 0.5, (square - mean.square()).clamp_min(0).sqrt()
+
+
+def recolor(image: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+    """image [C, H, W] times gain [C] plus shift [C], float32, clamped to 0..1."""
+    image = launch.channels(image)
+    if gain.shape != shift.shape or gain.shape != image.shape[:1]:
+        raise ValueError(f"gain {tuple(gain.shape)} and shift {tuple(shift.shape)} are one number a channel")
+    out = torch.empty_like(image)
+    grid, count = launch.lines(image)
+    arguments = (image, gain.float().contiguous(), shift.float().contiguous(), out, count)
+    _run("mix", "recolor", image, grid, (launch.LINE, 1, 1), *arguments)
+    return out
+
+
+def nv12_to_rgb(y: Tensor, uv: Tensor, coding: Coding, shift: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """`streamfx.ops.color.nv12_to_rgb`: y [H, W] and uv [(H + 1) // 2, (W + 1) // 2, 2], uint8 or uint16, any pitch."""
+    sides = launch.nv12_sides(y, uv)
+    out = torch.empty((3, *y.shape), dtype=dtype, device=y.device)
+    launch.rgb(out)
+    name = "nv12_to_rgb" if y.dtype == torch.uint8 else "p010_to_rgb"
+    _run("nv12", name, out, launch.tiles(uv[..., 0]), launch.BLOCK, y, uv, out, *sides, shift, *coding)
+    return out
+
+
+def rgb_to_nv12(image: Tensor, y: Tensor, uv: Tensor, coding: Coding, shift: int) -> None:
+    """`streamfx.ops.color.rgb_to_nv12`, from image [3, H, W] into y and uv, whose pitches stay theirs."""
+    image = launch.rgb(image)
+    sides = launch.nv12_sides(y, uv)
+    if y.shape != image.shape[1:]:
+        raise ValueError(f"an image {tuple(image.shape)} does not fit luma {tuple(y.shape)}")
+    name = "rgb_to_nv12" if y.dtype == torch.uint8 else "rgb_to_p010"
+    _run("nv12", name, image, launch.tiles(uv[..., 0]), launch.BLOCK, image, y, uv, *sides, shift, *coding)

@@ -1,1 +1,0 @@
-"""What makes a painting good, and painting by going there step by step."""

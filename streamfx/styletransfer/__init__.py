@@ -1,0 +1,1 @@
+"""Style transfer: the style network, its losses, and its training."""

@@ -1,0 +1,422 @@
+"""Losses of stylized frames: style at several scales, content, palette, light, and artifacts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from streamfx.errors import StreamfxError, unknown
+from streamfx.inference.efficientnet import Features
+from streamfx.inference.weights import load_weights, save_weights
+from streamfx.presets import TrainingSettings
+
+Losses = dict[str, Tensor]
+Grams = Mapping[str, Tensor]  # layer -> [1, C, C]
+Quantiles = Mapping[str, Tensor]  # layer -> [directions, bins]
+
+_DIRECTIONS, _BINS = 48, 128  # of the sliced Wasserstein distance, in targets
+_DIRECTIONS_PER_STEP = 24
+_POSITIONS = 4096  # sampled per layer and scale in each comparison
+_PALETTE = 16384  # colors kept of all paintings of a style
+_PALETTE_STORED = 1024  # of them, in a file
+_STRAY_SAMPLES, _STRAY_COLORS = 8192, 512  # colors checked per step, and colors of the palette they are compared with
+_MIN_FRINGE = 1 / 255  # lower values do not count
+_CONTENT_RANGE = 0.6, 1.6  # weight of the content where the photo is smoothest, and where it is most detailed
+_CPU = torch.device("cpu")
+
+
+class FeatureExtractor:
+    """A pretrained network that returns all layers which the losses compare."""
+
+    def __init__(self, settings: TrainingSettings, network: str, device: torch.device = _CPU) -> None:
+        self.network = network
+        self.style_layers = settings.style_layers[network]
+        self.content_layers = settings.content_layers[network]
+        layers = tuple(dict.fromkeys((*self.style_layers, *self.content_layers)))
+        self._style = _features(self.style_layers, network, device)
+        self._all = _features(layers, network, device)
+        self._content = _features(self.content_layers, network, device)
+
+    def style(self, images: Tensor) -> Mapping[str, Tensor]:
+        """Style layers of `images` [N, 3, H, W]: layer -> [N, C, h, w]."""
+        return _extract(self._style, images)
+
+    def content(self, images: Tensor) -> Mapping[str, Tensor]:
+        """Content layers of `images` [N, 3, H, W]."""
+        return _extract(self._content, images)
+
+    def all(self, images: Tensor) -> Mapping[str, Tensor]:
+        """Style and content layers of `images` [N, 3, H, W]."""
+        return _extract(self._all, images)
+
+
+def _features(layers: Sequence[str], network: str, device: torch.device) -> Features:
+    features: Features = Features(layers, network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return features
+
+
+def _extract(features: Features, images: Tensor) -> Mapping[str, Tensor]:
+    with torch.autocast(images.device.type, torch.bfloat16):
+        found: dict[str, Tensor] = features(images.contiguous(memory_format=torch.channels_last))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class StyleTargets:
+    """Statistics of a style's paintings that stylized frames are compared with."""
+
+    grams: Mapping[str, Sequence[Grams]]  # by network, then by scale
+    quantiles: Mapping[str, Sequence[Quantiles]]  # likewise: sorted projections of the features on fixed directions
+    palette: Tensor  # [M, 3] colors
+    fringes: Tensor  # [2], at full and at half size
+
+    def to(self, device: torch.device) -> StyleTargets:
+        return StyleTargets(
+            _moved(self.grams, device), _moved(self.quantiles, device), self.palette.to(device), self.fringes.to(device)
+        )
+
+
+def _moved(
+    statistics: Mapping[str, Sequence[Mapping[str, Tensor]]], device: torch.device
+) -> dict[str, list[dict[str, Tensor]]]:
+    return {
+        network: [{layer: tensor.to(device) for layer, tensor in scale.items()} for scale in scales]
+        for network, scales in statistics.items()
+    }
+
+
+@torch.no_grad()
+def build_targets(
+    paintings: Sequence[tuple[Tensor, float]], settings: TrainingSettings, extractors: Sequence[FeatureExtractor]
+) -> StyleTargets:
+    """The targets of `paintings`: images [3, H, W] on the extractors' device, and their shares in the style."""
+    whole = sum(share for _, share in paintings)
+    shares = [share / whole for _, share in paintings]
+    grams: dict[str, list[dict[str, Tensor]]] = {}
+    quantiles: dict[str, list[dict[str, Tensor]]] = {}
+    for extractor in extractors:
+        grams[extractor.network], quantiles[extractor.network] = [], []
+        for scale in settings.scales:
+            found = [extractor.style(_reduced(image[None], scale)) for image, _ in paintings]
+            layers = extractor.style_layers
+            grams[extractor.network].append(_mixed([{n: gram(f[n]) for n in layers} for f in found], shares))
+            sorted_ = [{n: _sorted_projections(f[n])[0] for n in layers} for f in found]
+            quantiles[extractor.network].append(_mixed(sorted_, shares))
+    palette = torch.cat([_palette(image, share) for (image, _), share in zip(paintings, shares)])
+    return StyleTargets(
+        grams, quantiles, palette, torch.stack([fringes(image[None]) for image, _ in paintings]).amax(0)
+    )
+
+
+def mix_targets(parts: Sequence[tuple[StyleTargets, float]]) -> StyleTargets:
+    """The targets of a style between those of `parts`, whose shares sum to 1.
+
+    Mean quantiles are those of the Wasserstein barycenter along each direction.
+    """
+    shares = [share for _, share in parts]
+    grams, quantiles = (
+        {
+            network: [_mixed(scale, shares) for scale in zip(*(each[network] for each in statistics))]
+            for network in statistics[0]
+        }
+        for statistics in ([each.grams for each, _ in parts], [each.quantiles for each, _ in parts])
+    )
+    palette = torch.cat([each.palette[:: max(1, round(1 / share))] for each, share in parts if share > 0])
+    return StyleTargets(grams, quantiles, palette, torch.stack([each.fringes * share for each, share in parts]).sum(0))
+
+
+def _mixed(statistics: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
+    return {
+        layer: torch.stack([each[layer] * share for each, share in zip(statistics, shares)]).sum(0)
+        for layer in statistics[0]
+    }
+
+
+def save_targets(path: Path, targets: Mapping[str, StyleTargets]) -> None:
+    """Write the targets of styles by name, in half precision."""
+    state = {}
+    for name, each in targets.items():
+        state[f"{name}/palette"] = each.palette[:: max(1, len(each.palette) // _PALETTE_STORED)]
+        state[f"{name}/fringes"] = each.fringes
+        for kind, statistics in (("gram", each.grams), ("quantiles", each.quantiles)):
+            for network, scales in statistics.items():
+                for number, scale in enumerate(scales):
+                    state |= {f"{name}/{kind}/{network}/{number}/{layer}": t for layer, t in scale.items()}
+    save_weights(path, state, "style-targets", {})
+
+
+def load_targets(path: Path, name: str) -> StyleTargets:
+    """The targets of the style `name` in the file `path`."""
+    state, _ = load_weights(path, "style-targets")
+    if f"{name}/palette" not in state:
+        raise unknown(f"style in {path}", name, sorted({key.partition("/")[0] for key in state}))
+    statistics: dict[str, dict[str, list[dict[str, Tensor]]]] = {"gram": {}, "quantiles": {}}
+    for key in sorted(state):
+        own, _, rest = key.partition("/")
+        if own != name or rest in ("palette", "fringes"):
+            continue
+        found = re.fullmatch(r"(gram|quantiles)/([^/]+)/(\d{1,3})/([^/]+)", rest, re.ASCII)
+        scales = statistics[found[1]].setdefault(found[2], []) if found else []
+        if not found or int(found[3]) > len(scales):
+            raise StreamfxError(f"{path}: unexpected entry '{key}'; fetch or train it again")
+        if int(found[3]) == len(scales):
+            scales.append({})
+        scales[int(found[3])][found[4]] = state[key]
+    if f"{name}/fringes" not in state:
+        raise StreamfxError(f"{path}: the entry '{name}/fringes' is missing; fetch or train it again")
+    return StyleTargets(statistics["gram"], statistics["quantiles"], state[f"{name}/palette"], state[f"{name}/fringes"])
+
+
+@dataclass(frozen=True, slots=True)
+class ContentTarget:
+    """Features of the photos, with a weight for each position."""
+
+    features: Mapping[str, Tensor]  # layer -> [N, C, h, w]
+    weights: Mapping[str, Tensor]  # layer -> [N, 1, h, w], mean about 1
+
+
+@torch.no_grad()
+def content_target(photos: Tensor, extractor: FeatureExtractor) -> ContentTarget:
+    """What `photos` [N, 3, H, W] look like to the extractor.
+
+    Fine detail, as of faces and text, weighs more than smooth areas: there the style has room.
+    """
+    features = extractor.content(photos)
+    light = photos.mean(1, keepdim=True)
+    edges = F.pad(light.diff(dim=-1).abs(), (0, 1)) + F.pad(light.diff(dim=-2).abs(), (0, 0, 0, 1))
+    low, high = _CONTENT_RANGE
+    weights = {}
+    for layer, tensor in features.items():
+        energy = F.adaptive_avg_pool2d(edges, (tensor.shape[-2], tensor.shape[-1]))
+        energy = F.avg_pool2d(energy, 3, 1, 1, count_include_pad=False)
+        relative = energy / energy.mean((-2, -1), keepdim=True).clamp(min=2e-3)
+        weights[layer] = relative.sqrt().clamp(low, high)
+    return ContentTarget(features, weights)
+
+
+class StyleLoss:
+    """The distance of stylized frames from the paintings' style and from the photos' content.
+
+    Style is compared at several scales, so that swirls count as well as brush hairs: Gram matrices (Gatys et al.
+    2016) and the sliced Wasserstein distance of the features (Heitz et al. 2021). Each term is relative to the size
+    of its target.
+    """
+
+    def __init__(self, targets: StyleTargets, settings: TrainingSettings) -> None:
+        self.targets, self.settings = targets, settings
+
+    def __call__(self, images: Tensor, photos: Tensor, content: ContentTarget, extractor: FeatureExtractor) -> Losses:
+        """The unweighted losses of `images` [N, 3, H, W], which were made of `photos` of the same shape."""
+        network, settings = extractor.network, self.settings
+        style = wasserstein = content_loss = images.new_zeros(())
+        for number, scale in enumerate(settings.scales):
+            features = (extractor.all if scale == 1 else extractor.style)(_reduced(images, scale))
+            if scale == 1:
+                content_loss = _content_loss(features, content)
+            share = 1 / len(settings.scales) / len(extractor.style_layers)
+            grams, quantiles = self.targets.grams[network][number], self.targets.quantiles[network][number]
+            for layer in extractor.style_layers:
+                style = style + share * _gram_loss(features[layer], grams[layer], settings.per_image)
+                if settings.wasserstein_weight > 0:
+                    alone = torch.rand(()).item() < settings.per_image
+                    wasserstein = wasserstein + share * _wasserstein_loss(features[layer], quantiles[layer], alone)
+        return {
+            "gram": style,
+            "wasserstein": wasserstein,
+            "content": content_loss,
+            "palette": palette_loss(images, self.targets.palette),
+            "stray": stray_loss(images, self.targets.palette),
+            "light": light_loss(images, photos),
+            "fringe": fringe_loss(images, self.targets.fringes),
+            "grid": grid_loss(images),
+            "smooth": total_variation(images),
+        }
+
+    def total(self, losses: Losses, detail: float = 0.0) -> Tensor:
+        """The weighted sum of `losses`; at `detail` 1 content and light weigh more, and style less."""
+        s = self.settings
+        weights = {
+            "gram": s.gram_weight * 0.4**detail,
+            "wasserstein": s.wasserstein_weight * 0.4**detail,
+            "content": s.content_weight * 2.5**detail,
+            "palette": s.palette_weight * 0.5**detail,
+            "stray": s.stray_weight,
+            "light": s.light_weight * 2.0**detail,
+            "fringe": s.fringe_weight,
+            "grid": s.grid_weight,
+            "smooth": s.smooth_weight,
+            "border": s.border_weight,
+            "flicker": s.flicker_weight,
+        }
+        return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+
+
+def _reduced(images: Tensor, scale: int) -> Tensor:
+    return F.avg_pool2d(images, scale) if scale > 1 else images
+
+
+def gram(x: Tensor) -> Tensor:
+    """Gram matrices [N, C, C] of features [N, C, H, W], averaged over positions (Gatys et al. 2016)."""
+    flat = x.float().flatten(2)  # [N, C, H*W]
+    return flat @ flat.mT / flat.shape[2]
+
+
+def _gram_loss(features: Tensor, target: Tensor, per_image: float) -> Tensor:
+    """The relative squared distance to `target` [1, C, C], a share of it for each image, the rest for the batch."""
+    own = gram(features)
+    each = F.mse_loss(own, target.expand_as(own))
+    together = F.mse_loss(own.mean(0), target[0])
+    return torch.lerp(together, each, per_image) / target.square().mean()
+
+
+def _wasserstein_loss(features: Tensor, target: Tensor, alone: bool) -> Tensor:
+    """The squared sliced Wasserstein distance to `target` [directions, bins], relative to its variance.
+
+    Of each image alone, or of all images of the batch together.
+    """
+    chosen = torch.randperm(len(target))[:_DIRECTIONS_PER_STEP]
+    own = _sorted_projections(features, chosen, together=not alone)  # [N or 1, directions, bins]
+    wanted = target[chosen.to(target.device)]
+    return F.mse_loss(own, wanted.expand_as(own)) / target.var(1).mean()
+
+
+def _sorted_projections(features: Tensor, chosen: Tensor | None = None, together: bool = False) -> Tensor:
+    """Features [N, C, H, W] -> [N or 1, directions, bins]: sorted projections, averaged over equal shares."""
+    x = features.float().flatten(2)  # [N, C, K]
+    if together:
+        x = x.movedim(1, 0).flatten(1)[None]
+    if x.shape[2] > _POSITIONS and chosen is not None:
+        x = x[:, :, torch.randperm(x.shape[2], device=x.device)[:_POSITIONS]]
+    directions = _directions(x.shape[1]).to(x.device)
+    projected = (directions if chosen is None else directions[chosen.to(x.device)]) @ x
+    return F.adaptive_avg_pool1d(projected.sort(dim=-1).values, _BINS)
+
+
+def _directions(channels: int) -> Tensor:
+    """Fixed unit vectors [directions, channels], the same everywhere: targets in files were projected on them."""
+    generator = torch.Generator().manual_seed(channels)
+    return F.normalize(torch.randn(_DIRECTIONS, channels, generator=generator), dim=1)
+
+
+def _content_loss(features: Mapping[str, Tensor], target: ContentTarget) -> Tensor:
+    loss = next(iter(features.values())).new_zeros((), dtype=torch.float32)
+    for layer, wanted in target.features.items():
+        wanted = wanted.float()
+        change = (features[layer].float() - wanted).square() * target.weights[layer]
+        loss = loss + change.mean() / wanted.square().mean() / len(target.features)
+    return loss
+
+
+def total_variation(images: Tensor) -> Tensor:
+    """Mean absolute first and second differences of neighboring pixels of [N, 3, H, W]."""
+    loss = images.new_zeros(())
+    for dim in (-1, -2):
+        for order in (1, 2):
+            loss = loss + images.diff(n=order, dim=dim).abs().mean()
+    return loss
+
+
+def palette_loss(images: Tensor, palette: Tensor) -> Tensor:
+    """The distance of the batch's colors, averaged over 4x4 pixels, from the colors `palette` [M, 3].
+
+    The sliced Wasserstein distance (Rabin et al. 2011) along eight random directions, relative to the palette's
+    variance: rare colors, such as the yellow of the stars, count by their share.
+    """
+    directions = F.normalize(torch.randn(3, 8), dim=0).to(images.device)
+    own = (_colors(images) @ directions).sort(dim=0).values  # [K, 8]
+    places = torch.linspace(0, len(palette) - 1, len(own), device=images.device).round().long()
+    target = (palette @ directions).sort(dim=0).values[places]
+    return F.mse_loss(own, target) / palette.var(dim=0).mean()
+
+
+def stray_loss(images: Tensor, palette: Tensor) -> Tensor:
+    """The mean squared distance of colors, averaged over 2x2 pixels, from the nearest color of `palette` [M, 3].
+
+    Relative to the palette's variance. Few pixels of a foreign hue, as along straight edges, hardly change
+    `palette_loss`; here they count.
+    """
+    own = F.avg_pool2d(images, 2).transpose(0, 1).flatten(1).T  # [K, 3]
+    some = own[torch.randint(len(own), (min(len(own), _STRAY_SAMPLES),), device=own.device)]
+    known = palette[:: max(1, len(palette) // _STRAY_COLORS)]
+    return torch.cdist(some, known).amin(1).square().mean() / palette.var(dim=0).mean()
+
+
+def _palette(painting: Tensor, share: float) -> Tensor:
+    """Colors [K, 3] of a painting at even steps, as many as its share says."""
+    colors = _colors(painting.unsqueeze(0))
+    return colors[torch.linspace(0, len(colors) - 1, max(1, round(_PALETTE * share))).round().long()]
+
+
+def _colors(images: Tensor) -> Tensor:
+    """[N, 3, H, W] -> [K, 3], the mean colors of 4x4 pixels."""
+    return F.avg_pool2d(images, 4).transpose(0, 1).flatten(1).T
+
+
+def light_loss(images: Tensor, photos: Tensor) -> Tensor:
+    """The distance of brightness over 16x16 pixels from the photos', each relative to its own mean."""
+    own, target = (F.avg_pool2d(rgb.mean(1, keepdim=True), 16) for rgb in (images, photos))
+    own, target = (light - light.mean((-2, -1), keepdim=True) for light in (own, target))
+    return F.mse_loss(own, target) / target.square().mean().clamp(min=1e-3)
+
+
+def border_loss(bordered: Tensor, endless: Tensor) -> Tensor:
+    """The difference of color between an image with borders and the same one padded circularly, [N, 3, H, W].
+
+    Without this loss a network draws lines along the borders, where it can recognize the position.
+    """
+    loss = F.mse_loss(F.avg_pool2d(bordered, 16), F.avg_pool2d(endless, 16))
+    for along in ((0, 2), (0, 3)):  # the mean of each column and row, for thin lines
+        loss = loss + 10 * F.mse_loss(bordered.mean(along), endless.mean(along))
+    return loss
+
+
+def flicker_loss(image: Tensor, earlier: Tensor, light: Tensor, visible: Tensor) -> Tensor:
+    """The mean squared change of `image` [N, 3, H, W] since `earlier`, warped to it, where `visible` [N, 1, H, W] is 1.
+
+    A change of the scene's own brightness, `light` [N, 1, H, W] as luma, is allowed (ReCoNet, Gao et al. 2018).
+    """
+    change = (image - earlier - light) * visible
+    return change.square().sum() / (3 * visible.sum()).clamp(min=1)
+
+
+def fringes(images: Tensor) -> Tensor:
+    """How strongly hue alternates from pixel to pixel in `images` [N, 3, H, W], at full and at half size: [2].
+
+    The fourth root of the mean fourth power of the Laplacian of color differences: few strong marks count for much.
+    """
+    found = []
+    for size in (images, F.avg_pool2d(images, 2)):
+        hues = size[:, ::2] - size[:, 1:2]  # red and blue relative to green
+        bend = hues[..., 1:-1, 1:-1] - F.avg_pool2d(hues, 3, 1)
+        found.append(bend.square().square().mean())
+    return torch.stack(found).clamp(min=1e-16).sqrt().sqrt()
+
+
+def fringe_loss(images: Tensor, target: Tensor) -> Tensor:
+    """The logarithm by which `fringes(images)` exceeds `target` [2].
+
+    Within a brush stroke brightness varies, not hue; a feature extractor confuses them, and a network would learn
+    rainbow-colored marks.
+    """
+    return F.relu(torch.log(fringes(images) / target.clamp(min=_MIN_FRINGE))).sum()
+
+
+def grid_loss(images: Tensor) -> Tensor:
+    """How much the 64 positions within 8x8 pixels differ in mean and contrast: visible as a grid."""
+    loss = _phases(images).mean((0, 3, 4)).var(dim=1).mean() * 100
+    for change in (F.pad(images.diff(dim=-1), (0, 1)), F.pad(images.diff(dim=-2), (0, 0, 0, 1))):
+        energy = _phases(change).square().mean((0, 3, 4))  # [3, 64]
+        loss = loss + (energy.var(dim=1) / energy.mean(dim=1).square().clamp(min=1e-8)).mean()
+    return loss
+
+
+def _phases(images: Tensor) -> Tensor:
+    """[N, 3, H, W] -> [N, 3, 64, H/8, W/8], the pixels of each position within 8x8."""
+    count, _, height, width = images.shape
+    return F.pixel_unshuffle(images, 8).view(count, 3, 64, height // 8, width // 8)

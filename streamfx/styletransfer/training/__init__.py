@@ -1,0 +1,1 @@
+"""Paintings and photos -> the weights of a style network."""

@@ -1,0 +1,17 @@
+"""The working resolution: the size at which frames are stylized, so that strokes cover the same share of any frame."""
+
+from __future__ import annotations
+
+import math
+
+AREA = 1280 * 720  # pixels; frames of every size are stylized at about this area
+NEAR = 1.12  # ratio of a frame's side to the working size's below which the frame is stylized at its own size
+LARGEST_SCALE = 6.0  # enlargement at most, for tiny and very narrow frames
+
+
+def working_size(height: int, width: int, stroke: float) -> tuple[int, int]:
+    """Height and width in pixels at which to stylize a frame; a larger `stroke` (0.5..2) makes it smaller."""
+    scale = min(LARGEST_SCALE, math.sqrt(AREA / (height * width)) / stroke)
+    if 1 / NEAR < scale < NEAR:
+        return height, width
+    return max(1, round(height * scale)), max(1, round(width * scale))

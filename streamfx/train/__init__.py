@@ -1,1 +1,0 @@
-"""Painting and photos -> the weights of a painter and a preset."""

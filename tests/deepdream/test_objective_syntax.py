@@ -1,0 +1,68 @@
+"""Objectives as they are written."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamfx.deepdream.objective_syntax import Part, check_channels, objective_text, parse_objective
+from streamfx.errors import StreamfxError
+
+NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}([./][a-z0-9_]{1,4}){0,2}", fullmatch=True)
+SHARES = st.decimals("0.001", 99, places=3).map(float)
+PARTS = st.builds(
+    lambda layer, channel, share, sign: Part(layer, channel, share * sign),
+    NAMES,
+    st.none() | st.integers(0, 4000),
+    SHARES,
+    st.sampled_from([1, -1]),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("block10", [Part("block10")]),
+        (" mixed4a : 83 ", [Part("mixed4a", 83)]),
+        ("a+b", [Part("a"), Part("b")]),
+        ("0.7*mixed4c + 0.3*mixed5a:3", [Part("mixed4c", None, 0.7), Part("mixed5a", 3, 0.3)]),
+        ("-a - .5 * b:1", [Part("a", None, -1), Part("b", 1, -0.5)]),
+        ("features.28-conv2d0_pre_relu/conv", [Part("features.28"), Part("conv2d0_pre_relu/conv", None, -1)]),
+    ],
+)
+def test_what_it_means(text, parts):
+    assert list(parse_objective(text)) == parts
+
+
+@given(st.lists(PARTS, min_size=1, max_size=5))
+def test_written_and_read_again(parts):
+    assert list(parse_objective(objective_text(parts))) == parts
+
+
+@given(st.text("ab1:*+-. 0", max_size=12))
+def test_any_text_is_read_or_refused_in_one_line(text):
+    said = ""
+    try:
+        assert parse_objective(text)
+    except StreamfxError as error:
+        said = str(error)
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("text", ["", "a+", "a b", "*a", "a:x", "a:-1", "1", "0.5 a", "a::1", "a,b", "ä", "+-a"])
+def test_what_cannot_be_read(text):
+    with pytest.raises(StreamfxError, match="cannot be read"):
+        parse_objective(text)
+
+
+def test_nothing_left():
+    with pytest.raises(StreamfxError, match="nothing is left"):
+        parse_objective("0*a - 0*b")
+
+
+def test_layers_and_channels_are_checked():
+    known = {"block1": 24, "block10": 112, "deep": None}
+    check_channels([Part("block1", 23), Part("deep", 9999)], known, "net")
+    with pytest.raises(StreamfxError, match=r"'block1:24': block1 of net has channels 0 to 23"):
+        check_channels([Part("block1", 24)], known, "net")
+    with pytest.raises(StreamfxError, match="unknown layer of net 'blok1'; did you mean block1"):
+        check_channels([Part("blok1")], known, "net")
