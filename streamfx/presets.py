@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from platformdirs import user_data_dir
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from streamfx.errors import StreamfxError, unknown
 from streamfx.resources import resource
@@ -42,11 +42,12 @@ class TrainingSettings(BaseModel):
     wasserstein_weight: float = Field(default=6.0, ge=0)
     per_image: float = Field(default=0.4, ge=0, le=1)  # share of the style that each image must have by itself
     content_weight: float = Field(default=3.0, ge=0)
+    contrast_weight: float = Field(default=1.0, ge=0)
     palette_weight: float = Field(default=8.0, ge=0)
     stray_weight: float = Field(default=8.0, ge=0)
     light_weight: float = Field(default=1.5, ge=0)
-    fringe_weight: float = Field(default=0.7, ge=0)
-    grid_weight: float = Field(default=20.0, ge=0)
+    fringe_weight: float = Field(default=1.5, ge=0)
+    grid_weight: float = Field(default=40.0, ge=0)
     smooth_weight: float = Field(default=0.3, ge=0)  # total variation
     border_weight: float = Field(default=40.0, ge=0)
     flicker_weight: float = Field(default=100.0, ge=0)
@@ -72,13 +73,13 @@ class Painting(BaseModel):
 class StylePreset(BaseModel):
     """A style: what it was trained on and where its weights lie."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True)
 
     kind: Literal["style"]
     title: str
-    painter: str = ""
+    artist: str = Field(default="", validation_alias=AliasChoices("artist", "painter"))  # the latter in old files
     year: str = ""
-    licence: str
+    license: str = Field(validation_alias=AliasChoices("license", "licence"))
     weights: dict[Quality, Annotated[str, Field(pattern=r"^[^/\\]+$")]] = Field(min_length=1)  # beside the preset
     targets: Annotated[str, Field(pattern=r"^[^/\\]+$")] | None = None  # beside it; for the method optimise
     painting: tuple[Painting, ...] = Field(min_length=1)

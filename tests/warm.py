@@ -18,7 +18,9 @@ def serve(channel):
     import cv2  # noqa: F401
     import librosa
     import numpy as np
-    import openvino  # noqa: F401
+    from streamfx.inference.openvino import import_openvino
+
+    import_openvino()
     import torch  # noqa: F401
     import torchvision  # noqa: F401
 

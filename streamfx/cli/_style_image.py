@@ -1,4 +1,4 @@
-"""The preset behind --style-image: fitted to the painting now, with a bar, or kept from an earlier time."""
+"""The preset of --style-image: fitted to the painting now, with a progress bar, or taken from the cache."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ log = logging.getLogger("streamfx")
 
 
 def fitted_preset(painting: Path, quality: Quality, source: str, target: str, options: FilmOptions) -> str:
-    """The preset file of the style after `painting`, for a film from `source` to `target`."""
+    """The preset file of the style after `painting`, for a video from `source` to `target`."""
     from streamfx.pipeline import find_device
     from streamfx.styletransfer.training.finetune import fit_style
 
     keep_memory()
     device = find_device(options.device)
-    _check_film(source, target, options)
+    _check_output(source, target, options)
     shown = STDERR.is_terminal and not options.quiet if options.progress is None else options.progress
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=STDERR, disable=not shown, transient=True) as bar:
-        task = bar.add_task(f"learning from {painting.name}", total=1.0)
+        task = bar.add_task(f"training on {painting.name}", total=1.0)
 
         def report(done: float) -> None:
             if not (shown or options.quiet or bar.tasks[task].completed):
-                STDERR.print(f"learning from {painting}: three minutes, this first time", markup=False)
+                STDERR.print(f"training on {painting}: about three minutes, the first time", markup=False)
             bar.update(task, completed=done)
 
         try:
             preset = fit_style(painting, quality, device=device, report=report)
         except KeyboardInterrupt:
-            log.error("interrupted: nothing was kept of %s", painting)
+            log.error("interrupted: no style of %s was kept", painting)
             raise typer.Exit(130) from None
     return str(preset)
 
 
-def _check_film(source: str, target: str, options: FilmOptions) -> None:
-    """Say what would stop the film before minutes are spent; of sources that can be opened twice."""
+def _check_output(source: str, target: str, options: FilmOptions) -> None:
+    """Raise now what would stop the video after minutes of training, where the source can be opened twice."""
     from streamfx.media.input.reader import Reader
     from streamfx.media.output.encoder_selection import Output
     from streamfx.media.output.writer import Writer
@@ -54,7 +54,7 @@ def _check_film(source: str, target: str, options: FilmOptions) -> None:
     path = Path(source)
     if source == "-" or "://" in source or options.input_format is not None or (path.exists() and not path.is_file()):
         return
-    logging.disable(logging.WARNING)  # they come when the film is made
+    logging.disable(logging.WARNING)  # they are shown when the video is made
     try:
         with Reader(source) as reader:
             Writer(target, reader, Output(format=options.format, overwrite=options.yes))

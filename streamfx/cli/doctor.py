@@ -1,10 +1,11 @@
-"""`streamfx doctor`: what this machine can do, what is missing and how to get it."""
+"""`streamfx doctor`: versions, devices and encoders of this machine, and how to get what is missing."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
@@ -26,18 +27,20 @@ ENCODERS = {  # what each is for
     "h264_nvenc": "H.264 on an NVIDIA GPU",
     "hevc_nvenc": "HEVC on an NVIDIA GPU",
     "av1_nvenc": "AV1 on an NVIDIA GPU",
-    "aac": "sound in mp4",
-    "libopus": "sound in webm and mkv",
-    "flac": "lossless sound",
+    "aac": "audio in mp4",
+    "libopus": "audio in webm and mkv",
+    "flac": "lossless audio",
 }
 LIBRARIES = ("torch", "torchvision", "openvino", "timm", "numpy", "cupy-cuda13x")
 
 
 def doctor(
     report: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    gpu: Annotated[bool, typer.Option("--gpu", help="Try all that a GPU is to do; prints a table to paste.")] = False,
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="Check everything that runs on a GPU; prints a table to paste.")
+    ] = False,
 ) -> None:
-    """Tell versions, devices, encoders, and what is missing and how to get it."""
+    """Show versions, devices and encoders, and how to get what is missing."""
     if gpu:
         _try_gpu()
         return
@@ -49,24 +52,24 @@ def doctor(
 
 
 def _try_gpu() -> None:
-    """Print what a GPU does; exits with 1 where there is none, or something is not as it should be."""
+    """Print the checks of the GPU. Raises StreamfxError where there is none or a check fails."""
     import torch
 
     from streamfx.cli._gpu import examine as examine_gpu
 
     cuda = _cuda()
     if not cuda["works"]:
-        raise StreamfxError(f"CUDA does not work here: {cuda['why']}; 'streamfx doctor' says how to get it")
+        raise StreamfxError(f"CUDA does not work here: {cuda['why']}; 'streamfx doctor' shows how to get it")
     wrong = 0
     for line, right in examine_gpu(torch.device("cuda", torch.cuda.current_device())):
         print(line if right else f"{line} **wrong**", flush=True)
         wrong += not right
     if wrong:
-        raise StreamfxError(f"{wrong} of these are not as they should be: see the lines marked wrong")
+        raise StreamfxError(f"{wrong} checks failed; see the lines marked wrong")
 
 
 def examine() -> dict[str, Any]:
-    """Everything that `doctor` tells, as plain data."""
+    """Everything that `doctor` shows, as plain data."""
     from platformdirs import user_cache_dir
 
     from streamfx import __version__
@@ -104,13 +107,11 @@ def package_version(name: str) -> str | None:
 def _cpu() -> dict[str, Any]:
     import torch
 
-    able = torch.cpu.get_capabilities()
-    affinity = getattr(os, "sched_getaffinity", None)
-    return {
-        "name": able.get("cpu_name") or platform.processor() or platform.machine(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count(),
-        "bf16": bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16")),
-    }
+    from streamfx.inference.openvino import available_threads
+    from streamfx.inference.precision import rates
+
+    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
+    return {"name": name, "cores": available_threads(), "gflops": asdict(rates()), "precision": rates().best}
 
 
 def _cuda() -> dict[str, Any]:
@@ -133,7 +134,7 @@ def _cuda() -> dict[str, Any]:
 
 
 def _device_encoders() -> dict[str, str]:
-    """The GPU's encoders, by name and bits, and why each does not work; empty where it does."""
+    """The GPU's encoders by name and bit depth, with the reason why one does not work, or ''."""
     import torch
 
     from streamfx.media.output.encoder_selection import try_encoders
@@ -142,7 +143,7 @@ def _device_encoders() -> dict[str, str]:
 
 
 def _missing(found: dict[str, Any]) -> list[dict[str, str]]:
-    """What would make more possible, and how to get it."""
+    """What is missing, and how to get it."""
     missing = []
 
     def lacks(what: str, how: str) -> None:
@@ -168,12 +169,12 @@ def _missing(found: dict[str, Any]) -> list[dict[str, str]]:
         lacks("presets", "pip install --force-reinstall streamfx, or make one: streamfx train PAINTING")
     folder = found["folders"]["cache"]
     if not _writable(folder):
-        lacks("a cache", f"make {folder} writable: networks are made ready anew at every start without it")
+        lacks("a cache", f"make {folder} writable: without it networks are compiled at every start")
     return missing
 
 
 def _writable(folder: str) -> bool:
-    """Whether the folder can be written, or made."""
+    """Whether the folder can be written or created."""
     while not os.path.exists(folder):
         folder = os.path.dirname(folder)
     return os.access(folder, os.W_OK)
@@ -184,14 +185,18 @@ def _print(found: dict[str, Any]) -> None:
     cpu, cuda = found["devices"]["cpu"], found["devices"]["cuda"]
     _print_table(console, "Versions", {name: text or "not installed" for name, text in found["versions"].items()})
     gpu = f"{cuda['name']}, {cuda['memory_gib']} GiB" if cuda["works"] else f"no: {cuda['why']}"
-    precision = "bf16" if cpu["bf16"] else "fp32 (no bf16 here)"
-    devices = {"cpu": f"{cpu['name']}, {cpu['cores']} cores, {precision}", "cuda": gpu}
+    measured = ", ".join(f"{name} {rate:.0f}" for name, rate in cpu["gflops"].items() if rate)
+    devices = {
+        "cpu": f"{cpu['name']}, {cpu['cores']} cores",
+        "convolutions": f"{measured} GFLOP/s; networks run in {cpu['precision']}",
+        "cuda": gpu,
+    }
     for name, why in cuda.get("encoders", {}).items():
-        devices[name] = f"no: {why}" if why else "encodes from the GPU's memory"
+        devices[name] = f"no: {why}" if why else "encodes from GPU memory"
     _print_table(console, "Devices", devices)
     marks = {name: f"{'yes' if there else 'no '}  {ENCODERS[name]}" for name, there in found["encoders"].items()}
     _print_table(console, "Encoders", marks)
-    _print_table(console, "In all", {name: str(number) for name, number in found["counts"].items()})
+    _print_table(console, "Counts", {name: str(number) for name, number in found["counts"].items()})
     _print_table(console, "Folders", found["folders"])
     _print_table(console, "Missing", {each["what"]: each["how"] for each in found["missing"]} or {"nothing": ""})
 

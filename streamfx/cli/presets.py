@@ -26,11 +26,11 @@ def presets(
         print(json.dumps({each.name: _facts(each) for each in found}, indent=2))
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("preset", "painter", "painting", "quality", "whose"):
+    for heading in ("preset", "artist", "painting", "quality", "whose"):
         table.add_column(heading, no_wrap=heading in ("preset", "quality", "whose"))
     for each in found:
         qualities = " ".join(_qualities(each)) or "weights missing"
-        after = escape(each.style.painter), escape("\n".join(_paintings(each)))
+        after = escape(each.style.artist), escape("\n".join(_paintings(each)))
         table.add_row(f"[bold]{escape(each.name)}[/bold]", *after, qualities, _whose(each))
     console = Console(highlight=False)
     console.print(table)

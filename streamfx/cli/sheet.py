@@ -176,10 +176,10 @@ def _caption(text: str) -> tuple[str, str]:
     parts = [(load_preset(name), share) for name, share in parse_blend(text)]
     if len(parts) > 1:
         name = " + ".join(f"{preset.name} {share:.0%}" for preset, share in parts)
-        return name, ", ".join(preset.style.painter or preset.style.title for preset, _ in parts)
+        return name, ", ".join(preset.style.artist or preset.style.title for preset, _ in parts)
     (preset, _), *_ = parts
     style = preset.style
-    return preset.name, ", ".join(part for part in (style.painter, style.title, style.year) if part)
+    return preset.name, ", ".join(part for part in (style.artist, style.title, style.year) if part)
 
 
 def _tile(frame: Frame, width: int) -> Image:

@@ -1,4 +1,4 @@
-"""`streamfx train`: paintings and some photos make a preset."""
+"""`streamfx train`: make a preset from paintings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamfx.errors import StreamfxError
 from streamfx.presets import Quality, TrainingSettings, user_presets
 
 if TYPE_CHECKING:
-    from streamfx.styletransfer.training.painter import Progress as Standing
+    from streamfx.styletransfer.training.trainer import Progress as TrainingProgress
 
 _NAME = re.compile(r"\w[\w.-]*")
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
@@ -29,32 +29,37 @@ def train(
         list[Path], typer.Argument(help="Picture of a painting, or several of one style.", metavar="PAINTING...")
     ],
     photos: Annotated[
-        Path | None, typer.Option(help="Folder of photos or videos to practise on; else those installed.")
+        Path | None, typer.Option(help="Folder of photos or videos to train on; by default the installed ones.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the new preset; else the painting's file name.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the new preset; by default the painting's file name.")
+    ] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to train.")] = 10.0,
     quality: Annotated[Quality, typer.Option(help="fast trains a smaller network.")] = "fine",
     height: Annotated[
         int | None,
-        typer.Option(min=64, max=4096, help="Height of the painting: larger, broader strokes. Else its own, 460..960."),
+        typer.Option(
+            min=64,
+            max=4096,
+            help="Height of the painting in pixels: larger means broader strokes; by default its own, 460..960.",
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the preset; else the user's presets.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of this name.")] = False,
-    seed: Annotated[int, typer.Option(min=0, max=2**32, help="Same seed, same batches.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for the preset; by default your presets.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint of this name.")] = False,
+    seed: Annotated[int, typer.Option(min=0, max=2**32, help="The same seed draws the same batches.")] = 0,
     max_pixels: MaxPixels = MAX_PIXELS,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Start a preset of this name anew.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Replace a preset of this name.")] = False,
 ) -> None:
     """Train a preset of your own from one painting or more; ten minutes on two cores.
 
-    Writes NAME.toml and NAME.safetensors, every minute NAME.preview.png to look at, and NAME.sheet.png at the end.
-    Ctrl-C ends early and keeps what is learned; --resume with more --minutes goes on. A preset that is there in one
-    quality gains the other with --quality.
+    Writes NAME.toml and NAME.safetensors, and NAME.sheet.png to look at. Ctrl-C ends early and keeps what was
+    learned; --resume with more --minutes continues. --quality adds the other quality to an existing preset.
     """
     if not math.isfinite(minutes):
-        raise Misuse(f"{minutes} minutes are no budget; give a number")
+        raise Misuse(f"--minutes is {minutes}; give a finite number")
     if resume and yes:
-        raise Misuse("give --resume to go on or -y to start anew, not both")
+        raise Misuse("give --resume to continue or -y to start over, not both")
     preset = (user_presets() if out is None else out) / f"{_name(name, paintings[0])}.toml"
     settings = TrainingSettings(minutes=minutes, seed=seed)
 
@@ -79,21 +84,20 @@ def train(
             report=lambda at: _show(bar, task, at),
         )
         if not bar.tasks[0].fields["losses"]:
-            STDERR.print(f"nothing was left to train: {minutes:g} minutes are over; give more --minutes")
+            STDERR.print(f"the {minutes:g} minutes are over already; give more --minutes")
     STDERR.print(f"preset {preset.stem}: {preset}", markup=False)
 
 
 def _name(given: str | None, painting: Path) -> str:
-    """The preset's name; one taken from a file gets - for what names cannot hold."""
+    """The preset's name; in a file's name, characters that names cannot have become -."""
     name = _NOT_IN_NAMES.sub("-", painting.stem).strip(".-") if given is None else given
     if not _NAME.fullmatch(name):
-        raise StreamfxError(f"'{name}' cannot name a preset; give a --name of letters, digits, - and _")
+        raise StreamfxError(f"'{name}' is not a preset name; give a --name of letters, digits, - and _")
     return name
 
 
-def _show(bar: Progress, task: TaskID, at: Standing) -> None:
-    shown = "  ".join(f"{name} {at.losses[name]:.2f}" for name in ("style", "content", "palette"))
+def _show(bar: Progress, task: TaskID, at: TrainingProgress) -> None:
+    shown = "  ".join(f"{name} {at.losses[name]:.2f}" for name in ("gram", "content", "palette"))
     bar.update(task, completed=at.minutes, losses=f"step {at.step}  {shown}")
-    if at.preview is not None:
-        losses = "  ".join(f"{name} {value:.3f}" for name, value in at.losses.items())
-        STDERR.print(f"minute {at.minutes:.0f}, step {at.step}: {losses}; {at.preview}", markup=False)
+    if at.done >= 1 and not STDERR.is_terminal:
+        STDERR.print(f"{at.minutes:.1f} minutes, step {at.step}: {shown}", markup=False)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from streamfx.deepdream.objective_syntax import Part
 
 if TYPE_CHECKING:
-    from streamfx.inference.engine import Engine
+    from streamfx.inference.cuda_graph import Engine
 
 _log = logging.getLogger("streamfx")
 _numbers = itertools.count()  # of objectives

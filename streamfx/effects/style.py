@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from streamfx.motion.temporal import Prior
     from streamfx.presets import Preset
-    from streamfx.styletransfer.optimizer import PixelPainter
+    from streamfx.styletransfer.optimizer import PixelOptimizer
 
 _Paint: TypeAlias = "Callable[[Tensor, Prior | None, float], Tensor]"
 _Follow: TypeAlias = "Callable[[Memory, Tensor, tuple[int, int], Sequence[str]], dict[str, Prior | None]]"
@@ -36,7 +36,9 @@ class Style:
     strength: float = 1.0  # share of the painting in the mix with the source, 0..1
     preserve_color: bool = False  # take only the light from the painting, the colours from the source
     stroke: float = 1.0  # size of the strokes, relative to the frame's, 0.5..2
+    detail: float = 0.0  # how much of the source's structure is kept, 0..1; 0 is bold
     quality: str = "fine"  # fine, or fast: a smaller network
+    precision: str = "auto"  # of the network on the CPU: auto, the fastest one measured; fp32; bf16; int8
     mask: str = ""  # picture or video: paint where it is white
     mask_preset: str = ""  # the preset for where it is black; else the source stays
     mask_start: Fraction = Fraction(0)  # second of a mask video at which the film begins
@@ -52,13 +54,16 @@ class Style:
                 raise StreamfxError(f"style: {name} is {value!r}, but must be a text")
         if not isinstance(self.preset, str) or not self.preset:
             raise StreamfxError(f"style: preset is {self.preset!r}, but must be a preset's name or FILE.toml")
-        for name, number, low, high in (("strength", self.strength, 0, 1), ("stroke", self.stroke, 0.5, 2)):
+        for name, number, low, high in (
+            *(("strength", self.strength, 0, 1), ("detail", self.detail, 0, 1), ("stroke", self.stroke, 0.5, 2)),
+        ):
             if isinstance(number, bool) or not isinstance(number, int | float) or not low <= number <= high:
                 raise StreamfxError(f"style: {name} is {number!r}, but must be a number from {low} to {high}")
         if not isinstance(self.preserve_color, bool):
             raise StreamfxError(f"style: preserve_color is {self.preserve_color!r}, but must be true or false")
         for name, word, known in (
             ("quality", self.quality, ("fine", "fast")),
+            ("precision", self.precision, ("auto", "fp32", "bf16", "int8")),
             ("coherence", self.coherence, ("off", "warp", "full")),
             ("motion", self.motion, ("dis", "lk", "raft")),
             ("method", self.method, ("network", "optimise")),
@@ -188,12 +193,12 @@ class Style:
 
         return [(load_preset(name), share) for name, share in parse_blend(preset)]
 
-    def _build_pixels(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> PixelPainter:
-        from streamfx.styletransfer.optimizer import PixelPainter
-        from streamfx.styletransfer.painting_losses import load_targets
+    def _build_pixels(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> PixelOptimizer:
+        from streamfx.styletransfer.optimizer import PixelOptimizer
+        from streamfx.styletransfer.losses import load_targets
 
         parts = [(load_targets(p.targets, p.name), share) for p, share in blend]
-        return PixelPainter(parts, blend[0][0].style.training, self._each_pass(), device)
+        return PixelOptimizer(parts, blend[0][0].style.training, self._each_pass(), device)
 
     def _each_pass(self) -> int:
         """How many iterations there are for a frame, each time that it is painted."""
@@ -201,9 +206,42 @@ class Style:
 
     def _build_network(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> _Paint:
         """Painting by the presets' network; one engine for each size met."""
+        from streamfx.styletransfer.network import is_style_network
+
+        files = [preset.weights(self.quality) for preset, _ in blend]
+        new = [(file, share) for file, (_, share) in zip(files, blend) if is_style_network(file)]
+        old = [part for file, part in zip(files, blend) if not is_style_network(file)]
+        if not old:
+            return self._build_stylizer(new, device)
+        if not new:
+            return self._build_painter(old, device)
+        share = sum(share for _, share in new)  # networks of two kinds: both run, and their images are mixed
+        first = self._build_stylizer([(file, part / share) for file, part in new], device)
+        second = self._build_painter([(preset, part / (1 - share)) for preset, part in old], device)
+
+        def mixed(seen: Tensor, prior: Prior | None, sharpness: float) -> Tensor:
+            return second(seen, prior, sharpness).lerp(first(seen, prior, sharpness), share)
+
+        return mixed
+
+    def _build_stylizer(self, parts: list[tuple[Path, float]], device: torch.device) -> _Paint:
+        from streamfx.ops.warp import renew
+        from streamfx.styletransfer.stylizer import Stylizer
+
+        stylize = Stylizer(parts, self.precision, device)  # type: ignore[arg-type]  # checked in __post_init__
+
+        def paint(seen: Tensor, prior: Prior | None, sharpness: float) -> Tensor:
+            painted = stylize(seen, self.detail)
+            return painted if prior is None else renew(painted, prior.warped, prior.share, sharpness)
+
+        return paint
+
+    def _build_painter(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> _Paint:
+        """The network of the first release."""
         import torch
 
-        from streamfx.inference.engine import Engine, build_engine
+        from streamfx.inference.cuda_graph import Engine
+        from streamfx.inference.engine import build_engine
         from streamfx.ops.warp import renew
         from streamfx.styletransfer.painter import mix_painters
 

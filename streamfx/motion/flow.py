@@ -120,7 +120,7 @@ def _lucas_kanade(previous: Tensor, current: Tensor) -> Motion:
 @cache
 def _recorded(shape: tuple[int, ...], device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
     """`_both_ways` of images of one shape as one launch; it has hundreds, which take longer than what they do."""
-    from streamfx.inference.engine import record
+    from streamfx.inference.cuda_graph import record
 
     return record(_both_ways, [shape, shape], device)
 

@@ -27,7 +27,11 @@ _PALETTE = 16384  # colors kept of all paintings of a style
 _PALETTE_STORED = 1024  # of them, in a file
 _STRAY_SAMPLES, _STRAY_COLORS = 8192, 512  # colors checked per step, and colors of the palette they are compared with
 _MIN_FRINGE = 1 / 255  # lower values do not count
+_FRINGE_SHARE = 0.4  # of the paintings' fringes that a stylized frame may have: reproductions are noisy
 _CONTENT_RANGE = 0.6, 1.6  # weight of the content where the photo is smoothest, and where it is most detailed
+_CONTRAST_AREAS = 8, 16, 32  # pixels
+_FAINT = 1e-4  # squared contrast that does not count
+_WHOLE = "palette", "fringes", "contrast"  # entries of a style in a file beside its features' statistics
 _CPU = torch.device("cpu")
 
 
@@ -75,10 +79,13 @@ class StyleTargets:
     quantiles: Mapping[str, Sequence[Quantiles]]  # likewise: sorted projections of the features on fixed directions
     palette: Tensor  # [M, 3] colors
     fringes: Tensor  # [2], at full and at half size
+    contrast: Tensor  # [areas, bins], sorted logarithms of local contrast
 
     def to(self, device: torch.device) -> StyleTargets:
         return StyleTargets(
-            _moved(self.grams, device), _moved(self.quantiles, device), self.palette.to(device), self.fringes.to(device)
+            _moved(self.grams, device),
+            _moved(self.quantiles, device),
+            *(tensor.to(device) for tensor in (self.palette, self.fringes, self.contrast)),
         )
 
 
@@ -109,9 +116,9 @@ def build_targets(
             sorted_ = [{n: _sorted_projections(f[n])[0] for n in layers} for f in found]
             quantiles[extractor.network].append(_mixed(sorted_, shares))
     palette = torch.cat([_palette(image, share) for (image, _), share in zip(paintings, shares)])
-    return StyleTargets(
-        grams, quantiles, palette, torch.stack([fringes(image[None]) for image, _ in paintings]).amax(0)
-    )
+    hues = _FRINGE_SHARE * torch.stack([fringes(image[None]) for image, _ in paintings]).amax(0)
+    contrast = torch.stack([share * _contrast(image[None])[0] for (image, _), share in zip(paintings, shares)]).sum(0)
+    return StyleTargets(grams, quantiles, palette, hues, contrast)
 
 
 def mix_targets(parts: Sequence[tuple[StyleTargets, float]]) -> StyleTargets:
@@ -128,7 +135,11 @@ def mix_targets(parts: Sequence[tuple[StyleTargets, float]]) -> StyleTargets:
         for statistics in ([each.grams for each, _ in parts], [each.quantiles for each, _ in parts])
     )
     palette = torch.cat([each.palette[:: max(1, round(1 / share))] for each, share in parts if share > 0])
-    return StyleTargets(grams, quantiles, palette, torch.stack([each.fringes * share for each, share in parts]).sum(0))
+    hues, contrast = (
+        torch.stack([tensor * share for tensor, share in zip(tensors, shares)]).sum(0)
+        for tensors in ([each.fringes for each, _ in parts], [each.contrast for each, _ in parts])
+    )
+    return StyleTargets(grams, quantiles, palette, hues, contrast)
 
 
 def _mixed(statistics: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
@@ -144,6 +155,7 @@ def save_targets(path: Path, targets: Mapping[str, StyleTargets]) -> None:
     for name, each in targets.items():
         state[f"{name}/palette"] = each.palette[:: max(1, len(each.palette) // _PALETTE_STORED)]
         state[f"{name}/fringes"] = each.fringes
+        state[f"{name}/contrast"] = each.contrast
         for kind, statistics in (("gram", each.grams), ("quantiles", each.quantiles)):
             for network, scales in statistics.items():
                 for number, scale in enumerate(scales):
@@ -156,10 +168,12 @@ def load_targets(path: Path, name: str) -> StyleTargets:
     state, _ = load_weights(path, "style-targets")
     if f"{name}/palette" not in state:
         raise unknown(f"style in {path}", name, sorted({key.partition("/")[0] for key in state}))
+    if any(f"{name}/{part}" not in state for part in _WHOLE):
+        raise StreamfxError(f"{path}: entries of the style '{name}' are missing; fetch or train it again")
     statistics: dict[str, dict[str, list[dict[str, Tensor]]]] = {"gram": {}, "quantiles": {}}
     for key in sorted(state):
         own, _, rest = key.partition("/")
-        if own != name or rest in ("palette", "fringes"):
+        if own != name or rest in _WHOLE:
             continue
         found = re.fullmatch(r"(gram|quantiles)/([^/]+)/(\d{1,3})/([^/]+)", rest, re.ASCII)
         scales = statistics[found[1]].setdefault(found[2], []) if found else []
@@ -168,9 +182,8 @@ def load_targets(path: Path, name: str) -> StyleTargets:
         if int(found[3]) == len(scales):
             scales.append({})
         scales[int(found[3])][found[4]] = state[key]
-    if f"{name}/fringes" not in state:
-        raise StreamfxError(f"{path}: the entry '{name}/fringes' is missing; fetch or train it again")
-    return StyleTargets(statistics["gram"], statistics["quantiles"], state[f"{name}/palette"], state[f"{name}/fringes"])
+    palette, hues, contrast = (state[f"{name}/{part}"] for part in _WHOLE)
+    return StyleTargets(statistics["gram"], statistics["quantiles"], palette, hues, contrast)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,25 +224,37 @@ class StyleLoss:
     def __init__(self, targets: StyleTargets, settings: TrainingSettings) -> None:
         self.targets, self.settings = targets, settings
 
-    def __call__(self, images: Tensor, photos: Tensor, content: ContentTarget, extractor: FeatureExtractor) -> Losses:
-        """The unweighted losses of `images` [N, 3, H, W], which were made of `photos` of the same shape."""
+    def __call__(
+        self,
+        images: Tensor,
+        photos: Tensor,
+        content: ContentTarget,
+        extractor: FeatureExtractor,
+        octave: int = 0,
+    ) -> Losses:
+        """The unweighted losses of `images` [N, 3, H, W], which were made of `photos` of the same shape.
+
+        Images of `octave` 1 have half the size of those that the targets are meant for, of 2 a quarter, and so on.
+        """
         network, settings = extractor.network, self.settings
-        style = wasserstein = content_loss = images.new_zeros(())
-        for number, scale in enumerate(settings.scales):
+        gram_loss = wasserstein = content_loss = images.new_zeros(())
+        scales = [(number, scale >> octave) for number, scale in enumerate(settings.scales) if scale >> octave]
+        share = 1 / len(scales) / len(extractor.style_layers)
+        for number, scale in scales:
             features = (extractor.all if scale == 1 else extractor.style)(_reduced(images, scale))
             if scale == 1:
                 content_loss = _content_loss(features, content)
-            share = 1 / len(settings.scales) / len(extractor.style_layers)
             grams, quantiles = self.targets.grams[network][number], self.targets.quantiles[network][number]
             for layer in extractor.style_layers:
-                style = style + share * _gram_loss(features[layer], grams[layer], settings.per_image)
+                gram_loss = gram_loss + share * _gram_loss(features[layer], grams[layer], settings.per_image)
                 if settings.wasserstein_weight > 0:
                     alone = torch.rand(()).item() < settings.per_image
                     wasserstein = wasserstein + share * _wasserstein_loss(features[layer], quantiles[layer], alone)
         return {
-            "gram": style,
+            "gram": gram_loss,
             "wasserstein": wasserstein,
             "content": content_loss,
+            "contrast": contrast_loss(images, self.targets.contrast, octave),
             "palette": palette_loss(images, self.targets.palette),
             "stray": stray_loss(images, self.targets.palette),
             "light": light_loss(images, photos),
@@ -245,6 +270,7 @@ class StyleLoss:
             "gram": s.gram_weight * 0.4**detail,
             "wasserstein": s.wasserstein_weight * 0.4**detail,
             "content": s.content_weight * 2.5**detail,
+            "contrast": s.contrast_weight * 0.2**detail,
             "palette": s.palette_weight * 0.5**detail,
             "stray": s.stray_weight,
             "light": s.light_weight * 2.0**detail,
@@ -335,6 +361,27 @@ def palette_loss(images: Tensor, palette: Tensor) -> Tensor:
     return F.mse_loss(own, target) / palette.var(dim=0).mean()
 
 
+def contrast_loss(images: Tensor, target: Tensor, octave: int = 0) -> Tensor:
+    """The distance of the distribution of local contrast in each image from that of the paintings, `target`.
+
+    Uniform areas cost here: paintings have strokes everywhere, in plain skies and in the dark. Images of `octave` 1
+    have half the size that the target is meant for, and so on.
+    """
+    own = _contrast(images, octave)  # [N, areas, bins]
+    return F.mse_loss(own, target[: own.shape[1]].expand_as(own))
+
+
+def _contrast(images: Tensor, octave: int = 0) -> Tensor:
+    """Sorted logarithms of the squared gradient over areas of some pixels: [N, 3, H, W] -> [N, areas, bins]."""
+    light = F.avg_pool2d(images.mean(1, keepdim=True), 2) if octave == 0 else images.mean(1, keepdim=True)
+    energy = F.pad(light.diff(dim=-1), (0, 1)).square() + F.pad(light.diff(dim=-2), (0, 0, 0, 1)).square()
+    curves = []
+    for area in _CONTRAST_AREAS:
+        local = F.avg_pool2d(energy, max(2, area >> max(1, octave)))
+        curves.append(F.adaptive_avg_pool1d((local + _FAINT).log().flatten(1).sort(dim=1).values, _BINS))
+    return torch.stack(curves, dim=1)
+
+
 def stray_loss(images: Tensor, palette: Tensor) -> Tensor:
     """The mean squared distance of colors, averaged over 2x2 pixels, from the nearest color of `palette` [M, 3].
 
@@ -408,15 +455,18 @@ def fringe_loss(images: Tensor, target: Tensor) -> Tensor:
 
 
 def grid_loss(images: Tensor) -> Tensor:
-    """How much the 64 positions within 8x8 pixels differ in mean and contrast: visible as a grid."""
-    loss = _phases(images).mean((0, 3, 4)).var(dim=1).mean() * 100
-    for change in (F.pad(images.diff(dim=-1), (0, 1)), F.pad(images.diff(dim=-2), (0, 0, 0, 1))):
-        energy = _phases(change).square().mean((0, 3, 4))  # [3, 64]
-        loss = loss + (energy.var(dim=1) / energy.mean(dim=1).square().clamp(min=1e-8)).mean()
-    return loss
+    """How much the positions within 16x16 pixels differ in mean and contrast: visible as a grid.
+
+    Measured relative to the local contrast, so that a faint grid in a uniform area counts as much as it shows.
+    """
+    light = images.mean(1, keepdim=True)
+    fine = light - F.avg_pool2d(light, 5, 1, 2, count_include_pad=False)
+    local = F.avg_pool2d(fine.square(), 33, 1, 16, count_include_pad=False)
+    phases = _phases(fine / (local + 1e-5).sqrt())  # [N, 256, H/16, W/16]
+    return phases.mean((0, 2, 3)).var() + 0.1 * phases.square().mean((0, 2, 3)).var()
 
 
 def _phases(images: Tensor) -> Tensor:
-    """[N, 3, H, W] -> [N, 3, 64, H/8, W/8], the pixels of each position within 8x8."""
-    count, _, height, width = images.shape
-    return F.pixel_unshuffle(images, 8).view(count, 3, 64, height // 8, width // 8)
+    """[N, 1, H, W] -> [N, 256, H/16, W/16], the pixels of each position within 16x16."""
+    height, width = (side // 16 * 16 for side in images.shape[-2:])
+    return F.pixel_unshuffle(images[..., :height, :width], 16)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -265,6 +266,15 @@ def save_network(path: Path, network: StyleNetwork) -> None:
             state[f"{name}.weight"] = (part.weight / steps.view(-1, 1, 1, 1)).round().to(torch.int8)
             state[f"{name}.{_WEIGHT_RANGE}"] = steps * _INT8
     save_weights(path, state, NETWORK, asdict(network.sizes))
+
+
+def is_style_network(path: Path) -> bool:
+    """Whether the file at `path` says that it holds a style network; False for other files and none."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return bool((file.metadata() or {}).get("network") == NETWORK)
+    except (SafetensorError, OSError):
+        return False
 
 
 def load_network(path: Path) -> StyleNetwork:

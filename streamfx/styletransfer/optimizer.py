@@ -1,4 +1,4 @@
-"""Paint by iteration: the pixels themselves go to where the losses are low, as the first neural painters did."""
+"""Stylize by optimizing pixels: Adam lowers the losses of the image itself, from coarse to fine."""
 
 from __future__ import annotations
 
@@ -7,70 +7,112 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from streamfx.motion.temporal import Prior
 from streamfx.presets import TrainingSettings
-from streamfx.styletransfer.painting_losses import Eye, PaintingLoss, Targets, flicker_loss, mix_targets
+from streamfx.styletransfer.losses import (
+    FeatureExtractor,
+    StyleLoss,
+    StyleTargets,
+    content_target,
+    flicker_loss,
+    mix_targets,
+)
 
 log = logging.getLogger("streamfx.iterations")
 
-_RATE = 0.05  # of Adam, on the logits of the pixels
-_RANGE = 0.02  # of 0..1, kept from the ends: their logits are infinite
-_TURN = 0.5  # share of the last painting, where it is trusted, in what a further pass starts from
-_FAMILIAR = 0.5  # of the iterations suffice where most of the picture was painted before
-_MULTIPLE = 8  # pixels; the sides that the losses take are whole numbers of these
+_RATE = 0.08  # of Adam, on the logits of the pixels; falls to a tenth
+_RANGE = 0.02  # distance kept from 0 and 1, whose logits are infinite
+_PYRAMID = ((2, 0.4), (1, 0.35), (0, 0.25))  # octaves below full size, and their shares of the iterations
+_PASS_SHARE = 0.5  # share of the previous stylized frame, where it is valid, at the start of a further pass
+_FOLLOWING = 0.5  # share of the iterations that suffices where the whole previous stylized frame is valid
+_MULTIPLE = 64  # pixels; the sides of the image are padded to multiples of it
+_WEIGHTS = {  # of the losses: hardly any content, no light, since no network has to generalize
+    "gram_weight": 30.0,
+    "wasserstein_weight": 15.0,
+    "content_weight": 1.0,
+    "palette_weight": 20.0,
+    "light_weight": 0.0,
+    "grid_weight": 0.0,
+    "smooth_weight": 0.1,
+    "per_image": 1.0,
+}
 
 
-class PixelPainter:
-    """Paints by Gatys et al. 2016 and, in clips, Ruder et al. 2016, on our features and with our losses.
+class PixelOptimizer:
+    """Stylizes images after Gatys et al. 2016, and videos after Ruder et al. 2016, with the losses of our networks.
 
-    Adam moves the pixels from the frame, or where that is to be trusted from the warped last painting, towards the
-    style of the paintings, the content of the frame and, as `flicker_weight` says, that warped painting.
+    The pixels start from the frame, or where it is valid from the warped previous stylized frame, and are optimized
+    on a pyramid: large shapes at a quarter of the size, strokes at half and full size.
     """
 
     def __init__(
-        self, parts: Sequence[tuple[Targets, float]], settings: TrainingSettings, iterations: int, device: torch.device
+        self,
+        parts: Sequence[tuple[StyleTargets, float]],
+        settings: TrainingSettings,
+        iterations: int,
+        device: torch.device,
     ) -> None:
         """`parts`: targets and their shares, which sum to 1."""
-        self.settings, self.iterations = settings, iterations
-        self.eyes = [Eye(settings, network, device) for network in settings.style_layers]
-        self.loss = PaintingLoss(mix_targets(parts).to(device), settings)
+        self.settings = settings.model_copy(update=_WEIGHTS)
+        self.iterations, self.detail = iterations, 0.0
+        self.extractors = [FeatureExtractor(self.settings, name, device) for name in settings.style_layers]
+        self.loss = StyleLoss(mix_targets(parts).to(device), self.settings)
 
-    def __call__(self, seen: Tensor, prior: Prior | None, own: Tensor | None = None) -> Tensor:
-        """The painting [3, H, W] of the frame `seen` [3, H, W], to follow `prior`; goes on from its `own` of before."""
-        height, width = seen.shape[1:]
-        below, beside = (max(0, 4 * _MULTIPLE - side, -side % _MULTIPLE) for side in (height, width))
+    def __call__(self, frame: Tensor, previous: Prior | None, current: Tensor | None = None) -> Tensor:
+        """The stylized frame [3, H, W] of `frame` [3, H, W], close to `previous` where that is valid.
+
+        `current` is the stylized frame of an earlier pass to start from.
+        """
+        height, width = frame.shape[1:]
+        below, beside = (max(0, 2 * _MULTIPLE - side, -side % _MULTIPLE) for side in (height, width))
 
         def whole(image: Tensor) -> Tensor:
-            return nn.functional.pad(image[None], (0, beside, 0, below), mode="replicate")
+            return F.pad(image[None], (0, beside, 0, below), mode="replicate")
 
-        frame = whole(seen)
-        begun = frame if own is None else whole(own)
-        if prior is None:
-            painted = self._paint(frame, begun, None, None, self.iterations)
+        photo = whole(frame)
+        start = photo if current is None else whole(current)
+        if previous is None and current is None:
+            image = self._optimize_pyramid(photo)
+        elif previous is None:
+            image = self._optimize(photo, start, None, None, 0, self.iterations)
         else:
-            warped, trust = whole(prior.warped), whole(prior.trust)
-            start = torch.lerp(begun, warped, trust if own is None else trust * _TURN)
-            known = _FAMILIAR * trust.mean().item() if own is None else 0.0
-            painted = self._paint(frame, start, warped, trust, max(1, round(self.iterations * (1 - known))))
-        return painted[0, :, :height, :width]
+            warped, valid = whole(previous.warped), whole(previous.trust)
+            start = torch.lerp(start, warped, valid if current is None else valid * _PASS_SHARE)
+            known = _FOLLOWING * valid.mean().item() if current is None else 0.0
+            count = max(1, round(self.iterations * (1 - known)))
+            image = self._optimize(photo, start, warped, valid, 0, count)
+        return image[0, :, :height, :width]
 
-    def _paint(self, frame: Tensor, start: Tensor, warped: Tensor | None, trust: Tensor | None, count: int) -> Tensor:
+    def _optimize_pyramid(self, photo: Tensor) -> Tensor:
+        image = F.avg_pool2d(photo, 1 << _PYRAMID[0][0])
+        for octave, share in _PYRAMID:
+            reduced = F.avg_pool2d(photo, 1 << octave)
+            image = F.interpolate(image, reduced.shape[-2:], mode="bicubic").clamp(0, 1)
+            image = self._optimize(reduced, image, None, None, octave, max(1, round(self.iterations * share)))
+        return image
+
+    def _optimize(
+        self, photo: Tensor, start: Tensor, warped: Tensor | None, valid: Tensor | None, octave: int, count: int
+    ) -> Tensor:
         generator = torch.random.get_rng_state()
-        torch.manual_seed(self.settings.seed)  # the same pixels each time
+        torch.manual_seed(self.settings.seed)  # the same result each time
+        contents = [content_target(photo, extractor) for extractor in self.extractors]
         with torch.enable_grad():
             pixels = nn.Parameter(torch.logit(start.clamp(_RANGE, 1 - _RANGE)))
-            nothing = frame.new_zeros(())  # it makes no borders, and knows of no change of light
+            unchanged = photo.new_zeros(())
             adam = torch.optim.Adam([pixels], lr=_RATE)
             for number in range(count):
-                painted = torch.sigmoid(pixels)
-                losses = self.loss(self.eyes[number % len(self.eyes)].compare(painted, frame))
-                losses["border"] = losses["flicker"] = nothing
-                if warped is not None and trust is not None:
-                    losses["flicker"] = flicker_loss(painted, warped, nothing, trust)
+                adam.param_groups[0]["lr"] = _RATE * (1 - 0.9 * number / count)
+                image = torch.sigmoid(pixels)
+                turn = number % len(self.extractors)
+                losses = self.loss(image, photo, contents[turn], self.extractors[turn], octave)
+                if warped is not None and valid is not None:
+                    losses["flicker"] = flicker_loss(image, warped, unchanged, valid)
                 adam.zero_grad()
-                self.loss.total(losses).backward()  # type: ignore[no-untyped-call]
+                self.loss.total(losses, self.detail).backward()  # type: ignore[no-untyped-call]
                 adam.step()
-                log.info("iteration %d of %d", number + 1, count)
+                log.info("iteration %d of %d at 1/%d of the size", number + 1, count, 1 << octave)
         torch.random.set_rng_state(generator)
         return torch.sigmoid(pixels.detach())

@@ -56,7 +56,7 @@ def test_unknown_effects_are_told(name, reason):
 def test_lists_presets():
     assert "vangogh" in answer("presets")
     told = json.loads(answer("presets", "--json"))
-    assert told["vangogh"]["painter"] == "Vincent van Gogh"
+    assert told["vangogh"]["artist"] == "Vincent van Gogh"
 
 
 def test_help_answers_at_once():

@@ -17,7 +17,7 @@ MASTERS = ["cezanne", "hokusai", "monet", "munch", "renoir", "seurat", "turner",
 OWN = """
 kind = "style"
 title = "[mine]"
-licence = "CC0"
+license = "CC0"
 weights = { fine = "mine.safetensors" }
 
 [[painting]]
@@ -46,7 +46,7 @@ def test_the_table_tells_name_painter_paintings_quality_and_whose(listed):
     line = next(line for line in text.splitlines() if line.startswith("vangogh"))
     for word in ("Vincent van Gogh", "The Starry Night, 1889", "fine fast", "shipped"):
         assert word in line
-    assert "The Olive Orchard, 1889" in text
+    assert "Woman with a Parasol" in text
     assert "streamfx sheet" in text
     assert "NAME.jpg" in text
     assert str(user_presets()) in text

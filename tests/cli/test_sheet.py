@@ -23,7 +23,7 @@ ONE = [*FAST, "--preset", "vangogh"]
 OWN = """
 kind = "style"
 title = "Mine"
-licence = "CC0"
+license = "CC0"
 weights = { fast = "mine.safetensors" }
 
 [[painting]]

@@ -14,7 +14,7 @@ from streamfx.cli.style import style
 from streamfx.cli.train import train
 from streamfx.errors import StreamfxError
 from streamfx.presets import TrainingSettings, load_preset
-from streamfx.styletransfer.training.finetune import fit_style, kept_file
+from streamfx.styletransfer.training.finetune import cached_preset, fit_style
 
 app = typer.Typer()
 app.command()(train)
@@ -48,7 +48,7 @@ def test_it_trains_a_preset_and_says_where_it_is(painting, photos, tmp_path, cap
     assert done.exit_code == 0, done.output
     assert done.stdout == ""
     assert f"preset a-cup: {out / 'a-cup.toml'}" in done.stderr
-    assert "style " in done.stderr
+    assert "gram " in done.stderr
     assert "broken.jpg" in caplog.text
     preset = load_preset(str(out / "a-cup.toml"))
     assert preset.weights("fast").is_file()
@@ -64,7 +64,7 @@ def test_it_trains_a_preset_and_says_where_it_is(painting, photos, tmp_path, cap
 
     over = call(*given, "--resume")
     assert over.exit_code == 0, over.output
-    assert "nothing was left to train" in over.stderr
+    assert "are over already" in over.stderr
 
 
 def test_presets_go_to_the_user_s_folder(painting, photos, tmp_path, monkeypatch):
@@ -81,8 +81,8 @@ def test_presets_go_to_the_user_s_folder(painting, photos, tmp_path, monkeypatch
     [
         (["none.jpg"], "none.jpg does not exist"),
         (["photos"], "photos is no picture"),
-        (["a cup.png", "--name", "../x"], "cannot name a preset"),
-        (["a cup.png", "--name", "mine,yours"], "cannot name a preset"),
+        (["a cup.png", "--name", "../x"], "is not a preset name"),
+        (["a cup.png", "--name", "mine,yours"], "is not a preset name"),
         (["a cup.png", "--photos", "nowhere"], "is not a folder"),
         (["a cup.png", "a cup.png", "none.jpg"], "none.jpg does not exist"),
         (["a cup.png", "--device", "gpu"], "unknown device"),
@@ -113,8 +113,8 @@ def test_what_contradicts_itself_is_a_misuse(painting, arguments):
 def fitted(painting, tmp_path, monkeypatch):
     """A cache that holds the style after the painting, as if it had been fitted at full length."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    made = fit_style(painting, "fast", settings=TrainingSettings(steps=1, crop=32, batch=2))
-    kept = kept_file(painting, "fast")
+    made = fit_style(painting, "fast", settings=TrainingSettings(steps=1, crop=64, batch=2))
+    kept = cached_preset(painting, "fast")
     shutil.move(made.parent, kept.parent)
     return kept
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from standin import StandIn, laid_out
 
-from streamfx.cli import gpu
+from streamfx.cli import _gpu as gpu
 from streamfx.media.gpu import nvidia as drivers
 
 EVENTS = [

@@ -3,17 +3,16 @@
 from contextlib import suppress
 
 import numpy as np
-import openvino
 import pytest
 import torch
 from graphs import Graph, block, ints, node, number, small_inception, tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openvino.frontend import FrontEndManager
 
 from streamfx.deepdream.graphdef import _varint, read_graph
 from streamfx.deepdream.inception import LAYERS, InceptionV1, load_inception, spatial_layers
 from streamfx.errors import StreamfxError
+from streamfx.inference.openvino import import_openvino
 
 SEEN = (
     "conv2d0_pre_relu",
@@ -43,7 +42,8 @@ def seen_by_openvino(plain_file, request):
     """A picture, and what OpenVINO says of it at each layer, as [N, C, h, w]."""
     height, width = request.param
     picture = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(height))
-    reader = FrontEndManager().load_by_framework("tf")
+    openvino = import_openvino()
+    reader = openvino.frontend.FrontEndManager().load_by_framework("tf")
     graph = reader.load(str(plain_file))
     graph.override_all_outputs([graph.get_place_by_tensor_name(f"{layer}:0") for layer in SEEN])
     model = reader.convert(graph)

@@ -27,6 +27,7 @@ RANGES = {  # of each number that may change, where both show
     ("dream", "smooth"): (0, 1),
     ("dream", "blend"): (0, 0.9),
     ("style", "strength"): (0.2, 1),
+    ("style", "detail"): (0.2, 1),
     ("style", "stroke"): (1.7, 2),
     ("trails", "decay"): (0.2, 0.8),
     ("timeslice", "frames"): (2, 4),

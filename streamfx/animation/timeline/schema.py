@@ -176,7 +176,7 @@ class Script(Part):
     kind: Literal["timeline"]
     title: str = ""
     about: str = ""
-    licence: str = ""
+    license: str = ""
     size: tuple[Annotated[int, Field(ge=32, le=16384)], Annotated[int, Field(ge=32, le=16384)]] = (1280, 720)
     fps: Annotated[int, Field(ge=1, le=1000, strict=True)] = 30
     margin: int = Field(default=60, ge=0, le=1000)  # pixels around the picture of `size`

@@ -1,8 +1,8 @@
-"""Pictures of what a painter has learned: photos above their paintings."""
+"""Contact sheets of a training: photos above their stylized frames."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,44 +11,39 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamfx.errors import StreamfxError
-from streamfx.styletransfer.painter import Painter
+from streamfx.styletransfer.network import StyleNetwork
 from streamfx.styletransfer.training.images import load_image
 from streamfx.styletransfer.working_resolution import working_size
 
-_PREVIEW = (320, 480, 6)  # height, largest width of a picture; pictures in a row
-_FINAL = (480, 720, 4)
+_FINAL = (480, 720, 4)  # height and largest width of an image; images in a row
 _PHOTOS = 8  # on the final sheet
 _THUMBNAIL = 320  # pixels of width
 
 
-def write_preview(file: Path, painter: Painter, styles: Mapping[str, Tensor], photos: Sequence[Tensor]) -> None:
-    """Some photos [3, H, W] uint8 above their paintings in each style, quickly: painted as small as they are shown."""
-    height, width, count = _PREVIEW
-    shown = [_scaled(photo.float() / 255, height) for photo in photos[:count]]
-    _write(file, [[shown, *([_paint(painter, style, photo) for photo in shown] for style in styles.values())]], width)
-
-
-def write_sheet(file: Path, painter: Painter, style: Tensor, photos: Sequence[Tensor]) -> None:
-    """Photos [3, H, W] uint8, evenly picked, above their paintings with strokes as large as films get them."""
+def write_sheet(file: Path, network: StyleNetwork, photos: Sequence[Tensor]) -> None:
+    """Photos [3, H, W] uint8 at even steps, above their stylized frames at the working resolution."""
     height, width, row = _FINAL
     count = min(_PHOTOS, len(photos))
     chosen = [photos[i * len(photos) // count].float() / 255 for i in range(count)]
-    painted = []
+    stylized = []
     for photo in chosen:
         size = working_size(photo.shape[-2], photo.shape[-1], 1.0)
-        canvas = F.interpolate(photo[None], size, mode="bilinear", antialias=True)[0]
-        painted.append(_scaled(_paint(painter, style, canvas), height))
+        frame = F.interpolate(photo[None], size, mode="bilinear", antialias=True)[0]
+        stylized.append(_scaled(stylize(network, frame, 0.0), height))
     before = [_scaled(photo, height) for photo in chosen]
-    _write(file, [[before[at : at + row], painted[at : at + row]] for at in range(0, count, row)], width)
+    _write(file, [[before[at : at + row], stylized[at : at + row]] for at in range(0, count, row)], width)
 
 
-def _paint(painter: Painter, style: Tensor, photo: Tensor) -> Tensor:
-    learning = painter.training
-    painter.eval()
-    with torch.no_grad():
-        painted: Tensor = painter(photo[None].to(style.device), style[None])[0].cpu()
-    painter.train(learning)
-    return painted
+@torch.no_grad()
+def stylize(network: StyleNetwork, photo: Tensor, detail: float) -> Tensor:
+    """`photo` [3, H, W] 0..1 stylized by a network in training, on the CPU."""
+    training = network.training
+    network.eval()
+    style = network.parameters_at(detail)
+    with torch.autocast(style.device.type, torch.bfloat16):
+        image: Tensor = network(photo[None].to(style.device), style)[0].float().cpu()
+    network.train(training)
+    return image
 
 
 def _scaled(image: Tensor, height: int) -> Tensor:
@@ -57,7 +52,7 @@ def _scaled(image: Tensor, height: int) -> Tensor:
 
 
 def _write(file: Path, groups: Sequence[Sequence[Sequence[Tensor]]], width: int) -> None:
-    """Groups of rows of images [3, H, W]; those of a column are as wide as its widest in its group, up to `width`."""
+    """Groups of rows of images [3, H, W]; a column is as wide as its widest image in the group, up to `width`."""
     bands = []
     for rows in groups:
         widths = [min(width, max(image.shape[-1] for image in column)) for column in zip(*rows)]
@@ -79,6 +74,6 @@ def write_grid(file: Path, rows: Sequence[Sequence[Tensor]]) -> None:
 
 
 def write_thumbnail(file: Path, painting: Path) -> None:
-    """The painting as small as lists of presets show it."""
+    """The painting at the size of preset lists."""
     image = load_image(painting).float() / 255
     _write(file, [[[_scaled(image, max(1, round(image.shape[-2] * _THUMBNAIL / image.shape[-1])))]]], _THUMBNAIL)

@@ -20,7 +20,7 @@ from streamfx.errors import StreamfxError
 from streamfx.presets import QUALITIES, load_preset
 from streamfx.styletransfer.losses import FeatureExtractor, build_targets
 from streamfx.styletransfer.network import SIZES, StyleNetwork, load_network
-from streamfx.styletransfer.training.contact_sheets import write_grid
+from streamfx.styletransfer.training.contact_sheets import stylize, write_grid
 from streamfx.styletransfer.training.dataset import load_photos
 from streamfx.styletransfer.training.images import load_image, load_painting
 from streamfx.styletransfer.training.trainer import Progress, Trainer, train
@@ -81,14 +81,8 @@ class _Report:
             self._write_sheet(self.weights.with_suffix(f".{progress.step:05d}.jpg"))
 
     def _write_sheet(self, file: Path) -> None:
-        network = self.trainer.network.eval()
-        rows = []
-        with torch.no_grad(), torch.autocast(self.trainer.device.type, torch.bfloat16):
-            for detail in (0.0, 1.0):
-                style = network.parameters_at(detail)
-                rows.append([network(p[None].to(self.trainer.device), style)[0].float().cpu() for p in self.photos])
-        network.train()
-        write_grid(file, rows)
+        network = self.trainer.network
+        write_grid(file, [[stylize(network, photo, detail) for photo in self.photos] for detail in (0.0, 1.0)])
 
 
 def _held_out(folder: Path) -> list[Tensor]:

@@ -1,49 +1,67 @@
-"""Presets of the user's own: what they are learned from, the training, and the files it leaves."""
+"""Presets of the user's own: their settings, the training, and the files it writes."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import tomli_w
 import torch
+from torch import Tensor
 
 from streamfx.errors import StreamfxError
 from streamfx.presets import Painting, Quality, StylePreset, TrainingSettings, load_preset
 from streamfx.resources import resource
-from streamfx.styletransfer.painting_losses import save_targets
+from streamfx.styletransfer.losses import FeatureExtractor, build_targets, save_targets
+from streamfx.styletransfer.network import load_network
 from streamfx.styletransfer.training.contact_sheets import write_sheet, write_thumbnail
 from streamfx.styletransfer.training.dataset import load_photos
 from streamfx.styletransfer.training.images import load_painting, painting_height
-from streamfx.styletransfer.training.painter import Progress, Subject, Training, train
+from streamfx.styletransfer.training.trainer import Progress, Trainer, train
 
-SUFFIXES: dict[Quality, str] = {"fine": ".safetensors", "fast": "-fast.safetensors"}  # behind a preset's name
-LICENCE = "yours, as far as the paintings are"
+SUFFIXES: dict[Quality, str] = {"fine": ".safetensors", "fast": "-fast.safetensors"}  # after a preset's name
+LICENSE = "yours, as far as the paintings are"
+_BASE = "vangogh"  # the shipped style that training starts from: its strokes are bold
 
 
-def masters(quality: Quality) -> Path:
-    """The weights that learning starts from: of the shipped painter of many masters."""
-    return resource("presets") / f"masters{SUFFIXES[quality]}"
+def base_weights(quality: Quality) -> Path:
+    """The shipped weights that training starts from."""
+    return resource("presets") / f"{_BASE}{SUFFIXES[quality]}"
+
+
+def build_trainer(
+    paintings: Sequence[tuple[Tensor, float]],
+    settings: TrainingSettings,
+    quality: Quality,
+    device: torch.device | None = None,
+    teacher: Path | None = None,
+) -> Trainer:
+    """A trainer of a network of this quality for `paintings`: images [3, H, W] 0..1 and their shares in the style."""
+    device = device or torch.device("cpu")
+    extractors = [FeatureExtractor(settings, network, device) for network in settings.style_layers]
+    targets = build_targets([(image.to(device), share) for image, share in paintings], settings, extractors)
+    known = None if teacher is None else load_network(teacher)
+    return Trainer(load_network(base_weights(quality)), targets, settings, device, known)
 
 
 def weights_file(preset: Path, quality: Quality) -> Path:
-    """Where the weights of the preset NAME.toml of this quality lie."""
+    """The weight file of this quality beside the preset file NAME.toml."""
     return preset.with_name(preset.stem + SUFFIXES[quality])
 
 
 def build_style(
     title: str, paintings: Sequence[Path], settings: TrainingSettings, quality: Quality, name: str, height: int | None
 ) -> StylePreset:
-    """The words of a new preset `name`, learned from these pictures in equal shares.
+    """The settings of a new preset `name`, trained on these paintings in equal shares.
 
-    Without a `height` each painting is learned at its own, within bounds.
+    Without a `height` in pixels each painting is used at its own, within bounds.
     """
     return StylePreset(
         kind="style",
         title=title,
-        licence=LICENCE,
+        license=LICENSE,
         weights={quality: name + SUFFIXES[quality]},
         painting=tuple(
             Painting(file=_text(file.name), title=title_of(file), height=height or painting_height(file))
@@ -54,7 +72,7 @@ def build_style(
 
 
 def title_of(painting: Path) -> str:
-    """A title for the picture in a file that has only the file's name."""
+    """A title made from the file's name."""
     return _text(painting.stem).replace("_", " ").strip().title() or _text(painting.name)
 
 
@@ -68,24 +86,26 @@ def prepare_style(
     overwrite: bool = False,
     resume: bool = False,
 ) -> StylePreset:
-    """What the preset file `preset` will say when this training is over; refuses where it would destroy another.
+    """The settings that this training will write to the file `preset`; raises StreamfxError rather than overwrite.
 
-    A preset that has only the other quality keeps its words and gains this one, if it is of the same paintings.
+    A preset that has only the other quality keeps its settings and gains this one, if it is of the same paintings.
     """
     weights = weights_file(preset, quality)
     kept = load_preset(str(preset)).style if preset.exists() and not overwrite else None
     if not (overwrite or resume):
         there = preset if kept is not None and quality in kept.weights else weights
         if there.exists():
-            raise StreamfxError(f"{there} exists; overwrite it with -y, go on from its checkpoint with --resume")
+            raise StreamfxError(f"{there} exists; overwrite it with -y, or continue from its checkpoint with --resume")
         unfinished = weights.with_suffix(".checkpoint")
         if unfinished.exists():
-            raise StreamfxError(f"{unfinished} is of an unfinished training; go on with --resume, or anew with -y")
+            raise StreamfxError(
+                f"{unfinished} belongs to an unfinished training; continue with --resume, or start over with -y"
+            )
     if kept is None:
         return build_style(title_of(preset), paintings, settings, quality, preset.stem, height)
     files = [painting.file for painting in kept.painting]
     if files != [_text(file.name) for file in paintings]:
-        raise StreamfxError(f"the preset {preset} is of {', '.join(files)}; give that, another --name, or -y")
+        raise StreamfxError(f"the preset {preset} was trained on {', '.join(files)}; give that, another --name, or -y")
     changed: dict[str, Any] = {"weights": {**kept.weights, quality: weights.name}}
     if height is not None:
         changed["painting"] = tuple(each.model_copy(update={"height": height}) for each in kept.painting)
@@ -104,47 +124,42 @@ def train_preset(
     device: torch.device | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> None:
-    """Learn `style` from the pictures `paintings`, those it names, and write it as `preset` (NAME.toml).
+    """Train `style` on the files `paintings`, which it names, and write it as `preset` (NAME.toml).
 
-    Beside it come to lie the weights, what `train` leaves, a sheet of photos and their paintings (NAME.sheet.png) and
-    a thumbnail (NAME.jpg). Learning starts from the shipped masters. Without `photos` those that are installed serve.
+    Also writes the weights, what `train` leaves, a sheet of photos and their stylized frames (NAME.sheet.png), and a
+    thumbnail (NAME.jpg). Training starts from a shipped network. Without `photos` installed ones are used.
     """
     name, settings = preset.stem, style.training
-    canvases = [
-        (load_painting(file, words), words.share) for file, words in zip(paintings, style.painting, strict=True)
-    ]
+    images = [(load_painting(file, each), each.share) for file, each in zip(paintings, style.painting, strict=True)]
     content = load_photos(photos, settings.crop)
-    training = Training(quality, {name: Subject(canvases, settings)}, settings, masters(quality), device)
+    teacher = weights_file(preset, "fine") if quality == "fast" and "fine" in style.weights else None
+    trainer = build_trainer(images, settings, quality, device, teacher)
     weights = weights_file(preset, quality)
-    if quality == "fast" and "fine" in style.weights:
-        training.follow(weights_file(preset, "fine"))  # one preset has one look
     if resume:
-        training.load(weights.with_suffix(".checkpoint"))
+        trainer.load(weights.with_suffix(".checkpoint"))
     make_folder(preset.parent)
-    train(training, content, weights, report=report)
-    save_targets(targets := weights.with_name(f"{name}-targets.safetensors"), training.targets())
+    train(trainer, content, weights, report=report)
+    save_targets(targets := weights.with_name(f"{name}-targets.safetensors"), {name: trainer.loss.targets})
     save_preset(preset, style.model_copy(update={"targets": targets.name}))
     write_thumbnail(preset.with_suffix(".jpg"), paintings[0])
-    write_sheet(weights.with_suffix(".sheet.png"), training.painter, training.numbers()[name], content)
+    write_sheet(weights.with_suffix(".sheet.png"), trainer.network, content)
 
 
 def make_folder(folder: Path) -> None:
+    """Create a folder and its parents; raises StreamfxError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StreamfxError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+        raise StreamfxError(f"cannot create the folder {folder}: {error.strerror or error}") from error
 
 
 def save_preset(file: Path, style: StylePreset) -> None:
-    """Write a preset with all its settings, defaults too: they may be others one day; whole or not at all."""
-    values = style.model_dump(exclude_none=True)
-    paintings, training = values.pop("painting"), values.pop("training")
-    parts = [_toml(values)]
-    parts += ["[[painting]]\n" + _toml(painting) for painting in paintings]
-    parts.append("[training]\n" + _toml(training))
+    """Write a preset with all its settings, whole or not at all; defaults too, since they may change."""
+    values = {key: value for key, value in style.model_dump(exclude_none=True, mode="json").items() if value != ""}
+    values["painting"] = [{k: v for k, v in each.items() if v != ""} for each in values["painting"]]
     beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
-        beside.write_text("\n".join(parts), encoding="utf-8")
+        beside.write_text(tomli_w.dumps(values), encoding="utf-8")
         beside.replace(file)
     except OSError as error:
         raise StreamfxError(f"cannot write the preset {file}: {error.strerror or error}") from error
@@ -152,17 +167,6 @@ def save_preset(file: Path, style: StylePreset) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _toml(values: dict[str, Any]) -> str:
-    return "".join(f"{key} = {_value(value)}\n" for key, value in values.items() if value != "")
-
-
-def _value(value: Any) -> str:
-    """Strings, numbers and lists as TOML, whose notation of them is JSON's; a table in one line."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_value(each)}" for key, each in value.items()) + " }"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
 def _text(name: str) -> str:
-    """The name of a file as text that can be written in UTF-8."""
+    """A file name as text that UTF-8 can encode."""
     return name.encode("utf-8", "replace").decode("utf-8")

@@ -34,7 +34,7 @@ _LONGEST_STEP = 60.0  # seconds counted at most; during longer ones the machine 
 _WARM_UP = 30  # steps in which the learning rate rises
 _STYLE_RATE = 4.0  # times the learning rate, for style parameters
 _QUANTIZED_FROM = 0.8  # share of the training after which int8 is simulated
-_DETAILS = 0.6, 0.8  # shares of the steps with detail 0, and with detail 0 or 1; the others draw it from 0..1
+_DETAILS = 0.65, 0.85  # shares of the steps with detail 0, and with detail 0 or 1; the others draw it from 0..1
 _CLIP_SHARE = 0.5  # of the steps with two frames, which must be stylized alike
 _BORDER_SHARE = 0.25  # of the steps that compare the borders
 

@@ -1,4 +1,4 @@
-"""Small paintings and photos, and settings that make a training of them take a second."""
+"""Small paintings and photos, and settings of trainings that take a second."""
 
 import pytest
 from PIL import Image
@@ -24,9 +24,9 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small():
-    """small(steps=3, ...): settings of a training in miniature."""
+    """small(steps=3, ...): settings of a tiny training."""
 
     def small(**settings):
-        return TrainingSettings(**{"crop": 32, "batch": 2, **settings})
+        return TrainingSettings(**{"crop": 64, "batch": 2, "scales": (1, 2), **settings})
 
     return small

@@ -1,13 +1,13 @@
-"""A style after any painting: fitted once, kept whole or not at all, fitted anew where anything differs."""
+"""--style-image: fitted once, cached whole or not at all, and fitted again when anything differs."""
 
 import pytest
 import torch
 
 from streamfx.errors import StreamfxError
 from streamfx.presets import load_preset
-from streamfx.styletransfer.painter import load_painter
+from streamfx.styletransfer.network import load_network
 from streamfx.styletransfer.training.finetune import fit_style
-from streamfx.styletransfer.training.preset_training import masters
+from streamfx.styletransfer.training.preset_training import base_weights
 
 
 @pytest.fixture(autouse=True)
@@ -16,32 +16,21 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "streamfx" / "styles"
 
 
-def test_it_is_fitted_once_and_kept(painting, small, cache):
+def test_a_style_is_fitted_once_and_cached(painting, small, cache):
     shares = []
     preset = fit_style(painting, "fast", settings=small(steps=4), report=shares.append)
     assert shares == [0.25, 0.5, 0.75, 1]
     assert [file.name for file in cache.iterdir()] == [preset.parent.name]
     loaded = load_preset(str(preset))
     assert loaded.style.title == "My Coffee"
-    own, styles = load_painter(loaded.weights("fast"))
-    assert styles.keys() == {"style"}
-    base, _ = load_painter(masters("fast"))
+    own, base = load_network(loaded.weights("fast")), load_network(base_weights("fast"))
     assert not torch.equal(own.state_dict()["stem.weight"], base.state_dict()["stem.weight"])
 
     assert fit_style(painting, "fast", settings=small(steps=4), report=shares.append) == preset
     assert len(shares) == 4
 
 
-def test_the_style_learns_before_the_rest(painting, small):
-    preset = fit_style(painting, "fast", settings=small(steps=1))
-    own, _ = load_painter(load_preset(str(preset)).weights("fast"))
-    base, masters_styles = load_painter(masters("fast"))
-    for name, value in base.state_dict().items():
-        assert torch.equal(own.state_dict()[name], value)
-    del masters_styles
-
-
-def test_what_is_damaged_or_differs_is_fitted_anew(painting, small, tmp_path, cache):
+def test_damaged_or_changed_entries_are_fitted_again(painting, small, tmp_path, cache):
     settings = small(steps=1)
     preset = fit_style(painting, "fast", settings=settings)
     weights = load_preset(str(preset)).weights("fast")
@@ -56,7 +45,7 @@ def test_what_is_damaged_or_differs_is_fitted_anew(painting, small, tmp_path, ca
     assert len(list(cache.iterdir())) == 2
 
 
-def test_an_interrupt_leaves_nothing(painting, small, cache):
+def test_an_interrupt_leaves_no_files(painting, small, cache):
     def stop(done):
         raise KeyboardInterrupt
 
@@ -65,7 +54,7 @@ def test_an_interrupt_leaves_nothing(painting, small, cache):
     assert list(cache.iterdir()) == []
 
 
-def test_what_is_no_painting_leaves_nothing(small, tmp_path, cache):
+def test_unreadable_paintings_leave_no_files(small, tmp_path, cache):
     text = tmp_path / "text.jpg"
     text.write_text("not a picture")
     with pytest.raises(StreamfxError, match="no picture"):
@@ -75,8 +64,8 @@ def test_what_is_no_painting_leaves_nothing(small, tmp_path, cache):
     assert not cache.exists()
 
 
-def test_a_cache_that_cannot_be_written_is_said(painting, small, tmp_path, monkeypatch):
+def test_an_unwritable_cache_is_reported(painting, small, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(StreamfxError, match="cannot make the folder"):
+    with pytest.raises(StreamfxError, match="cannot create the folder"):
         fit_style(painting, "fast", settings=small(steps=1))

@@ -1,0 +1,131 @@
+"""Compile and run networks with OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from streamfx.inference.cache import engine_file, engine_key, load_cached, store
+from streamfx.inference.cuda_graph import Engine, check_shapes
+
+_log = logging.getLogger("streamfx")
+
+
+def import_openvino() -> Any:
+    """The openvino module, imported without its telemetry.
+
+    Importing it by itself would look up an analytics host and write to the home folder. Without the package
+    openvino_telemetry it uses a stub, so that package is hidden during the import.
+    """
+    hidden = "openvino_telemetry" not in sys.modules
+    if hidden:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        if hidden:
+            del sys.modules["openvino_telemetry"]
+    return openvino
+
+
+def build_cpu_engine(
+    module: nn.Module,
+    shapes: Sequence[tuple[int, ...]],
+    hint: str,
+    write: Callable[[nn.Module], nn.Module] | None = None,
+    threads: int | None = None,
+) -> Engine:
+    """The module compiled for float32 inputs of exactly these shapes, or loaded from the cache.
+
+    `hint` is the precision of what is not fake-quantized: "f32" or "bf16". `write` returns the module to compile in
+    place of this one; it is called only where nothing is cached. `threads` are all cores by default.
+    """
+    compiled = _compile(import_openvino(), module, shapes, hint, write, threads)
+    request = compiled.create_infer_request()
+    shape = tuple(compiled.output(0).shape)
+    import_tensor = import_openvino().Tensor
+
+    def run(*inputs: Tensor) -> Tensor:
+        check_shapes(inputs, shapes)
+        plains = [x.detach().to(torch.float32).contiguous() for x in inputs]  # must live until the end of infer
+        for at, x in enumerate(plains):
+            request.set_input_tensor(at, import_tensor(x.numpy(), shared_memory=True))
+        output = torch.empty(shape)
+        request.set_output_tensor(0, import_tensor(output.numpy(), shared_memory=True))
+        request.infer()
+        return output
+
+    return run
+
+
+def processor_name() -> str:
+    """The processor and OpenVINO's version, as keys of caches."""
+    openvino = import_openvino()
+    return f"{openvino.Core().get_property('CPU', 'FULL_DEVICE_NAME')} {openvino.__version__}"
+
+
+def supports_bf16() -> bool:
+    """Whether OpenVINO lists bfloat16 for this processor; it may still be slow."""
+    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def available_threads() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _compile(
+    openvino: Any,
+    module: nn.Module,
+    shapes: Sequence[tuple[int, ...]],
+    hint: str,
+    write: Callable[[nn.Module], nn.Module] | None,
+    threads: int | None,
+) -> Any:
+    core = openvino.Core()
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads or available_threads(),
+        "ENABLE_CPU_PINNING": False,  # pinned threads would wait for the decoder's and encoder's
+        "INFERENCE_PRECISION_HINT": hint,
+    }
+    key = engine_key(module, shapes, (processor_name(), repr(settings)))
+    cached = engine_file(f"{key}.blob")
+    if (blob := load_cached(cached)) is not None:
+        try:
+            return core.import_model(blob, "CPU", settings)
+        except RuntimeError as error:
+            _log.debug("the cached engine does not load: %s", error)
+    written = module if write is None else write(module)
+    blob = core.compile_model(_convert(openvino, written, shapes), "CPU", settings).export_model().getvalue()
+    store(blob, cached)
+    return core.import_model(blob, "CPU", settings)  # as every later run does
+
+
+def _convert(openvino: Any, module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Any:
+    """The traced module as an OpenVINO model with fixed shapes.
+
+    Calls the front end directly: openvino.convert_model does the same and sends telemetry.
+    """
+    from openvino._offline_transformations import apply_moc_transformations
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    examples = tuple(torch.zeros(shape) for shape in shapes)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # tracing is deprecated, and fixes shapes, as intended here
+        traced = torch.jit.trace(module.eval(), examples, check_trace=False)  # type: ignore[no-untyped-call]
+        decoder = TorchScriptPythonDecoder(traced, example_input=examples)
+        front = FrontEndManager().load_by_framework("pytorch")
+        model = front.convert(front.load(decoder))  # calls the decoder, which must live until here
+    model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes)})
+    if any(op.get_type_name() == "FakeQuantize" for op in model.get_ops()):
+        apply_moc_transformations(model, cf=True)  # int8 kernels need constant ranges
+    return model
