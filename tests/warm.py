@@ -18,6 +18,7 @@ def serve(channel):
     import cv2  # noqa: F401
     import librosa
     import numpy as np
+
     from streamfx.inference.openvino import import_openvino
 
     import_openvino()

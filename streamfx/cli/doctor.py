@@ -36,9 +36,7 @@ LIBRARIES = ("torch", "torchvision", "openvino", "timm", "numpy", "cupy-cuda13x"
 
 def doctor(
     report: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    gpu: Annotated[
-        bool, typer.Option("--gpu", help="Check everything that runs on a GPU; prints a table to paste.")
-    ] = False,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Check everything that runs on a GPU; prints a table.")] = False,
 ) -> None:
     """Show versions, devices and encoders, and how to get what is missing."""
     if gpu:

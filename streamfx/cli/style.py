@@ -29,6 +29,9 @@ def style(
     strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the painting, 0..1.")] = 1.0,
     preserve_color: Annotated[bool, typer.Option(help="Keep the source's colours.")] = False,
     quality: Annotated[Literal["fine", "fast"], typer.Option(help="fast takes a smaller network.")] = "fine",
+    detail: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="How much of the source's structure is kept, 0..1; 0 is bold.")
+    ] = 0.0,
     stroke: Annotated[float, typer.Option(min=0.5, max=2.0, help="Size of the strokes, 0.5..2.")] = 1.0,
     mask: Annotated[
         str, typer.Option(metavar="FILE", help="Picture, or video of the whole film: paint where it is white.")
@@ -52,6 +55,10 @@ def style(
     passes: Annotated[
         int, typer.Option(min=1, max=100, help="Over each shot, to and fro, that share these steps; for short clips.")
     ] = 1,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "int8"],
+        typer.Option(help="Data type of the network on the CPU; auto measures once which is the fastest."),
+    ] = "auto",
     options: FilmOptions,
 ) -> None:
     """Paint a video like a master: streamfx style in.mp4 out.mp4 --preset vangogh"""
@@ -70,7 +77,9 @@ def style(
         preset=preset,
         strength=strength,
         preserve_color=preserve_color,
+        detail=detail,
         quality=quality,
+        precision=precision,
         stroke=stroke,
         mask=mask,
         mask_preset=mask_preset,

@@ -31,9 +31,7 @@ def train(
     photos: Annotated[
         Path | None, typer.Option(help="Folder of photos or videos to train on; by default the installed ones.")
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the new preset; by default the painting's file name.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the preset; by default the painting's.")] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to train.")] = 10.0,
     quality: Annotated[Quality, typer.Option(help="fast trains a smaller network.")] = "fine",
     height: Annotated[
@@ -41,7 +39,7 @@ def train(
         typer.Option(
             min=64,
             max=4096,
-            help="Height of the painting in pixels: larger means broader strokes; by default its own, 460..960.",
+            help="Height of the painting: larger means broader strokes; by default its own, 460..960.",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the preset; by default your presets.")] = None,

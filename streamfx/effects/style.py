@@ -194,8 +194,8 @@ class Style:
         return [(load_preset(name), share) for name, share in parse_blend(preset)]
 
     def _build_pixels(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> PixelOptimizer:
-        from streamfx.styletransfer.optimizer import PixelOptimizer
         from streamfx.styletransfer.losses import load_targets
+        from streamfx.styletransfer.optimizer import PixelOptimizer
 
         parts = [(load_targets(p.targets, p.name), share) for p, share in blend]
         return PixelOptimizer(parts, blend[0][0].style.training, self._each_pass(), device)

@@ -74,7 +74,7 @@ def _recording(
     device: torch.device,
     dtype: torch.dtype,
 ) -> _Recording:
-    """The recording of this name, made again where it was dropped."""
+    """The recording of this key, made again where it was dropped."""
     recording = _recordings.get(key)
     if recording is None:
         if len(_recordings) >= _GRAPHS:

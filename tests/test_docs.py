@@ -1,0 +1,100 @@
+"""The docs: every command parses, every link exists, Python runs, chains build, and the site builds strictly."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from streamfx.cli import app
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMANDS = [
+    (page.relative_to(ROOT), line)
+    for page in PAGES
+    for block in re.findall(r"^```\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    for line in block.splitlines()
+    if "streamfx " in line
+]
+
+
+def parse(words):
+    """Parse a command line as the program does, without running it."""
+    command = typer.main.get_command(app)
+    while hasattr(command, "commands") and not words[0].startswith("-"):
+        command, words = command.commands[words[0]], words[1:]
+    command.make_context("streamfx", list(words))
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[f"{page.name}-{i}" for i, (page, _) in enumerate(COMMANDS)])
+def test_commands_parse(page, line):
+    for part in re.split(r" (?:\||&&) ", line):
+        words = shlex.split(part)
+        if words[0] == "streamfx":
+            parse(words[1:])
+
+
+def test_there_are_commands_and_wrong_ones_fail():
+    assert len(COMMANDS) > 40
+    with pytest.raises(Exception, match="No such option"):
+        parse(["style", "in.mp4", "out.mp4", "--no-such-option"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_and_images_exist(page):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8")):
+        if "://" not in target and target not in ("reference/cli.md", "reference/effects.md"):  # those are generated
+            assert (page.parent / target).exists(), target
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150
+
+
+def test_chains_can_be_built():
+    from streamfx.chain import build_chain
+
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    chains = re.findall(r'--chain "([^"]+)"', text)
+    assert len(chains) > 3
+    for chain in chains:
+        assert build_chain(chain)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/reference/python-api.md"])
+def test_the_python_example_runs(page, tmp_path):
+    text = (ROOT / page).read_text("utf-8")
+    example = next(block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "streamfx.open" in block)
+    clip = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.5", "-f", "lavfi", "-i", "sine=d=0.5"]
+    subprocess.run([*clip, "in.mp4"], cwd=tmp_path, check=True)
+    done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    probe = ["ffprobe", "-v", "error", "-count_packets", "-show_entries", "stream=codec_name,nb_read_packets"]
+    streams = subprocess.run(
+        [*probe, "-of", "csv=p=0", "out.mp4"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert [line.split(",")[0] for line in streams.split()] == ["h264", "aac"]
+    assert streams.startswith("h264,12")  # fps=24 of half a second
+
+
+def test_the_site_builds_strictly(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(tmp_path / "site")],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    commands = (tmp_path / "site/reference/cli/index.html").read_text("utf-8")
+    assert "--preserve-color" in commands
+    assert "strength" in (tmp_path / "site/reference/effects/index.html").read_text("utf-8")
+    assert (tmp_path / "site/schemas/preset.schema.json").is_file()
+    for page in (tmp_path / "site").rglob("*.html"):
+        assert "fonts.googleapis" not in page.read_text("utf-8")
