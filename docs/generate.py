@@ -10,8 +10,9 @@ from mkdocs.structure.files import File, Files
 
 from streamfx.animation.timeline.schema import Script
 from streamfx.cli import app
-from streamfx.effects import EFFECTS, settings
+from streamfx.effects import EFFECTS
 from streamfx.presets import StylePreset
+from streamfx.settings import settings
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -62,7 +63,7 @@ def effects_page() -> str:
         lines += [f"## {name}", "", (effect.__doc__ or "").strip(), "", "| setting | default | |", "|---|---|---|"]
         for each in settings(effect):
             default = "required" if each.required else f"`{each.default}`" if each.default != "" else ""
-            schedule = " May be a schedule." if each.moves else ""
+            schedule = " May be a schedule." if each.schedulable else ""
             lines.append(f"| `{each.name}` | {default} | {_escaped(each.help)}.{schedule} |")
         lines.append("")
     return "\n".join(lines)

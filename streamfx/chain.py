@@ -5,19 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
-from streamfx.effects import EFFECTS, Setting, settings
+from streamfx.effects import EFFECTS
 from streamfx.errors import StreamfxError, unknown
 from streamfx.frame import Effect
 from streamfx.media.filters.effect import Filters
 from streamfx.media.filters.graph import SOUND_FILTERS, Filter, available_filters
+from streamfx.settings import Setting, settings
 
 SPACE = " \n\t\r"
 ENDS = frozenset(("in", "out", "0:v", "0"))  # labels of a graph's own input and output
-BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-KINDS = {str: "text", int: "a whole number", float: "a number", bool: "0 or 1", Fraction: "a number or fraction"}
 
 
 def build_chain(text: str) -> list[Effect]:
@@ -148,15 +146,7 @@ def _options(written: Filter) -> Iterable[tuple[str | None, str]]:
 
 
 def _read(effect: str, setting: Setting, value: str) -> Any:
-    try:
-        if setting.type is bool:
-            return BOOLEANS[value.lower()]
-        if setting.moves and "(" in value:
-            return _Written(value)
-        return setting.type(value)
-    except (ValueError, KeyError, ZeroDivisionError) as error:
-        wanted = KINDS.get(setting.type, setting.type.__name__)
-        raise StreamfxError(f"{effect}: {setting.name} is '{value}', but must be {wanted}") from error
+    return _Written(value) if setting.schedulable and "(" in value else setting.read(effect, value)
 
 
 @dataclass(slots=True)

@@ -16,13 +16,3 @@ def unknown(kind: str, name: str, allowed: Iterable[str]) -> StreamfxError:
         return StreamfxError(f"unknown {kind} '{name}'; did you mean {' or '.join(near)}?")
     listing = f"; known: {', '.join(names)}" if len(names) <= 30 else ""
     return StreamfxError(f"unknown {kind} '{name}'{listing}")
-
-
-def check_numbers(effect: str, settings: object, numbers: Iterable[tuple[str, type, float, float]]) -> None:
-    """Raise StreamfxError for one of an effect's `settings` out of its range: (name, int or float, low, high)."""
-    for name, kind, low, high in numbers:
-        value = getattr(settings, name)
-        fits = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
-        if not fits or not low <= value <= high:
-            what = "a whole number" if kind is int else "a number"
-            raise StreamfxError(f"{effect}: {name} is {value!r}, but must be {what} from {low} to {high}")

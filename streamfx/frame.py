@@ -27,8 +27,6 @@ class Frame:
         return replace(self, image=image)
 
 
-Count: TypeAlias = int  # a setting of an effect that may change from frame to frame, as all floats may
-
 # of one effect at one place in a chain; empty at the start
 Memory: TypeAlias = "MutableMapping[str, Tensor | int | Fraction | str]"
 

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 
@@ -21,6 +21,7 @@ from streamfx.cli._framing import before, behind, no_larger_than_needed, on_cloc
 from streamfx.cli._making import MOST, Job, make
 from streamfx.cli._max_pixels import MAX_PIXELS, FilmMaxPixels
 from streamfx.errors import StreamfxError
+from streamfx.settings import Setting, settings
 
 if TYPE_CHECKING:
     from streamfx.frame import Effect
@@ -116,12 +117,48 @@ class FilmOptions:
     ] = False
 
 
+@dataclass(frozen=True)
+class EffectSettings:
+    """Stands for the options of an effect's settings, in the annotation of a command's parameter."""
+
+    kind: type[Any]
+    skip: tuple[str, ...] = ()
+
+    def parameters(self) -> list[inspect.Parameter]:
+        """A keyword parameter for each setting, with its range, help and default."""
+        hints: dict[str, Any] = get_type_hints(self.kind)
+        return [
+            _option(setting, hints[setting.name]) for setting in settings(self.kind) if setting.name not in self.skip
+        ]
+
+
+def _option(setting: Setting, hint: Any) -> inspect.Parameter:
+    low, high = (None if bound is None else setting.type(bound) for bound in (setting.low, setting.high))
+    limits = f", {setting.range}" if setting.range and not setting.choices else ""
+    info = typer.Option(help=f"{setting.help}{limits}.", min=low, max=high)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(setting.name, kind, default=setting.default, annotation=Annotated[hint, info])
+
+
 def film_command(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of FilmOptions in place of its parameter `options`."""
+    """Give a command the options of FilmOptions in place of its parameter `options`.
+
+    A parameter annotated with `EffectSettings(kind, skip)` becomes one option for each setting of the effect `kind`,
+    except those in `skip`, and gets a dict of the values.
+    """
     own = inspect.signature(function).parameters
     hints = get_type_hints(function, include_extras=True)
     shared = get_type_hints(FilmOptions, include_extras=True)
-    parameters = [p.replace(annotation=hints[name]) for name, p in own.items() if name != "options"]
+    parameters = []
+    grouped: dict[str, list[str]] = {}
+    for name, parameter in own.items():
+        marker = next((mark for mark in get_args(hints[name])[1:] if isinstance(mark, EffectSettings)), None)
+        if marker is not None:
+            options = marker.parameters()
+            grouped[name] = [option.name for option in options]
+            parameters += options
+        elif name != "options":
+            parameters.append(parameter.replace(annotation=hints[name]))
     for field in fields(FilmOptions):
         parameters.append(
             inspect.Parameter(
@@ -132,7 +169,8 @@ def film_command(function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def command(**given: Any) -> None:
         options = FilmOptions(**{name: given.pop(name) for name in shared})
-        function(**given, options=options)
+        effects = {name: {key: given.pop(key) for key in keys} for name, keys in grouped.items()}
+        function(**given, **effects, options=options)
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -13,8 +13,8 @@ from rich.table import Table
 from streamfx.errors import StreamfxError, unknown
 
 if TYPE_CHECKING:
-    from streamfx.effects import Setting
     from streamfx.frame import Effect
+    from streamfx.settings import Setting
 
 
 def effects(
@@ -46,7 +46,7 @@ def _unknown(name: str, effects: dict[str, type[Effect]]) -> StreamfxError:
 
 
 def _described(effect: type[Effect]) -> dict[str, object]:
-    from streamfx.effects import settings
+    from streamfx.settings import settings
 
     return {
         "help": inspect.getdoc(effect),
@@ -56,7 +56,7 @@ def _described(effect: type[Effect]) -> dict[str, object]:
                 "type": setting.type.__name__,
                 "default": setting.default,
                 "required": setting.required,
-                "schedule": setting.moves,
+                "schedule": setting.schedulable,
                 "help": setting.help,
             }
             for setting in settings(effect)
@@ -65,7 +65,7 @@ def _described(effect: type[Effect]) -> dict[str, object]:
 
 
 def _print_all(effects: dict[str, type[Effect]]) -> None:
-    from streamfx.effects import settings
+    from streamfx.settings import settings
 
     table = Table("effect", "what it does", "settings", box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name, effect in effects.items():
@@ -78,7 +78,7 @@ def _print_all(effects: dict[str, type[Effect]]) -> None:
 
 
 def _print_one(name: str, effect: type[Effect]) -> None:
-    from streamfx.effects import settings
+    from streamfx.settings import settings
 
     console = Console(highlight=False)
     console.print(f"[bold]{name}[/bold]: {inspect.getdoc(effect)}\n")
@@ -90,7 +90,7 @@ def _print_one(name: str, effect: type[Effect]) -> None:
         for setting in known:
             table.add_row(setting.name, setting.type.__name__, _default(setting), setting.help)
         console.print(table)
-    moving = [setting.name for setting in known if setting.moves]
+    moving = [setting.name for setting in known if setting.schedulable]
     if moving:
         console.print(f"\nA schedule may change {', '.join(moving)} from frame to frame.", soft_wrap=True)
     example = name + "=" * bool(known) + ":".join(f"{s.name}={_default(s)}" for s in known)

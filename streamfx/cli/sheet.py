@@ -20,6 +20,7 @@ from streamfx.cli._console import STDERR
 from streamfx.cli._max_pixels import MAX_PIXELS, MaxPixels
 from streamfx.cli._options import parse_time
 from streamfx.errors import StreamfxError
+from streamfx.presets import Quality
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -57,7 +58,7 @@ def sheet(
         list[str] | None,
         typer.Option(help="Show this one, or a blend like vangogh:0.6,munch:0.4; repeatable. Else all presets."),
     ] = None,
-    quality: Annotated[str, typer.Option(help="fine, or fast: a smaller network.")] = "fine",
+    quality: Annotated[Quality, typer.Option(help="fast takes a smaller network.")] = "fine",
     stroke: Annotated[float, typer.Option(min=0.5, max=2.0, help="Size of the strokes, 0.5..2.")] = 1.0,
     columns: Annotated[int | None, typer.Option(min=1, help="Tiles in a row; else what looks best.")] = None,
     width: Annotated[int, typer.Option(min=64, max=4096, help="Of a tile, in pixels.")] = 480,
@@ -136,7 +137,7 @@ def _seen(reader: Reader, width: int) -> Iterator[Frame]:
     return reader.frames([Filter("scale", f"{size[0]}:{size[1]}:flags=lanczos"), Filter("setsar", "1")])
 
 
-def _steps(chosen: Sequence[str] | None, quality: str, stroke: float, device: str) -> dict[str, Step]:
+def _steps(chosen: Sequence[str] | None, quality: Quality, stroke: float, device: str) -> dict[str, Step]:
     """Preset or blend -> the step that paints in its manner; of all presets those that are there in this quality."""
     from streamfx.effects.style import Style
     from streamfx.pipeline import find_device

@@ -8,10 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from streamfx.errors import StreamfxError, check_numbers, unknown
-from streamfx.frame import Count, Frame, Memory, Step
+from annotated_types import Ge, Le
+from typing_extensions import Doc
+
+from streamfx.errors import StreamfxError
+from streamfx.frame import Frame, Memory, Step
+from streamfx.settings import SCHEDULABLE, check
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +33,6 @@ AMOUNT, AMONG = 0.08, 6  # of 0..1 that a pixel moves in an octave at strength 1
 SHARED = 0.65  # power of the number of steps by which one is smaller: many steps turn more often than few large ones
 BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; what is all beyond them is all source, or all dream
 DUSK = 0.1  # mean luma of frames; what is darker fades, and its dream with it
-LATEST = 10**7  # seconds
 # of a dream that is followed, what it has to gain anew: it climbs further each time, and what moves blurs
 ANEW_STILL, ANEW_MOVING = 0.15, 0.4
 JUDGED = 4  # frames from one to the next that is judged for it
@@ -44,27 +47,47 @@ steps_log = logging.getLogger("streamfx.iterations")
 class Dream:
     """Deep dream: climb to what excites a layer or a channel of a network."""
 
-    layer: str = ""  # block10, mixed4a:83 (a channel), a+b, 0.7*a - 0.3*b; else the network's best
-    model: str = "auto"  # lite0, inceptionv1, googlenet, ..., timm:NAME; auto takes what is here and has the layer
-    weights: str = ""  # file of the model's weights, instead of the fetched one
-    guide: str = ""  # picture or video whose features are to appear
-    strength: float = 1.0  # how far to dream, 0..4
-    octaves: Count = 3  # sizes of pattern, 1..12
-    octave_scale: float = 1.4  # from one octave's size to the next's, 1.1..4
-    steps: Count = 6  # in each octave, 1..1000
-    step: float = 0.0  # size of a step, 0..1, where the gradient has its mean size; 0: what the strength asks for
-    smooth: float = 0.5  # how far coarse and fine detail pull alike, 0..1
-    tile: Count = 640  # longest side that the network is shown at once, 128..4096; less takes less memory
-    seed: Count = 0  # of the random shifts, 0..1000000000
-    preserve_color: bool = False  # take only the light from the dream, the colours from the source
-    mask: str = ""  # picture or video: dream where it is white
-    mask_start: Fraction = Fraction(0)  # second of mask and guide videos at which the film begins
-    coherence: str = "warp"  # off: each frame alone; warp: the last dream goes on where it can be followed
-    motion: str = "dis"  # how motion is found: dis; lk, quick on a GPU; raft, a network, slow
-    blend: float = 0.9  # share of the last dream that goes on, 0..0.99
+    layer: Annotated[
+        str, Doc("What to dream: block10, mixed4a:83 (a channel), a+b, 0.7*a - 0.3*b; by default the model's best")
+    ] = ""
+    model: Annotated[
+        str, Doc("lite0, inceptionv1, googlenet, ..., timm:NAME; auto takes an installed one with the layer")
+    ] = "auto"
+    weights: Annotated[str, Doc("File of the model's weights, instead of the downloaded one")] = ""
+    guide: Annotated[str, Doc("Picture or video whose features appear")] = ""
+    strength: Annotated[float, Ge(0), Le(4), Doc("How far to dream")] = 1.0
+    octaves: Annotated[int, Ge(1), Le(12), SCHEDULABLE, Doc("Number of pattern sizes")] = 3
+    octave_scale: Annotated[float, Ge(1.1), Le(4), Doc("Ratio of one octave's size to the next")] = 1.4
+    steps: Annotated[int, Ge(1), Le(1000), SCHEDULABLE, Doc("Steps in each octave")] = 6
+    step: Annotated[
+        float, Ge(0), Le(1), Doc("Size of a step where the gradient has its mean size; 0 follows the strength")
+    ] = 0.0
+    smooth: Annotated[float, Ge(0), Le(1), Doc("Smoothing of the gradient across scales")] = 0.5
+    tile: Annotated[
+        int,
+        Ge(128),
+        Le(4096),
+        SCHEDULABLE,
+        Doc("Longest side in pixels per network run; less saves memory"),
+    ] = 640
+    seed: Annotated[int, Ge(0), Le(10**9), SCHEDULABLE, Doc("Seed of the random shifts")] = 0
+    preserve_color: Annotated[bool, Doc("Keep the source's colors and take only brightness from the dream")] = False
+    mask: Annotated[str, Doc("Picture or video: dream where it is white")] = ""
+    mask_start: Annotated[
+        Fraction, Ge(0), Le(10**7), Doc("Second of mask and guide videos at which the video begins")
+    ] = Fraction(0)
+    coherence: Annotated[
+        Literal["off", "warp"], Doc("off dreams on each frame alone, warp continues the previous dream")
+    ] = "warp"
+    motion: Annotated[
+        Literal["dis", "lk", "raft"], Doc("Motion estimation: dis, lk (fast on a GPU), raft (a network, slow)")
+    ] = "dis"
+    blend: Annotated[float, Ge(0), Le(0.99), Doc("Share of the previous dream that continues")] = 0.9
 
     def __post_init__(self) -> None:
-        _check(self)
+        check(self)
+        if self.layer.strip():
+            self.parts()
 
     def parts(self) -> tuple[Part, ...]:
         """What is asked for; nothing where the network may choose."""
@@ -247,35 +270,3 @@ def _judge(memory: Memory, dreamed: float, was: float) -> None:
         memory["anew"] = Fraction(min(MOST_ANEW, max(LEAST_ANEW, float(gain * wanted) * was / dreamed)))
     else:
         memory["excited"] = Fraction(dreamed / was)
-
-
-def _check(dream: Dream) -> None:
-    """Raise StreamfxError for a setting that is out of its range."""
-    for name in ("layer", "model", "weights", "guide", "mask"):
-        text = getattr(dream, name)
-        if not isinstance(text, str) or (name == "model" and not text):
-            raise StreamfxError(f"dream: {name} is {text!r}, but must be a text")
-    numbers: tuple[tuple[str, type, float, float], ...] = (
-        ("strength", float, 0, 4),
-        ("octaves", int, 1, 12),
-        ("octave_scale", float, 1.1, 4),
-        ("steps", int, 1, 1000),
-        ("step", float, 0, 1),
-        ("smooth", float, 0, 1),
-        ("tile", int, 128, 4096),
-        ("seed", int, 0, 10**9),
-        ("blend", float, 0, 0.99),
-    )
-    check_numbers("dream", dream, numbers)
-    if not isinstance(dream.preserve_color, bool):
-        raise StreamfxError(f"dream: preserve_color is {dream.preserve_color!r}, but must be true or false")
-    for name, word, known in (
-        ("coherence", dream.coherence, ("off", "warp")),
-        ("motion", dream.motion, ("dis", "lk", "raft")),
-    ):
-        if word not in known:
-            raise unknown(f"{name} of dream", str(word), known)
-    if not isinstance(dream.mask_start, int | Fraction) or not 0 <= dream.mask_start <= LATEST:
-        raise StreamfxError(f"dream: mask_start is {dream.mask_start}, but must be seconds from 0 to {LATEST}")
-    if dream.layer.strip():
-        dream.parts()

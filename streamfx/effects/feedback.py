@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
+from typing_extensions import Doc
 
 from streamfx.animation.loop import pull, turning_frames
 from streamfx.animation.schedule import Context, parse_schedule
-from streamfx.errors import StreamfxError, check_numbers, unknown
+from streamfx.errors import StreamfxError
 from streamfx.frame import Frame, Memory, Step
+from streamfx.settings import check
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
 
     from streamfx.deepdream.ascent import Gradient
     from streamfx.deepdream.objective_syntax import Part
-    from streamfx.ops.warp import Border
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -30,7 +32,6 @@ SCENE = 12  # seconds that a layer is dreamed of at most, where there are severa
 FADE = 1.5  # seconds in which the next one takes over
 WIDTH, HEIGHT = 1280, 720  # pixels, of the film that sizes are told for
 RATE = 30  # frames a second that the moves below are told for
-BORDERS = ("reflect", "replicate", "wrap")
 SCENES = {  # network -> the layers that take turns where none is asked for
     "lite0": "block10, block7, block4, block8",
     "inceptionv1": "mixed4c, mixed3b, mixed4d, mixed4a",
@@ -62,29 +63,29 @@ class Feedback:
 
     context: Context  # of the film: what its schedules speak of
     size: tuple[int, int] = (HEIGHT, WIDTH)  # pixels
-    zoom: str = ""  # schedule, a factor each frame; "" here and below: moves by the song, or by chance
-    angle: str = ""  # schedule, degrees each frame
-    shift_x: str = ""  # schedule, pixels each frame
-    shift_y: str = ""  # schedule, pixels each frame
-    step: str = ""  # schedule, size of a step, 0..1, where the gradient has its mean size
-    layer: str = ""  # what to dream of; several with commas take turns, by the song's parts
-    model: str = "auto"
-    weights: str = ""
-    strength: float = 1.0  # of steps, 0..4; at 0 only the camera moves
-    octaves: int = 3  # sizes of pattern, 1..12
-    octave_scale: float = 1.5
-    finest: int = 3  # the finest octave, as costly as all others, is dreamed in every so many-th frame
-    steps: int = 1  # in each octave
-    smooth: float = 0.5
-    tile: int = 640
-    seed: int = 0
-    margin: int = 60  # pixels around a film of 1280x720, more or less with its size
-    border: Border = "reflect"
-    guide: float = 0.003  # share of the start's colours in each frame, 0..1
-    view: float = 0.0  # share of the start as the camera sees it by now in each frame, 0..1
-    hold: float = 0.2  # share of what light, contrast and colour have gone astray that is taken back each frame, 0..1
-    soften: float = 0.08  # share of the finest detail that goes in each frame where steps are usual, 0..1
-    loop: bool = False  # the end runs into the start
+    zoom: Annotated[str, Doc("Schedule of a factor per frame; by default it follows the audio")] = ""
+    angle: Annotated[str, Doc("Schedule of degrees per frame; by default it follows the audio")] = ""
+    shift_x: Annotated[str, Doc("Schedule of pixels per frame to the right; by default it follows the audio")] = ""
+    shift_y: Annotated[str, Doc("Schedule of pixels per frame down; by default it follows the audio")] = ""
+    step: Annotated[str, Doc("Schedule of the size of a step, 0..1; by default it follows the audio")] = ""
+    layer: Annotated[str, Doc("What to dream; several, separated by commas, take turns with the audio's parts")] = ""
+    model: Annotated[str, Doc("The network to dream with; auto takes an installed one with the layer")] = "auto"
+    weights: Annotated[str, Doc("File of the model's weights, instead of the downloaded one")] = ""
+    strength: Annotated[float, Ge(0), Le(4), Doc("How far to dream; at 0 only the camera moves")] = 1.0
+    octaves: Annotated[int, Ge(1), Le(12), Doc("Number of pattern sizes")] = 3
+    octave_scale: Annotated[float, Ge(1.1), Le(4), Doc("Ratio of one octave's size to the next")] = 1.5
+    finest: Annotated[int, Ge(1), Le(100), Doc("The finest octave, the most costly, runs every so many frames")] = 3
+    steps: Annotated[int, Ge(1), Le(1000), Doc("Steps in each octave")] = 1
+    smooth: Annotated[float, Ge(0), Le(1), Doc("Smoothing of the gradient across scales")] = 0.5
+    tile: Annotated[int, Ge(128), Le(4096), Doc("Longest side in pixels that the network gets at once")] = 640
+    seed: Annotated[int, Ge(0), Le(10**9), Doc("Seed of moves and shifts")] = 0
+    margin: Annotated[int, Ge(0), Le(1000), Doc("Pixels computed around a video of 1280x720")] = 60
+    border: Annotated[Literal["reflect", "replicate", "wrap"], Doc("What lies beyond the canvas")] = "reflect"
+    guide: Annotated[float, Ge(0), Le(1), Doc("Share of the start's colors mixed into each frame")] = 0.003
+    view: Annotated[float, Ge(0), Le(1), Doc("Share of the start, as the camera sees it now, in each frame")] = 0.0
+    hold: Annotated[float, Ge(0), Le(1), Doc("Share of drifted brightness, contrast and color undone per frame")] = 0.2
+    soften: Annotated[float, Ge(0), Le(1), Doc("Share of the finest detail removed per frame at the usual step")] = 0.08
+    loop: Annotated[bool, Doc("Let the end run into the start")] = False
 
     def __post_init__(self) -> None:
         _check(self)
@@ -287,27 +288,10 @@ def _tensor(memory: Memory, name: str) -> Tensor:
 
 def _check(feedback: Feedback) -> None:
     """Raise StreamfxError for a setting that is out of its range, and for schedules and layers that make no sense."""
-    numbers: tuple[tuple[str, type, float, float], ...] = (
-        ("strength", float, 0, 4),
-        ("octaves", int, 1, 12),
-        ("octave_scale", float, 1.1, 4),
-        ("finest", int, 1, 100),
-        ("steps", int, 1, 1000),
-        ("smooth", float, 0, 1),
-        ("tile", int, 128, 4096),
-        ("seed", int, 0, 10**9),
-        ("margin", int, 0, 1000),
-        ("guide", float, 0, 1),
-        ("view", float, 0, 1),
-        ("hold", float, 0, 1),
-        ("soften", float, 0, 1),
-    )
-    check_numbers("feedback", feedback, numbers)
+    check(feedback)
     if min(feedback.size) < LEAST:
         height, width = feedback.size
         raise StreamfxError(f"a film of {width}x{height} is too small to dream on; give {LEAST}x{LEAST} or more")
-    if feedback.border not in BORDERS:
-        raise unknown("border of feedback", feedback.border, BORDERS)
     for name in MOVES:
         if getattr(feedback, name):
             parse_schedule(getattr(feedback, name), name).check(feedback.context)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from streamfx.animation.schedule import Context, Schedule
 from streamfx.errors import StreamfxError
 from streamfx.frame import Effect, Frame, Memory, Step
+from streamfx.settings import settings
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,9 @@ def _scheduled(kind: type[Any]) -> type[Effect]:
         return _build(kind, self, device)
 
     own = [("schedules", "tuple[tuple[str, Schedule], ...]", ())]
-    return make_dataclass(kind.__name__, own, bases=(kind,), namespace={"build": build}, frozen=True, slots=True)
+    return make_dataclass(
+        kind.__name__, own, bases=(kind,), namespace={"build": build, "__module__": __name__}, frozen=True, slots=True
+    )
 
 
 def _build(kind: type[Any], scheduled: Any, device: torch.device) -> Step:
@@ -89,4 +92,4 @@ def _values(
 
 def _counts(kind: type[Any]) -> frozenset[str]:
     """The settings that are whole numbers."""
-    return frozenset(each.name for each in fields(kind) if each.type == "Count")
+    return frozenset(each.name for each in settings(kind) if each.type is int)

@@ -6,10 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from streamfx.errors import StreamfxError, unknown
-from streamfx.frame import Count, Frame, Memory, Step
+from annotated_types import Ge, Le
+from typing_extensions import Doc
+
+from streamfx.errors import StreamfxError
+from streamfx.frame import Frame, Memory, Step
+from streamfx.settings import SCHEDULABLE, check
 
 if TYPE_CHECKING:
     import torch
@@ -25,60 +29,52 @@ _Follow: TypeAlias = "Callable[[Memory, Tensor, tuple[int, int], Sequence[str]],
 BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; what is all beyond them needs only one painting
 DUSK, GLARE = 0.1, 0.92  # mean luma of frames; what is darker or brighter fades, and its painting with it
 CLEAR, HIDDEN = 1.04, 0.78  # times a painting's detail, to aim at in motion; less where it is made smaller in the end
-LATEST = 10**7  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
     """Paint each frame like a painting, with the preset's painter network."""
 
-    preset: str = "vangogh"  # name of a preset, its FILE.toml, or a blend: vangogh:0.6,munch:0.4
-    strength: float = 1.0  # share of the painting in the mix with the source, 0..1
-    preserve_color: bool = False  # take only the light from the painting, the colours from the source
-    stroke: float = 1.0  # size of the strokes, relative to the frame's, 0.5..2
-    detail: float = 0.0  # how much of the source's structure is kept, 0..1; 0 is bold
-    quality: str = "fine"  # fine, or fast: a smaller network
-    precision: str = "auto"  # of the network on the CPU: auto, the fastest one measured; fp32; bf16; int8
-    mask: str = ""  # picture or video: paint where it is white
-    mask_preset: str = ""  # the preset for where it is black; else the source stays
-    mask_start: Fraction = Fraction(0)  # second of a mask video at which the film begins
-    coherence: str = "warp"  # off: each frame alone; warp: mixed with the last painting; full: painted to follow it
-    motion: str = "dis"  # how motion is found: dis; lk, quick on a GPU; raft, a network, slow
-    method: str = "network"  # network: one pass; optimise: iterations on the pixels, minutes a frame, for stills
-    iterations: Count = 100  # of the method optimise, 1..10000; half of them suffice for a frame that follows another
-    passes: int = 1  # in which optimise shares them out, forwards and backwards over each shot, kept in memory; 1..100
+    preset: Annotated[
+        str, Doc("Name of a preset ('streamfx presets' lists them), a FILE.toml, or a blend: vangogh:0.6,munch:0.4")
+    ] = "vangogh"
+    strength: Annotated[float, Ge(0), Le(1), Doc("Share of the stylized frame in the output")] = 1.0
+    preserve_color: Annotated[bool, Doc("Keep the source's colors and take only brightness from the style")] = False
+    detail: Annotated[float, Ge(0), Le(1), Doc("How much of the source's structure is kept; 0 is bold")] = 0.0
+    stroke: Annotated[float, Ge(0.5), Le(2), Doc("Size of the strokes, relative to the frame")] = 1.0
+    quality: Annotated[Literal["fine", "fast"], Doc("fast takes a smaller network")] = "fine"
+    mask: Annotated[str, Doc("Picture, or video of the whole source: stylize where it is white")] = ""
+    mask_preset: Annotated[str, Doc("Preset where the mask is black; by default the source stays")] = ""
+    mask_start: Annotated[Fraction, Ge(0), Le(10**7), Doc("Second of a mask video at which the video begins")] = (
+        Fraction(0)
+    )
+    coherence: Annotated[
+        Literal["off", "warp", "full"],
+        Doc("off: each frame alone; warp: mixed with the previous stylized frame; full: an input of old networks"),
+    ] = "warp"
+    motion: Annotated[
+        Literal["dis", "lk", "raft"], Doc("Motion estimation: dis, lk (fast on a GPU), raft (a network, slow)")
+    ] = "dis"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "int8"],
+        Doc("Data type of the network on the CPU; auto is the fastest one, measured once"),
+    ] = "auto"
+    method: Annotated[
+        Literal["network", "optimise"], Doc("optimise improves the pixels step by step: minutes per frame, for stills")
+    ] = "network"
+    iterations: Annotated[int, Ge(1), Le(10000), SCHEDULABLE, Doc("Steps of the method optimise")] = 100
+    passes: Annotated[
+        int, Ge(1), Le(100), Doc("Passes over each shot, forward and backward, that share the iterations")
+    ] = 1
 
     def __post_init__(self) -> None:
-        for name, value in (("mask", self.mask), ("mask_preset", self.mask_preset)):
-            if not isinstance(value, str):
-                raise StreamfxError(f"style: {name} is {value!r}, but must be a text")
-        if not isinstance(self.preset, str) or not self.preset:
-            raise StreamfxError(f"style: preset is {self.preset!r}, but must be a preset's name or FILE.toml")
-        for name, number, low, high in (
-            *(("strength", self.strength, 0, 1), ("detail", self.detail, 0, 1), ("stroke", self.stroke, 0.5, 2)),
-        ):
-            if isinstance(number, bool) or not isinstance(number, int | float) or not low <= number <= high:
-                raise StreamfxError(f"style: {name} is {number!r}, but must be a number from {low} to {high}")
-        if not isinstance(self.preserve_color, bool):
-            raise StreamfxError(f"style: preserve_color is {self.preserve_color!r}, but must be true or false")
-        for name, word, known in (
-            ("quality", self.quality, ("fine", "fast")),
-            ("precision", self.precision, ("auto", "fp32", "bf16", "int8")),
-            ("coherence", self.coherence, ("off", "warp", "full")),
-            ("motion", self.motion, ("dis", "lk", "raft")),
-            ("method", self.method, ("network", "optimise")),
-        ):
-            if word not in known:
-                raise unknown(f"{name} of style", str(word), known)
-        for name, count, most in (("iterations", self.iterations, 10000), ("passes", self.passes, 100)):
-            if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= most:
-                raise StreamfxError(f"style: {name} is {count!r}, but must be a whole number from 1 to {most}")
+        check(self)
+        if not self.preset:
+            raise StreamfxError("style: preset is '', but must be a preset's name or FILE.toml")
         if self.passes > 1 and (self.method != "optimise" or self.mask or self.coherence == "off"):
-            raise StreamfxError("style: several passes are for method=optimise with coherence and without a mask")
+            raise StreamfxError("style: several passes need method=optimise, coherence, and no mask")
         if self.mask_preset and not self.mask:
-            raise StreamfxError("style: mask_preset is for the black of a mask; give the mask as well")
-        if not isinstance(self.mask_start, int | Fraction) or not 0 <= self.mask_start <= LATEST:
-            raise StreamfxError(f"style: mask_start is {self.mask_start}, but must be seconds from 0 to {LATEST}")
+            raise StreamfxError("style: mask_preset is for the black part of a mask; give mask as well")
 
     def build(self, device: torch.device) -> Step:
         """The step that paints; reads the presets now, and readies the network when the first frame of a size comes."""
@@ -228,7 +224,7 @@ class Style:
         from streamfx.ops.warp import renew
         from streamfx.styletransfer.stylizer import Stylizer
 
-        stylize = Stylizer(parts, self.precision, device)  # type: ignore[arg-type]  # checked in __post_init__
+        stylize = Stylizer(parts, self.precision, device)
 
         def paint(seen: Tensor, prior: Prior | None, sharpness: float) -> Tensor:
             painted = stylize(seen, self.detail)

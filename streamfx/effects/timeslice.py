@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
-from streamfx.errors import StreamfxError
-from streamfx.frame import Count, Frame, Memory, Step
+from annotated_types import Ge, Le
+from typing_extensions import Doc
+
+from streamfx.frame import Frame, Memory, Step
+from streamfx.settings import SCHEDULABLE, check
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-SIDES = ("left", "right", "top", "bottom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +25,13 @@ class Timeslice:
     at half of `frames` pictures of 16-bit numbers, 5.5 MB each at 1280x720, or at all of them where it has a schedule.
     """
 
-    frames: Count = 40  # how many frames into the past the picture reaches, 2..1000
-    past: str = "right"  # side where the past lies: left, right, top or bottom; now is at the other
+    frames: Annotated[int, Ge(2), Le(1000), SCHEDULABLE, Doc("How many frames into the past the image reaches")] = 40
+    past: Annotated[
+        Literal["left", "right", "top", "bottom"], Doc("Side of the oldest slice; the newest is opposite")
+    ] = "right"
 
     def __post_init__(self) -> None:
-        if isinstance(self.frames, bool) or not isinstance(self.frames, int) or not 2 <= self.frames <= 1000:
-            raise StreamfxError(f"timeslice: frames is {self.frames!r}, but must be a whole number from 2 to 1000")
-        if self.past not in SIDES:
-            raise StreamfxError(f"timeslice: past is {self.past!r}, but must be {', '.join(SIDES[:-1])} or {SIDES[-1]}")
+        check(self)
 
     def build(self, device: torch.device) -> Step:
         """The step that slices; where the film is too young for a slice, that shows the first frame of the shot."""

@@ -1,13 +1,16 @@
-"""Let everything that moves draw a fading trail."""
+"""Motion trails: everything that moves leaves a fading trail."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
-from streamfx.errors import StreamfxError
+from annotated_types import Ge, Le
+from typing_extensions import Doc
+
 from streamfx.frame import Frame, Memory, Step
+from streamfx.settings import check
 
 if TYPE_CHECKING:
     import torch
@@ -16,16 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Trails:
-    """Mix each frame with a fading memory of the ones before it."""
+    """Mix each frame with a fading memory of the frames before it."""
 
-    decay: float = 0.9  # share of the memory kept per frame, 0..1; 0 keeps nothing, 1 stays with the first frame
+    decay: Annotated[float, Ge(0), Le(1), Doc("Share of the memory kept per frame; 1 stays with the first frame")] = 0.9
 
     def __post_init__(self) -> None:
-        if isinstance(self.decay, bool) or not isinstance(self.decay, int | float) or not 0 <= self.decay <= 1:
-            raise StreamfxError(f"trails: decay is {self.decay!r}, but must be a number from 0 to 1")
+        check(self)
 
     def build(self, device: torch.device) -> Step:
-        """The step that mixes; it remembers its last picture, and forgets it at a cut."""
+        """The step that mixes; it remembers its last image, and forgets it at a cut."""
 
         def step(frame: Frame | None, memory: Memory) -> Iterable[Frame]:
             if frame is None:

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from streamfx.chain import build_chain
 from streamfx.cli import app
-from streamfx.effects import EFFECTS, settings
+from streamfx.effects import EFFECTS
 from streamfx.errors import StreamfxError
+from streamfx.settings import settings
 
 
 def answer(*words):
@@ -31,7 +32,7 @@ def test_tells_the_settings_of_an_effect(name):
     text = answer("effects", name)
     for setting in settings(EFFECTS[name]):
         assert re.search(rf"^{setting.name} +{setting.type.__name__} ", text, re.MULTILINE)
-    moving = [setting.name for setting in settings(EFFECTS[name]) if setting.moves]
+    moving = [setting.name for setting in settings(EFFECTS[name]) if setting.schedulable]
     assert ("A schedule may change " + ", ".join(moving) in text) == bool(moving)
     example = re.search(r'--chain "(.*)"', text)[1]
     assert build_chain(example) == [EFFECTS[name]()]

@@ -137,7 +137,7 @@ def test_a_gif_at_once(streamfx, short_film, picture):
     [
         (["--mask", "none.png"], 1, "the mask: no such file: 'none.png'"),
         (["--mask", "-"], 1, "the mask cannot come from stdin"),
-        (["--mask-preset", "munch"], 2, "--mask-preset is for the black of a mask; give --mask as well"),
+        (["--mask-preset", "munch"], 2, "--mask-preset is for the black part of a mask; give --mask as well"),
         (["--preset", "vangogh:0,munch:0"], 1, "at least one must be above 0"),
         *((["--fps", wrong], 2, f"'{wrong}' is no frame rate") for wrong in ("0", "-3", "abc", "1/0", "1e9")),
         *((["--width", wrong], 2, f"'{wrong}' is no width") for wrong in ("0", "-3", "3.5", "100000", "wide", "٣")),

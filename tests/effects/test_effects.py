@@ -5,9 +5,10 @@ from fractions import Fraction
 import pytest
 import torch
 
-from streamfx.effects import EFFECTS, settings
+from streamfx.effects import EFFECTS
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
+from streamfx.settings import settings
 
 CPU = torch.device("cpu")
 HEIGHT, WIDTH = 48, 64

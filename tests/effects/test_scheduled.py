@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from streamfx.chain import build_chain, chain_text
-from streamfx.effects import EFFECTS, settings
+from streamfx.effects import EFFECTS
 from streamfx.effects.style import Style
 from streamfx.effects.trails import Trails
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
+from streamfx.settings import settings
 
 CPU = torch.device("cpu")
 RATE = Fraction(10)
@@ -47,7 +48,7 @@ def run(chain, given, memory=None):
 
 
 def test_every_number_that_may_change_is_tried():
-    numbers = {(name, each.name) for name, kind in EFFECTS.items() for each in settings(kind) if each.moves}
+    numbers = {(name, each.name) for name, kind in EFFECTS.items() for each in settings(kind) if each.schedulable}
     assert set(RANGES) == numbers
 
 

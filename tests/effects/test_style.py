@@ -279,8 +279,8 @@ def test_passes_hold_a_shot_and_paint_it_when_it_has_ended(photo):
         ({"method": "optimize"}, "did you mean optimise"),
         ({"iterations": 0}, "iterations is 0, but must be a whole number from 1 to 10000"),
         ({"passes": 101}, "passes is 101, but must be a whole number from 1 to 100"),
-        ({"passes": 2}, "several passes are for method=optimise"),
-        ({"mask_preset": "munch"}, "mask_preset is for the black of a mask"),
+        ({"passes": 2}, "several passes need method=optimise"),
+        ({"mask_preset": "munch"}, "mask_preset is for the black part of a mask"),
     ],
 )
 def test_wrong_settings_say_what_is_allowed(settings, message):

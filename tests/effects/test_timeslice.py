@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from streamfx.chain import build_chain
-from streamfx.effects.timeslice import SIDES, Timeslice
+from streamfx.effects.timeslice import Timeslice
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
 
@@ -79,7 +79,7 @@ def test_settings_out_of_range_are_told(settings, reason):
         Timeslice(**settings)
 
 
-@pytest.mark.parametrize("past", SIDES)
+@pytest.mark.parametrize("past", ["left", "right", "top", "bottom"])
 def test_where_frames_may_change_they_are_sliced_alike(past):
     effect, given = Timeslice(5, past), list(frames(12, alpha=True))
     outs = []
