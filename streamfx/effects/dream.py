@@ -86,6 +86,8 @@ class Dream:
 
     def __post_init__(self) -> None:
         check(self)
+        if not self.model:
+            raise StreamfxError("dream: model is '', but must be the name of a model or auto")
         if self.layer.strip():
             self.parts()
 

@@ -184,7 +184,6 @@ def test_from_stdin_by_the_real_command(streamfx, photo, home):
         (["photo.png", "kept.png"], "'kept.png' exists; give -y"),
         (["photo.png", "kept.png", "-y", "--preset", "vangoh"], "unknown preset 'vangoh'; did you mean vangogh"),
         (["photo.png", "kept.png", "-y", "--preset", "vangogh:0"], "at least one must be above 0"),
-        (["photo.png", "kept.png", "-y", "--quality", "finest"], "unknown quality of style 'finest'"),
         (["photo.png", "kept.png", "-y", "--device", "gpu"], "unknown device 'gpu'"),
         (["photo.png", "kept.png", "-y", "--at", "5"], "no picture from 5 s on"),
         (["photo.png", "kept.png", "-y", "--at", "soon"], "'soon' is no time"),
