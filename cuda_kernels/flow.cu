@@ -1,10 +1,12 @@
-// Motion: where it can be trusted, and dense Lucas-Kanade by levels of a pyramid. Twins: nets/flow.py, ops/lucas_kanade.py.
-// Flows are float32 [2][height][width] in pixels, right and down; lumas are float32 0..255.
+// Optical flow: consistency mask, dense Lucas-Kanade on a pyramid. Reference: streamfx/motion/{flow,lucas_kanade}.py.
+// Flows are float32 [2][height][width] in pixels, x and y; lumas are float32 0..255.
 #include "pixel.cuh"
 
-// 1 where `backward` can be trusted by `forward`, both [batch][2][height][width], else 0; see nets/flow.py, trust_mask
-extern "C" __global__ void __launch_bounds__(256) trust_mask(const float* __restrict__ backward, const float* __restrict__ forward,
-                                      float* __restrict__ out, int height, int width, float outside) {
+// 1 where `backward` and `forward`, both [batch][2][height][width], are consistent, else 0; see consistency_mask in
+// streamfx/motion/flow.py
+extern "C" __global__ void __launch_bounds__(256)
+    consistency_mask(const float* __restrict__ backward, const float* __restrict__ forward, float* __restrict__ out,
+                     int height, int width, float outside) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
     const long long plane = (long long)height * width;
@@ -14,7 +16,7 @@ extern "C" __global__ void __launch_bounds__(256) trust_mask(const float* __rest
     forward += blockIdx.z * 2 * plane;
     out += blockIdx.z * plane;
 
-    // what is near is asked for first, and on its way while it is found out what is far
+    // the nearby values are loaded first; their latency overlaps the address computation of the distant ones
     const int west = max(x - 1, 0) - x, east = min(x + 1, width - 1) - x;
     const int north = (max(y - 1, 0) - y) * width, south = (min(y + 1, height - 1) - y) * width;
     float slope = 0.0f;
@@ -34,10 +36,10 @@ extern "C" __global__ void __launch_bounds__(256) trust_mask(const float* __rest
     const float fx = sampled<2>(forward, width, column, across, row, down);
     const float fy = sampled<2>(forward + plane, width, column, across, row, down);
     const float square = bx * bx + by * by, back_square = fx * fx + fy * fy;
-    const bool apart = (bx + fx) * (bx + fx) + (by + fy) * (by + fy) >= 0.01f * (square + back_square) + 0.5f;
+    const bool inconsistent = (bx + fx) * (bx + fx) + (by + fy) * (by + fy) >= 0.01f * (square + back_square) + 0.5f;
     const bool left = at_x < -outside || at_x > (float)(width - 1) + outside || at_y < -outside ||
                       at_y > (float)(height - 1) + outside;
-    out[pixel] = apart || left || slope > 0.01f * square + 0.002f ? 0.0f : 1.0f;
+    out[pixel] = inconsistent || left || slope > 0.01f * square + 0.002f ? 0.0f : 1.0f;
 }
 
 // BT.709 luma 0..255 [height * width = count] of RGB 0..1
@@ -48,7 +50,7 @@ extern "C" __global__ void luma(const Pixel* __restrict__ image, float* __restri
     out[pixel] = 255.0f * (0.2126f * load(red + pixel) + 0.7152f * load(green + pixel) + 0.0722f * load(blue + pixel));
 }
 
-// The means of 2 x 2, at odd ends of what is there: [height][width] -> [(height + 1) / 2][(width + 1) / 2]
+// Means of 2 x 2, or of the existing pixels at odd borders: [height][width] -> [(height + 1) / 2][(width + 1) / 2]
 extern "C" __global__ void halve(const float* __restrict__ plane, float* __restrict__ out, int height, int width) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     const int columns = (width + 1) / 2, rows = (height + 1) / 2;
@@ -69,9 +71,9 @@ extern "C" __global__ void halve(const float* __restrict__ plane, float* __restr
     out[(long long)y * columns + x] = 0.25f * sum;
 }
 
-// A flow of half the size, [2][rows = (height + 1) / 2][columns = (width + 1) / 2], at [2][height][width]: between pixels,
-// and doubled. One thread a pixel of the small one and its 2 x 2 of the large: each has 3/4 of its own and 1/4 of the
-// next on its side, both ways.
+// Enlarges a flow of half the size, [2][rows = (height + 1) / 2][columns = (width + 1) / 2], to [2][height][width] by
+// linear interpolation, and doubles it. One thread per small pixel and its 2 x 2 large ones: a large one is 3/4 of its
+// own small pixel and 1/4 of the next one on its side, in both directions.
 extern "C" __global__ void enlarge(const float* __restrict__ flow, float* __restrict__ out, int height, int width) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x, j = blockIdx.y * blockDim.y + threadIdx.y;
     const int columns = (width + 1) / 2, rows = (height + 1) / 2;
@@ -82,7 +84,7 @@ extern "C" __global__ void enlarge(const float* __restrict__ flow, float* __rest
     const int west = max(i - 1, 0), east = min(i + 1, columns - 1);
     const bool together = width % 2 == 0 && aligned<float, 2>(out);
 
-    float near[3][2];  // of the row above, this one and the one below: on the left, on the right
+    float near[3][2];  // rows above, at and below this one: left and right large pixel
 #pragma unroll
     for (int k = 0; k < 3; ++k) {
         const float* line = plane + (long long)clamped(j + k - 1, 0, rows - 1) * columns;
@@ -105,31 +107,31 @@ extern "C" __global__ void enlarge(const float* __restrict__ flow, float* __rest
     }
 }
 
-enum { BLOCK_X = 32, BLOCK_Y = 8, LARGEST = 5 };  // of a window's radius
-enum { N, X, Y, T, U, V, MADE, XX = MADE, XY, YY, XT, YT, SUMS };
+enum { BLOCK_X = 32, BLOCK_Y = 8, MAX_RADIUS = 5 };
+enum { N, X, Y, T, U, V, VALUES, XX = VALUES, XY, YY, XT, YT, SUMS };
 
-// One round of dense Lucas-Kanade (Le Besnerais and Champagnat 2005; Plyer et al. 2016): each pixel takes the motion
-// that explains best, by least squares over the (2 radius + 1)^2 pixels around, how `other` seen through `flow` differs
-// from `image`, but for one shift of light in the window. `damping` pulls it to the mean of the motion there, and it
-// changes by at most `limit` pixels. Blocks of 32 x 8: what the window needs of each pixel is made once in shared memory, summed along
-// rows, then along columns.
+// One iteration of dense Lucas-Kanade (Le Besnerais and Champagnat 2005; Plyer et al. 2016): for each pixel, the flow
+// that best explains, by least squares over the (2 radius + 1)^2 window, the difference between `other` warped by
+// `flow` and `image`, except for a uniform brightness change of the window. `damping` pulls it to the mean flow of the
+// window, and it changes by at most `limit` pixels. Blocks of 32 x 8: the values of each pixel are computed once in
+// shared memory, then summed along rows and along columns.
 extern "C" __global__ void __launch_bounds__(BLOCK_X * BLOCK_Y, 4)
     lucas_kanade(const float* __restrict__ image, const float* __restrict__ other, const float* __restrict__ flow,
                  float* __restrict__ out, int height, int width, int radius, float damping, float limit) {
-    __shared__ float made[MADE][(BLOCK_Y + 2 * LARGEST) * (BLOCK_X + 2 * LARGEST)];
-    __shared__ float line[SUMS][BLOCK_Y + 2 * LARGEST][BLOCK_X];
+    __shared__ float values[VALUES][(BLOCK_Y + 2 * MAX_RADIUS) * (BLOCK_X + 2 * MAX_RADIUS)];
+    __shared__ float line[SUMS][BLOCK_Y + 2 * MAX_RADIUS][BLOCK_X];
     const int left = blockIdx.x * BLOCK_X, top = blockIdx.y * BLOCK_Y;
     const int self = threadIdx.y * BLOCK_X + threadIdx.x;
     const int columns = BLOCK_X + 2 * radius, rows = BLOCK_Y + 2 * radius;
     const long long plane = (long long)height * width;
 
-    // Motion is counted from that of the block's first pixel, so that sums stay small where all moves far.
+    // The flow of the block's first pixel is subtracted, so that sums stay small for large motion.
     const long long corner = (long long)top * width + left;
     const float u0 = flow[corner], v0 = flow[plane + corner];
 
     for (int cell = self; cell < rows * columns; cell += BLOCK_X * BLOCK_Y) {
         const int x = left - radius + cell % columns, y = top - radius + cell / columns;
-        float pixel[MADE] = {};
+        float pixel[VALUES] = {};
         if (x >= 0 && x < width && y >= 0 && y < height) {
             const long long at = (long long)y * width + x;
             const float by_x = flow[at], by_y = flow[plane + at], at_x = (float)x + by_x, at_y = (float)y + by_y;
@@ -142,15 +144,15 @@ extern "C" __global__ void __launch_bounds__(BLOCK_X * BLOCK_Y, 4)
                 const int north = y > 0 ? 1 : 0, south = y < height - 1 ? 1 : 0;
                 pixel[X] = (image[at + east] - image[at - west]) / (float)max(1, east + west);
                 pixel[Y] = (image[at + south * width] - image[at - north * width]) / (float)max(1, north + south);
-                const float differs = sampled<2>(other, width, column, across, row, down) - image[at];
+                const float difference = sampled<2>(other, width, column, across, row, down) - image[at];
                 pixel[N] = 1.0f;
                 pixel[U] = by_x - u0;
                 pixel[V] = by_y - v0;
-                pixel[T] = pixel[X] * pixel[U] + pixel[Y] * pixel[V] - differs;
+                pixel[T] = pixel[X] * pixel[U] + pixel[Y] * pixel[V] - difference;
             }
         }
 #pragma unroll
-        for (int kind = 0; kind < MADE; ++kind) made[kind][cell] = pixel[kind];
+        for (int kind = 0; kind < VALUES; ++kind) values[kind][cell] = pixel[kind];
     }
     __syncthreads();
 
@@ -159,9 +161,9 @@ extern "C" __global__ void __launch_bounds__(BLOCK_X * BLOCK_Y, 4)
         float sum[SUMS] = {};
         for (int tap = 0; tap <= 2 * radius; ++tap) {
             const int at = y * columns + x + tap;
-            const float gx = made[X][at], gy = made[Y][at], t = made[T][at];
+            const float gx = values[X][at], gy = values[Y][at], t = values[T][at];
 #pragma unroll
-            for (int kind = 0; kind < MADE; ++kind) sum[kind] += made[kind][at];
+            for (int kind = 0; kind < VALUES; ++kind) sum[kind] += values[kind][at];
             sum[XX] += gx * gx;
             sum[XY] += gx * gy;
             sum[YY] += gy * gy;
@@ -190,7 +192,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_X * BLOCK_Y, 4)
         const float xy = sum[XY] - sum[X] * sum[Y];
         const float xt = sum[XT] - sum[X] * sum[T] + damping * sum[U];
         const float yt = sum[YT] - sum[Y] * sum[T] + damping * sum[V];
-        const float determinant = xx * yy - xy * xy;  // at least damping^2: what damps is added to a covariance
+        const float determinant = xx * yy - xy * xy;  // at least damping^2, which is added to a covariance matrix
         to_u = u0 + (yy * xt - xy * yt) / determinant;
         to_v = v0 + (xx * yt - xy * xt) / determinant;
     }

@@ -1,33 +1,33 @@
-// Mix pictures: by a mask, towards a colour, within rings, and to another picture's colours. Twins: ops/warp.py, ops/mix.py.
-// Planes of `count` pixels; four pixels a thread, read and written at once where count and addresses allow it.
+// Mixing images: by a mask, with a color, ring masks, color transfer. Reference: streamfx/ops/{warp,mix}.py.
+// Planes of `count` pixels; four pixels per thread, with vector access if count and addresses are aligned.
 #include "pixel.cuh"
 
-// Up to four values at `at`, of which `there` exist
+// Loads four values at `at`; only the first `available` exist
 template <typename T>
-__device__ __forceinline__ void load_four(const T* at, bool together, int there, float* value) {
+__device__ __forceinline__ void load_four(const T* at, bool together, int available, float* value) {
     if (together) {
         const Several<T, 4> four = *reinterpret_cast<const Several<T, 4>*>(at);
 #pragma unroll
         for (int k = 0; k < 4; ++k) value[k] = load(&four.value[k]);
     } else {
-        for (int k = 0; k < 4; ++k) value[k] = k < there ? load(at + k) : 0.0f;
+        for (int k = 0; k < 4; ++k) value[k] = k < available ? load(at + k) : 0.0f;
     }
 }
 
 template <typename T>
-__device__ __forceinline__ void store_four(T* at, bool together, int there, const float* value) {
+__device__ __forceinline__ void store_four(T* at, bool together, int available, const float* value) {
     if (together) {
         Several<T, 4> four;
 #pragma unroll
         for (int k = 0; k < 4; ++k) store(&four.value[k], value[k]);
         *reinterpret_cast<Several<T, 4>*>(at) = four;
     } else {
-        for (int k = 0; k < 4 && k < there; ++k) store(at + k, value[k]);
+        for (int k = 0; k < 4 && k < available; ++k) store(at + k, value[k]);
     }
 }
 
-// `cover` over `ground`, both [batch][channels][count], in the share [batch][1][count] of each pixel
-extern "C" __global__ void blend(const Pixel* __restrict__ ground, const Pixel* __restrict__ cover,
+// `foreground` over `background`, both [batch][channels][count], with opacity share [batch][1][count]
+extern "C" __global__ void blend(const Pixel* __restrict__ background, const Pixel* __restrict__ foreground,
                                  const float* __restrict__ share, Pixel* __restrict__ out, int channels, int count) {
     const int first = 4 * (blockIdx.x * blockDim.x + threadIdx.x);
     if (first >= count) return;
@@ -35,22 +35,23 @@ extern "C" __global__ void blend(const Pixel* __restrict__ ground, const Pixel* 
     share += (long long)blockIdx.z * count + first;
     const long long start = (long long)blockIdx.z * channels * count + first;
 
-    const bool together = count % 4 == 0 && aligned<Pixel, 4>(ground + start) && aligned<Pixel, 4>(cover + start) &&
-                          aligned<Pixel, 4>(out + start) && aligned<float, 4>(share);
+    const bool together = count % 4 == 0 && aligned<Pixel, 4>(background + start) &&
+                          aligned<Pixel, 4>(foreground + start) && aligned<Pixel, 4>(out + start) &&
+                          aligned<float, 4>(share);
     float part[4];
     load_four(share, together, count - first, part);
     for (int c = 0; c < channels; ++c) {
         const long long at = start + (long long)c * count;
         float below[4], above[4];
-        load_four(ground + at, together, count - first, below);
-        load_four(cover + at, together, count - first, above);
+        load_four(background + at, together, count - first, below);
+        load_four(foreground + at, together, count - first, above);
 #pragma unroll
         for (int k = 0; k < 4; ++k) below[k] = mixed(below[k], above[k], part[k]);
         store_four(out + at, together, count - first, below);
     }
 }
 
-// `share` of one colour in RGB [3][count]
+// RGB [3][count] blended with one color of opacity `share`
 extern "C" __global__ void fade(const Pixel* __restrict__ image, Pixel* __restrict__ out, int count, float red,
                                 float green, float blue, float share) {
     const int first = 4 * (blockIdx.x * blockDim.x + threadIdx.x);
@@ -67,27 +68,27 @@ extern "C" __global__ void fade(const Pixel* __restrict__ image, Pixel* __restri
     store_four(out + at, together, count - first, value);
 }
 
-// How much of a disc is at a distance from its centre; its edge is a step under a Gaussian of sigma `soft`, at least
-// one pixel wide
-__device__ __forceinline__ float disc(float distance, float radius, float soft) {
+// Coverage of a disk at a distance from its center; its edge is a step blurred by a Gaussian of sigma `soft`, or one
+// pixel wide if `soft` is 0
+__device__ __forceinline__ float disk(float distance, float radius, float soft) {
     if (radius <= 0.0f) return 0.0f;
     if (soft <= 0.0f) return clamped(radius - distance + 0.5f, 0.0f, 1.0f);
     return 0.5f * erfcf((distance - radius) / (soft * 1.41421356f));
 }
 
-// A mask [height][width]: 1 between two circles about (x0, y0), 0 elsewhere
+// A mask [height][width]: 1 between two circles around (x0, y0), 0 elsewhere
 extern "C" __global__ void ring(float* __restrict__ out, int height, int width, float x0, float y0, float inner,
                                 float outer, float soft) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
 
     const float across = (float)x - x0, down = (float)y - y0, distance = sqrtf(across * across + down * down);
-    out[(long long)y * width + x] = fmaxf(0.0f, disc(distance, outer, soft) - disc(distance, inner, soft));
+    out[(long long)y * width + x] = fmaxf(0.0f, disk(distance, outer, soft) - disk(distance, inner, soft));
 }
 
 enum { THREADS = 256 };
 
-// Sums of x - 1/2 and of its squares, by blocks: [channels][count] -> [channels][gridDim.x][2]
+// Sums of x - 1/2 and of its squares, per block: [channels][count] -> [channels][gridDim.x][2]
 extern "C" __global__ void __launch_bounds__(THREADS)
     moments(const Pixel* __restrict__ image, float* __restrict__ out, int count) {
     __shared__ float sums[2][THREADS];
@@ -100,9 +101,9 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         float value[4];
         load_four(plane + first, together, count - first, value);
         for (int k = 0; k < 4 && first + k < count; ++k) {
-            const float apart = value[k] - 0.5f;
-            sum += apart;
-            squares += apart * apart;
+            const float centered = value[k] - 0.5f;
+            sum += centered;
+            squares += centered * centered;
         }
     }
     sums[0][self] = sum;
@@ -118,7 +119,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     if (self < 2) out[2 * (blockIdx.y * gridDim.x + blockIdx.x) + self] = sums[self][0];
 }
 
-// image * gain + shift of each channel, clamped to 0..1; [channels][count], gain and shift [channels]
+// image * gain + shift per channel, clamped to 0..1; [channels][count], gain and shift [channels]
 extern "C" __global__ void recolor(const Pixel* __restrict__ image, const float* __restrict__ gain,
                                    const float* __restrict__ shift, Pixel* __restrict__ out, int count) {
     const int first = 4 * (blockIdx.x * blockDim.x + threadIdx.x);

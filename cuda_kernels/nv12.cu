@@ -1,10 +1,10 @@
-// NV12 and P010 <-> planar RGB 0..1. Twins: nv12_to_rgb and rgb_to_nv12 in ops/color.py.
-// Chroma is sited left: between the two rows of its lumas, on the left of the two columns. One thread a chroma sample and
-// its 2 x 2 lumas; samples and pixels are read and written two at a time where pitch, width and address allow it.
-// Pitches are in samples. A sample's code value is its upper bits: sample >> shift (6 for P010).
+// NV12 and P010 <-> planar RGB 0..1. Reference: nv12_to_rgb and rgb_to_nv12 in streamfx/ops/color.py.
+// Chroma is sited left: between its two luma rows, at the left of its two columns. One thread per chroma sample and its
+// 2 x 2 luma samples; two samples or pixels are accessed at a time if pitch, width and address are aligned.
+// Pitches are in samples. The code value of a sample is in its upper bits: sample >> shift (6 for P010).
 #include "pixel.cuh"
 
-// The coding of ITU-T H.273: shares of red and blue in luma; code values of black, span, neutral chroma, its span
+// Coding as in ITU-T H.273: luma weights of red and blue; code values: black, luma range, neutral chroma, chroma range
 struct Coding {
     float kr, kb, black, y_span, neutral, c_span;
 };
@@ -44,7 +44,7 @@ __device__ __forceinline__ void to_rgb(const Sample* luma, const Sample* chroma,
     const bool pixel_pairs = aligned<Pixel, 2>(image) && width % 2 == 0;
 
     const int right = min(i + 1, columns - 1);
-    float near[3][2], next[3][2];  // cb and cr of three rows, here and to the right
+    float near[3][2], next[3][2];  // cb and cr of three rows, at this column and the next
 #pragma unroll
     for (int k = 0; k < 3; ++k) {
         const Sample* line = chroma + (long long)clamped(j + k - 1, 0, rows - 1) * chroma_pitch;

@@ -1,5 +1,5 @@
-// What all families share: pixels of 32 or 16 bits, and where a point between pixels takes its value from.
-// Pasted in by streamfx/ops/cuda.py, so that no compiler needs to find it. Images are planar: [C][height][width].
+// Shared by all families: float32 and float16 pixels, and interpolation.
+// Inlined by streamfx/ops/cuda.py, so no include path is needed. Images are planar: [C][height][width].
 
 #ifdef HALF
 typedef unsigned short Pixel;  // the bits of an IEEE half
@@ -28,7 +28,7 @@ __device__ __forceinline__ float load(const unsigned short* at) { return half_to
 __device__ __forceinline__ void store(float* at, float value) { *at = value; }
 __device__ __forceinline__ void store(unsigned short* at, float value) { *at = float_to_half(value); }
 
-// N neighbours that are read or written at once: one access of the memory where `at` is a multiple of their size
+// N consecutive values for vector access: one memory access if the address is a multiple of their size
 template <typename T, int N>
 struct alignas(N * sizeof(T)) Several {
     T value[N];
@@ -47,23 +47,23 @@ __device__ __forceinline__ float clamped(float value, float low, float high) {
     return fminf(fmaxf(value, low), high);  // NaN becomes `low`
 }
 
-// `cover` over `ground`, exact at both ends
-__device__ __forceinline__ float mixed(float ground, float cover, float share) {
-    const float apart = cover - ground;
-    return share < 0.5f ? ground + share * apart : cover - apart * (1.0f - share);
+// Linear interpolation, exact at both ends
+__device__ __forceinline__ float mixed(float background, float foreground, float share) {
+    const float difference = foreground - background;
+    return share < 0.5f ? background + share * difference : foreground - difference * (1.0f - share);
 }
 
-// The coordinate inside the picture, or little outside, that shows the same as `at`
-__device__ __forceinline__ float settled(float at, int size, int border) {
+// The coordinate inside the image, or slightly outside, that is equivalent to `at`
+__device__ __forceinline__ float normalized(float at, int size, int border) {
     if (border == REFLECT || border == WRAP) {
         const float last = (float)(size - 1), period = border == WRAP ? (float)size : fmaxf(1.0f, 2.0f * last);
-        at = fmaf(-period, floorf(at / period), at);  // exact, if perhaps one period from where it belongs
+        at = fmaf(-period, floorf(at / period), at);  // exact, but may be off by one period
         if (border == REFLECT) at = at > last ? 2.0f * last - at : at;
     }
     return clamped(at, -4.0f, (float)size + 3.0f);
 }
 
-// The pixel of a row of `size` that stands where `index` would, a few pixels outside at most; -1 for none
+// The pixel of a row of `size` that the border mode assigns to `index`, at most a few pixels outside; -1 for none
 __device__ __forceinline__ int bordered(int index, int size, int border) {
     const int last = size - 1;
     if (border == ZEROS) return index < size ? max(index, -1) : -1;
@@ -78,7 +78,7 @@ __device__ __forceinline__ int bordered(int index, int size, int border) {
     return clamped(index, 0, last);
 }
 
-// The shares of the N pixels around a point that lies `part` behind one: 2 are linear, 4 cubic (Keys 1981, a = -0.75)
+// Weights of the N pixels around a point at the fractional position `part`: 2 linear, 4 cubic (Keys 1981, a = -0.75)
 template <int N>
 __device__ __forceinline__ void find_shares(float part, float* share) {
     if (N == 2) {
@@ -93,10 +93,10 @@ __device__ __forceinline__ void find_shares(float part, float* share) {
     }
 }
 
-// The N pixels of a row of `size` around `at`, and their shares
+// The N pixels of a row of `size` around `at`, and their weights
 template <int N>
 __device__ __forceinline__ void find_taps(float at, int size, int border, int* index, float* share) {
-    at = settled(at, size, border);
+    at = normalized(at, size, border);
     const float whole = floorf(at);
     find_shares<N>(at - whole, share);
 #pragma unroll
@@ -106,14 +106,14 @@ __device__ __forceinline__ void find_taps(float at, int size, int border, int* i
     }
 }
 
-// The value between the N x N pixels that `find_taps` found
+// The interpolated value of the N x N pixels from `find_taps`
 template <int N, typename T>
 __device__ __forceinline__ float sampled(const T* plane, int width, const int* column, const float* across,
                                          const int* row, const float* down) {
     float sum = 0.0f;
 #pragma unroll
     for (int y = 0; y < N; ++y) {
-        const int start = row[y] * width;  // of 32 bits, so that few registers hold where all N x N are
+        const int start = row[y] * width;  // 32 bits, to save registers
         float value = 0.0f;
 #pragma unroll
         for (int x = 0; x < N; ++x) value += across[x] * load(plane + (unsigned int)(start + column[x]));

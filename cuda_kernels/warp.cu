@@ -1,22 +1,22 @@
-// Move pixels: along a flow, along a flow into another picture, and by a matrix. Twins: ops/warp.py, ops/mix.py.
-// One thread a pixel and all its channels; blocks of 32 x 8, so that reads of the flow and writes are coalesced and what
-// is fetched for one row of pixels is still in the cache for the next. Each filter has kernels of its own: two taps need
-// half of the registers that four do, and what hides the way to the memory is how many threads wait for it.
+// Warp images: by a flow, by a flow over another image, and by a matrix. Reference: streamfx/ops/{warp,mix,affine}.py.
+// One thread per pixel, for all channels; blocks of 32 x 8, so that flow reads and writes are coalesced and pixels
+// fetched for one row are still cached for the next. Each filter has separate kernels: two taps need half the registers
+// of four, which allows more threads to hide the memory latency.
 #include "pixel.cuh"
 
-struct Place {
+struct Target {
     int pixel, height, width, border;
 };
 
-// The N x N pixels around (at_x, at_y) and their shares
+// The N x N pixels around (at_x, at_y) and their weights
 template <int N>
 struct Taps {
     int column[N], row[N];
     float across[N], down[N];
 
-    __device__ __forceinline__ Taps(float at_x, float at_y, const Place& place) {
-        find_taps<N>(at_x, place.width, place.border, column, across);
-        find_taps<N>(at_y, place.height, place.border, row, down);
+    __device__ __forceinline__ Taps(float at_x, float at_y, const Target& target) {
+        find_taps<N>(at_x, target.width, target.border, column, across);
+        find_taps<N>(at_y, target.height, target.border, row, down);
     }
 
     __device__ __forceinline__ float operator()(const Pixel* plane, int width) const {
@@ -24,17 +24,17 @@ struct Taps {
     }
 };
 
-// The same where all of them lie within the picture: one address tells where they are
+// The same for N x N pixels that are all inside the image, which need only one address
 template <int N>
 struct Inner {
     unsigned int corner;
     float across[N], down[N];
 
-    __device__ __forceinline__ Inner(float at_x, float at_y, const Place& place) {
+    __device__ __forceinline__ Inner(float at_x, float at_y, const Target& target) {
         const float left = floorf(at_x), top = floorf(at_y);
         find_shares<N>(at_x - left, across);
         find_shares<N>(at_y - top, down);
-        corner = (unsigned int)(((int)top - (N / 2 - 1)) * place.width + (int)left - (N / 2 - 1));
+        corner = (unsigned int)(((int)top - (N / 2 - 1)) * target.width + (int)left - (N / 2 - 1));
     }
 
     __device__ __forceinline__ float operator()(const Pixel* plane, int width) const {
@@ -51,44 +51,46 @@ struct Inner {
     }
 };
 
-// What `taps` find in the image, with BLEND over `ground` in its share, to the place's pixel of C channels
-template <bool BLEND, int C, typename Found>
-__device__ __forceinline__ void put(const Found& taps, const Pixel* image, const Pixel* ground, Pixel* out, float share,
-                                    const Place& place, long long plane) {
+// Writes C channels of the pixel `target`: the value from `taps`, with BLEND over `background` with opacity `share`
+template <bool BLEND, int C, typename Sampler>
+__device__ __forceinline__ void write_pixel(const Sampler& taps, const Pixel* image, const Pixel* background,
+                                            Pixel* out, float share, const Target& target, long long plane) {
     float value[C], below[C];
 #pragma unroll
     for (int c = 0; c < C; ++c) {
-        if (BLEND) below[c] = load(ground + c * plane + place.pixel);
-        value[c] = taps(image + c * plane, place.width);
+        if (BLEND) below[c] = load(background + c * plane + target.pixel);
+        value[c] = taps(image + c * plane, target.width);
     }
 #pragma unroll
     for (int c = 0; c < C; ++c) {
-        store(out + c * plane + place.pixel, BLEND ? mixed(below[c], value[c], share) : value[c]);
+        store(out + c * plane + target.pixel, BLEND ? mixed(below[c], value[c], share) : value[c]);
     }
 }
 
-// Of three channels all that is fetched is on its way at once; with four taps one is enough, and registers are not
-template <bool BLEND, int N, typename Found>
-__device__ __forceinline__ void put_all(const Found& taps, const Pixel* image, const Pixel* ground, Pixel* out,
-                                        float share, const Place& place, int channels) {
-    const long long plane = (long long)place.height * place.width;
-    if (N == 2 && channels == 3) return put<BLEND, 3>(taps, image, ground, out, share, place, plane);
+// With two taps, three channels are fetched at once. With four, there are not enough registers for that, and one
+// channel hides the latency
+template <bool BLEND, int N, typename Sampler>
+__device__ __forceinline__ void write_channels(const Sampler& taps, const Pixel* image, const Pixel* background,
+                                               Pixel* out, float share, const Target& target, int channels) {
+    const long long plane = (long long)target.height * target.width;
+    if (N == 2 && channels == 3) return write_pixel<BLEND, 3>(taps, image, background, out, share, target, plane);
 #pragma unroll 1
     for (int c = 0; c < channels; ++c) {
-        put<BLEND, 1>(taps, image + c * plane, ground + (BLEND ? c * plane : 0), out + c * plane, share, place, plane);
+        const long long at = c * plane;
+        write_pixel<BLEND, 1>(taps, image + at, background + (BLEND ? at : 0), out + at, share, target, plane);
     }
 }
 
 template <bool BLEND, int N>
-__device__ __forceinline__ void fetch(const Pixel* image, const Pixel* ground, Pixel* out, float share, float at_x,
-                                      float at_y, const Place& place, int channels) {
-    const float before = (float)(N / 2 - 1), behind = (float)(N / 2);
-    const bool inner = at_x >= before && at_x < (float)place.width - behind && at_y >= before &&
-                       at_y < (float)place.height - behind;
+__device__ __forceinline__ void fetch(const Pixel* image, const Pixel* background, Pixel* out, float share, float at_x,
+                                      float at_y, const Target& target, int channels) {
+    const float before = (float)(N / 2 - 1), after = (float)(N / 2);
+    const bool inner = at_x >= before && at_x < (float)target.width - after && at_y >= before &&
+                       at_y < (float)target.height - after;
     if (N == 4 && inner) {
-        put_all<BLEND, N>(Inner<N>(at_x, at_y, place), image, ground, out, share, place, channels);
+        write_channels<BLEND, N>(Inner<N>(at_x, at_y, target), image, background, out, share, target, channels);
     } else {
-        put_all<BLEND, N>(Taps<N>(at_x, at_y, place), image, ground, out, share, place, channels);
+        write_channels<BLEND, N>(Taps<N>(at_x, at_y, target), image, background, out, share, target, channels);
     }
 }
 
@@ -109,15 +111,15 @@ __device__ __forceinline__ void along_flow(const Pixel* image, const float* flow
 }
 
 template <int N>
-__device__ __forceinline__ void into_ground(const Pixel* ground, const Pixel* image, const float* flow,
-                                            const float* share, Pixel* out, int channels, int height, int width,
-                                            int border) {
+__device__ __forceinline__ void over_background(const Pixel* background, const Pixel* image, const float* flow,
+                                                const float* share, Pixel* out, int channels, int height, int width,
+                                                int border) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
     const long long plane = (long long)height * width;
     const int pixel = y * width + x;
 
-    ground += blockIdx.z * channels * plane;
+    background += blockIdx.z * channels * plane;
     image += blockIdx.z * channels * plane;
     out += blockIdx.z * channels * plane;
     flow += blockIdx.z * 2 * plane;
@@ -126,10 +128,10 @@ __device__ __forceinline__ void into_ground(const Pixel* ground, const Pixel* im
     const float at_x = (float)x + flow[pixel], at_y = (float)y + flow[plane + pixel];
     if (part == 0.0f) {
 #pragma unroll 1
-        for (int c = 0; c < channels; ++c) out[c * plane + pixel] = ground[c * plane + pixel];
+        for (int c = 0; c < channels; ++c) out[c * plane + pixel] = background[c * plane + pixel];
         return;
     }
-    fetch<true, N>(image, ground, out, part, at_x, at_y, {pixel, height, width, border}, channels);
+    fetch<true, N>(image, background, out, part, at_x, at_y, {pixel, height, width, border}, channels);
 }
 
 struct Matrix {
@@ -170,19 +172,19 @@ extern "C" __global__ void __launch_bounds__(256)
     along_flow<4>(image, flow, out, channels, height, width, border);
 }
 
-// The image warped, over `ground` in the share [batch][1][height][width] of each pixel. What has no share is not fetched.
+// The warped image over `background` with opacity share [batch][1][height][width]. Pixels of opacity 0 are not fetched.
 extern "C" __global__ void __launch_bounds__(256)
-    warp_blend_bilinear(const Pixel* __restrict__ ground, const Pixel* __restrict__ image,
+    warp_blend_bilinear(const Pixel* __restrict__ background, const Pixel* __restrict__ image,
                         const float* __restrict__ flow, const float* __restrict__ share, Pixel* __restrict__ out,
                         int channels, int height, int width, int border) {
-    into_ground<2>(ground, image, flow, share, out, channels, height, width, border);
+    over_background<2>(background, image, flow, share, out, channels, height, width, border);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-    warp_blend_bicubic(const Pixel* __restrict__ ground, const Pixel* __restrict__ image,
+    warp_blend_bicubic(const Pixel* __restrict__ background, const Pixel* __restrict__ image,
                        const float* __restrict__ flow, const float* __restrict__ share, Pixel* __restrict__ out,
                        int channels, int height, int width, int border) {
-    into_ground<4>(ground, image, flow, share, out, channels, height, width, border);
+    over_background<4>(background, image, flow, share, out, channels, height, width, border);
 }
 
 // out at (x, y) is the image at M (x, y, 1), M = {{xx, xy, x1}, {yx, yy, y1}, {wx, wy, w1}} in pixels

@@ -1,73 +1,158 @@
-"""Generate the reference of commands and effects, and the JSON schemas, from the code (a hook of mkdocs)."""
+"""Generate the reference of commands and effects, and the JSON schemas, from the code.
+
+A hook of mkdocs. `python docs/generate.py FOLDER` writes the two schemas to a folder, for an editor.
+"""
 
 from __future__ import annotations
 
+import inspect
 import json
-from typing import Any
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
 
 import typer
 from mkdocs.structure.files import File, Files
+from pydantic.json_schema import models_json_schema
 
-from streamfx.animation.timeline.schema import Script
+from streamfx.animation.timeline.schema import KINDS, Document
 from streamfx.cli import app
 from streamfx.effects import EFFECTS
 from streamfx.presets import StylePreset
 from streamfx.settings import settings
 
+IMAGES = Path(__file__).parent.parent / "images"
+EFFECTS_INTRODUCTION = """\
+In a chain: `streamfx run in.mp4 out.mp4 --chain NAME=setting=value`. Values without a name are assigned in the order of
+the table. [Schedules](schedules.md) are settings that change over time. [FFmpeg filters](../how-to/ffmpeg-filters.md)
+has more about chains."""
+
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the generated pages and schemas to the site."""
-    for path, content in {
-        "reference/cli.md": commands_page(),
-        "reference/effects.md": effects_page(),
-        "schemas/preset.schema.json": json.dumps(StylePreset.model_json_schema(), indent=2),
-        "schemas/timeline.schema.json": json.dumps(Script.model_json_schema(), indent=2),
-    }.items():
+    """Add the generated pages, the schemas and the images of the repository to the site."""
+    pages = {"reference/cli.md": commands_page(), "reference/effects.md": effects_page()}
+    for path, content in {**pages, **{f"schemas/{name}": text for name, text in schemas().items()}}.items():
         files.append(File.generated(config, path, content=content))
+    for image in sorted(IMAGES.glob("*.jpg")):
+        files.append(File.generated(config, f"images/{image.name}", abs_src_path=str(image)))
     return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Point links to images, which lie beside docs/ in the repository, to their copies in the site."""
+    return re.sub(r"\]\(\.\./((?:\.\./)*images/)", r"](\1", markdown)
 
 
 def commands_page() -> str:
     """The reference of all commands, from the typer app."""
-    root = typer.main.get_command(app)
     lines = ["# Commands", ""]
-    for path, command in _commands(root, "streamfx"):
-        context = command.context_class(command, info_name=path)
-        usage = " ".join(command.collect_usage_pieces(context))
-        lines += [f"## {path}", "", (command.help or "").replace("\b", ""), "", "```text", f"{path} {usage}", "```", ""]
-        rows = [_row(parameter, context) for parameter in command.get_params(context)]
-        if rows:
-            lines += ["| option | default | |", "|---|---|---|", *rows, ""]
+    for path, command in _commands(typer.main.get_command(app), "streamfx"):
+        parameters = command.get_params(command.context_class(command, info_name=path))
+        arguments = [parameter for parameter in parameters if parameter.param_type_name == "argument"]
+        words = [name if argument.required else f"[{name}]" for argument in arguments for name in [_name(argument)]]
+        lines += [f"## {path}", "", (command.help or "").replace("\b", ""), ""]
+        lines += ["```text", " ".join([path, *words, "[OPTIONS]"]), "```", ""]
+        panels: dict[str, list[Any]] = {}
+        for parameter in parameters:
+            if parameter.name != "help" and not getattr(parameter, "hidden", False):
+                panels.setdefault(getattr(parameter, "rich_help_panel", None) or "", []).append(parameter)
+        for panel, members in panels.items():
+            lines += [f"**{panel}**", ""] if panel else []
+            lines += ["| name | value | default | |", "|---|---|---|---|", *map(_row, members), ""]
     return "\n".join(lines)
 
 
-def _commands(command: Any, path: str) -> list[tuple[str, Any]]:
-    if not hasattr(command, "commands"):
-        return [(path, command)]
-    return [found for name, sub in command.commands.items() for found in _commands(sub, f"{path} {name}")]
+def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """A command and its subcommands, except groups that do nothing themselves."""
+    subcommands = getattr(command, "commands", {})
+    if not subcommands or (command.invoke_without_command and path != "streamfx"):
+        yield path, command
+    for name, subcommand in subcommands.items():
+        yield from _commands(subcommand, f"{path} {name}")
 
 
-def _row(parameter: Any, context: Any) -> str:
-    names = " ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts) if name.strip())
+def _name(parameter: Any) -> str:
+    return str(parameter.metavar or parameter.name.upper())
+
+
+def _row(parameter: Any) -> str:
+    names = [name for name in (*parameter.opts, *parameter.secondary_opts) if name.strip()]
     if parameter.param_type_name == "argument":
-        names = f"`{parameter.metavar or parameter.name.upper()}`"
+        names = [_name(parameter)]
     default = parameter.default
-    shown = "" if default in (None, False, True, "") or callable(default) else f"`{default}`"
-    return f"| {names} | {shown} | {_escaped(getattr(parameter, 'help', None) or '')} |"
+    shown = "" if default in (None, "") or isinstance(default, bool) or callable(default) else _code(_written(default))
+    if isinstance(words := getattr(parameter, "show_default", None), str):
+        shown = words  # the default depends on other options
+    cells = [", ".join(map(_code, names)), _values(parameter), shown, getattr(parameter, "help", None) or ""]
+    return _table_row(cells)
+
+
+def _values(parameter: Any) -> str:
+    """The allowed values of a parameter: words, a range, or what its placeholder says."""
+    kind = parameter.type_descriptor.annotation
+    for each in (kind, *get_args(kind)):
+        if get_origin(each) is Literal:
+            return ", ".join(map(_code, get_args(each)))
+    low, high = getattr(parameter, "min", None), getattr(parameter, "max", None)
+    if low is not None or high is not None:
+        shown = ["" if bound is None else f"{bound:.10g}" for bound in (low, high)]
+        return "..".join(shown) if all(shown) else f"at least {shown[0]}" if shown[0] else f"at most {shown[1]}"
+    return _code(parameter.metavar) if parameter.metavar and parameter.param_type_name == "option" else ""
 
 
 def effects_page() -> str:
     """The reference of all effects and their settings."""
-    lines = ["# Effects", "", "Use them in a chain: `streamfx run in.mp4 out.mp4 --chain NAME=setting=value`.", ""]
+    lines = ["# Effects", "", EFFECTS_INTRODUCTION, ""]
     for name, effect in EFFECTS.items():
-        lines += [f"## {name}", "", (effect.__doc__ or "").strip(), "", "| setting | default | |", "|---|---|---|"]
+        lines += [f"## {name}", "", inspect.getdoc(effect) or "", ""]
+        rows = []
         for each in settings(effect):
-            default = "required" if each.required else f"`{each.default}`" if each.default != "" else ""
+            default = "required" if each.required else "" if each.default == "" else _code(_written(each.default))
             schedule = " May be a schedule." if each.schedulable else ""
-            lines.append(f"| `{each.name}` | {default} | {_escaped(each.help)}.{schedule} |")
-        lines.append("")
+            rows.append(_table_row([_code(each.name), each.range, default, f"{each.help}.{schedule}"]))
+        if rows:
+            lines += ["| setting | values | default | |", "|---|---|---|---|", *rows, ""]
     return "\n".join(lines)
 
 
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def _written(value: object) -> str:
+    """A default as it is written on the command line and in a chain."""
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _code(text: object) -> str:
+    return f"`{text}`"
+
+
+def _table_row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def schemas() -> dict[str, str]:
+    """File name -> JSON schema of preset and timeline files."""
+    named = {"preset": StylePreset.model_json_schema(), "timeline": timeline_schema()}
+    return {f"{name}.schema.json": json.dumps(schema, indent=2) + "\n" for name, schema in named.items()}
+
+
+def timeline_schema() -> dict[str, Any]:
+    """The schema of timeline files, with the sections, which the loader validates one by one."""
+    references, schema = models_json_schema([(model, "validation") for model in (Document, *KINDS.values())])
+    definitions = schema["$defs"]
+    sections = [references[model, "validation"] for model in KINDS.values()]
+    for section in sections:  # any key may come from [defaults] instead
+        named = definitions[section["$ref"].rpartition("/")[2]]
+        named["required"] = [key for key in named["required"] if key in ("kind", "name")]
+    document = definitions.pop(references[Document, "validation"]["$ref"].rpartition("/")[2])
+    document["properties"]["section"]["items"] = {"anyOf": sections}
+    return {**document, "$defs": definitions}
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python docs/generate.py FOLDER")
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for file_name, content in schemas().items():
+        (folder / file_name).write_text(content, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Paint and dream on video while it streams."""
+"""Style transfer and DeepDream for streaming video."""
 
 from __future__ import annotations
 
@@ -9,20 +9,26 @@ if TYPE_CHECKING:
     from streamfx.chain import build_chain
     from streamfx.errors import StreamfxError
     from streamfx.frame import Effect, Frame, Sink, Step
+    from streamfx.jobs.job import Job, Result, run_job
+    from streamfx.jobs.status import Progress, Status
     from streamfx.media.input.reader import Reader, open
     from streamfx.media.output.encoder_selection import Output
     from streamfx.media.output.writer import Writer, create
     from streamfx.pipeline import run
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-# public name -> module; loaded when first asked for, so that the command line starts fast
-_HOMES = {
+# public name -> module, imported on first access so that the command line starts fast
+_MODULES = {
     "Effect": "frame",
     "Frame": "frame",
+    "Job": "jobs.job",
     "Output": "media.output.encoder_selection",
+    "Progress": "jobs.status",
     "Reader": "media.input.reader",
+    "Result": "jobs.job",
     "Sink": "frame",
+    "Status": "jobs.status",
     "Step": "frame",
     "StreamfxError": "errors",
     "Writer": "media.output.writer",
@@ -30,14 +36,19 @@ _HOMES = {
     "create": "media.output.writer",
     "open": "media.input.reader",
     "run": "pipeline",
+    "run_job": "jobs.job",
 }
 
 __all__ = [
     "Effect",
     "Frame",
+    "Job",
     "Output",
+    "Progress",
     "Reader",
+    "Result",
     "Sink",
+    "Status",
     "Step",
     "StreamfxError",
     "Writer",
@@ -45,10 +56,11 @@ __all__ = [
     "create",
     "open",
     "run",
+    "run_job",
 ]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'streamfx' has no attribute '{name}'")
-    return getattr(import_module(f"streamfx.{_HOMES[name]}"), name)
+    return getattr(import_module(f"streamfx.{_MODULES[name]}"), name)

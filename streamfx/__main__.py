@@ -1,4 +1,4 @@
-"""`python -m streamfx`."""
+"""Entry point of `python -m streamfx`."""
 
 from streamfx.cli import main
 

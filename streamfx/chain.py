@@ -1,4 +1,4 @@
-"""Chains as text: FFmpeg's filtergraph syntax, with our effects among its filters."""
+"""Parses and formats chains as text: FFmpeg's filtergraph syntax extended with our effects."""
 
 from __future__ import annotations
 
@@ -8,97 +8,103 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamfx.effects import EFFECTS
-from streamfx.errors import StreamfxError, unknown
+from streamfx.errors import ParseError, StreamfxError, unknown
 from streamfx.frame import Effect
 from streamfx.media.filters.effect import Filters
-from streamfx.media.filters.graph import SOUND_FILTERS, Filter, available_filters
+from streamfx.media.filters.graph import AUDIO_FILTERS, Filter, available_filters
 from streamfx.settings import Setting, settings
 
 SPACE = " \n\t\r"
-ENDS = frozenset(("in", "out", "0:v", "0"))  # labels of a graph's own input and output
+GRAPH_ENDS = frozenset(("in", "out", "0:v", "0"))  # labels of the whole graph's input and output
 
 
 def build_chain(text: str) -> list[Effect]:
-    """The effects that `text` names, e.g. "fps=24,style=vangogh:strength=.8,hue=s=1.2"; none for an empty text.
+    """Parse a chain such as "fps=24,style=vangogh:strength=.8,hue=s=1.2"; an empty text gives an empty list.
 
-    Labels, quoting and escaping are those of FFmpeg's filtergraphs. Neighbouring filters of FFmpeg become one
-    `Filters`; an effect of ours stands where no label is open. A setting that is a number may be a schedule, which has
-    parentheses, and `\\:` for its colons: "style=vangogh:strength=0\\:(0), 50\\:(1)". Raises StreamfxError that names
-    the mistake.
+    Labels, quoting and escaping follow FFmpeg's filtergraph syntax. Adjacent FFmpeg filters become one `Filters`; our
+    effects may not appear where a label is open. A numeric setting may be a schedule, which contains parentheses and
+    writes its colons as `\\:`: "style=vangogh:strength=0\\:(0), 50\\:(1)". Raises StreamfxError on invalid text.
     """
     chain: list[Effect] = []
-    run: list[Filter] = []
-    for written in _Parser(text).filters():
-        if written.name not in EFFECTS:
-            if not run and chain and written.apart:
-                raise _unlinked(chain[-1], "in front of")
-            run.append(written)
-            continue
-        effect = _build_effect(written)
-        if written.apart:
-            raise _unlinked(effect, "behind")
-        open_labels = _open_labels(run)
-        if open_labels:
-            raise StreamfxError(f"{written.name} stands where the label [{open_labels[0]}] is open; close it before")
-        if run:
-            chain.append(Filters(tuple(run)))
-            run = []
-        chain.append(effect)
-    return [*chain, Filters(tuple(run))] if run else chain
+    filters: list[Filter] = []
+    for offset, node in _Parser(text).filters():
+        try:
+            if node.name in EFFECTS:
+                effect = _build_effect(node)
+                _check_links(filters, node)
+                chain += [Filters(tuple(filters)), effect] if filters else [effect]
+                filters = []
+            elif node.starts_chain and chain and not filters:
+                raise _not_linkable(type(chain[-1]).__name__.lower(), "before")
+            else:
+                filters.append(node)
+        except StreamfxError as error:
+            raise ParseError(str(error), text, offset) from error
+    return [*chain, Filters(tuple(filters))] if filters else chain
 
 
 def chain_text(chain: Iterable[Effect]) -> str:
-    """The text that `build_chain` makes this chain from; settings at their defaults are left out."""
+    """The text from which `build_chain` builds this chain; settings with default values are omitted."""
     names = {kind: name for name, kind in EFFECTS.items()}
     parts = []
     for effect in chain:
         if isinstance(effect, Filters):
             parts.append(str(effect))
             continue
-        kind = next(kind for kind in type(effect).__mro__ if kind in names)  # one with schedules is a kind of its own
+        kind = next((kind for kind in type(effect).__mro__ if kind in names), None)  # schedules make a subclass
+        if kind is None:  # it has no chain syntax
+            parts.append(effect.describe() if hasattr(effect, "describe") else type(effect).__qualname__)
+            continue
         schedules = dict(getattr(effect, "schedules", ()))
-        values = ((setting, schedules.get(setting.name, getattr(effect, setting.name))) for setting in settings(kind))
-        changed = [f"{s.name}={_escaped(_text(value))}" for s, value in values if s.required or value != s.default]
+        values = ((s, schedules.get(s.name, getattr(effect, s.name))) for s in settings(kind))
+        changed = [f"{s.name}={_escape(_format(value))}" for s, value in values if s.required or value != s.default]
         parts.append(str(Filter(names[kind], ":".join(changed))))
     return ",".join(parts)
 
 
-def _text(value: object) -> str:
+def _format(value: object) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
-def _escaped(value: str) -> str:
-    """`value` so that the second level of FFmpeg's unescaping gives it back."""
+def _escape(value: str) -> str:
+    """Escape `value` for the second level of FFmpeg's unescaping."""
     value = re.sub(r"([\\':])", r"\\\1", value)
     return re.sub(r"^\s|\s$", lambda space: f"'{space[0]}'", value)
 
 
 def _open_labels(run: Sequence[Filter]) -> list[str]:
-    made = [label for node in run for label in node.outputs]
-    used = [label for node in run for label in node.inputs]
-    return sorted(set(made).symmetric_difference(used) - ENDS)
+    outputs = [label for node in run for label in node.outputs]
+    inputs = [label for node in run for label in node.inputs]
+    return sorted(set(outputs).symmetric_difference(inputs) - GRAPH_ENDS)
 
 
-def _unlinked(effect: Effect, side: str) -> StreamfxError:
-    name = type(effect).__name__.lower()
-    return StreamfxError(f"{name} cannot stand {side} a ';', which ends a row of linked filters; write ',' there")
+def _check_links(filters: Sequence[Filter], node: Filter) -> None:
+    """Raise StreamfxError if a label is open, or a ';' is written, between `filters` and our effect after them."""
+    if node.starts_chain:
+        raise _not_linkable(node.name, "after")
+    if labels := _open_labels(filters):
+        raise StreamfxError(f"the label [{labels[0]}] is still open at {node.name}; connect it before {node.name}")
 
 
-def _build_effect(written: Filter) -> Effect:
-    """Our effect with its options as FFmpeg would read them: values in the order of the fields, then key=value."""
-    name = written.name
-    if written.inputs or written.outputs:
-        raise StreamfxError(f"{name} takes no labels; they link FFmpeg's filters with each other")
+def _not_linkable(name: str, side: str) -> StreamfxError:
+    return StreamfxError(f"{name} cannot come {side} a ';', which separates chains of filters; write ',' instead")
+
+
+def _build_effect(node: Filter) -> Effect:
+    """Build our effect; options are parsed as in FFmpeg: values in the order of the fields, then key=value."""
+    name = node.name
+    if node.inputs or node.outputs:
+        raise StreamfxError(f"{name} takes no labels; only FFmpeg filters can be linked by labels")
     known = settings(EFFECTS[name])
     given: dict[str, Any] = {}
     named = False
-    for key, value in _options(written):
+    for key, value in _options(node):
         if key is None:
             if named:
-                raise StreamfxError(f"{name}: '{value}' has no name, but stands behind a setting with one")
+                raise StreamfxError(f"{name}: '{value}' has no name; after a key=value setting, all need a name")
             if len(given) == len(known):
                 allowed = ", ".join(setting.name for setting in known)
-                raise StreamfxError(f"{name} takes {allowed or 'no settings'}; '{value}' is one value too many")
+                raise StreamfxError(f"{name} takes {allowed or 'no settings'}; remove the extra value '{value}'")
             setting = known[len(given)]
         else:
             named = True
@@ -108,50 +114,50 @@ def _build_effect(written: Filter) -> Effect:
             setting = match[0]
         if setting.name in given:
             raise StreamfxError(f"{name}: {setting.name} is given twice")
-        given[setting.name] = _read(name, setting, value)
+        given[setting.name] = _parse_value(name, setting, value)
     missing = [setting.name for setting in known if setting.required and setting.name not in given]
     if missing:
         raise StreamfxError(f"{name} needs {', '.join(missing)}")
-    return _effect(name, given)
+    return _construct_effect(name, given)
 
 
-def _effect(name: str, given: dict[str, Any]) -> Effect:
-    written = {key: value for key, value in given.items() if isinstance(value, _Written)}
-    if not written:
+def _construct_effect(name: str, given: dict[str, Any]) -> Effect:
+    texts = {key: value for key, value in given.items() if isinstance(value, _ScheduleText)}
+    if not texts:
         return EFFECTS[name](**given)
 
     from streamfx.animation.schedule import parse_schedule
     from streamfx.effects.scheduled import with_schedules
 
-    plain = {key: value for key, value in given.items() if key not in written}
-    schedules = {key: parse_schedule(text, f"{name}, {key}") for key, text in written.items()}
-    return with_schedules(EFFECTS[name], plain, schedules)
+    constants = {key: value for key, value in given.items() if key not in texts}
+    schedules = {key: parse_schedule(text, f"{name}, {key}") for key, text in texts.items()}
+    return with_schedules(EFFECTS[name], constants, schedules)
 
 
-class _Written(str):
-    """A schedule, not yet read."""
+class _ScheduleText(str):
+    """A schedule that is not parsed yet."""
 
 
-def _options(written: Filter) -> Iterable[tuple[str | None, str]]:
-    """The key (None: not written) and value of each option, as av_opt_get_key_value splits them."""
-    rest = _Cursor(written.options)
+def _options(node: Filter) -> Iterable[tuple[str | None, str]]:
+    """The key (None if omitted) and value of each option, split as in av_opt_get_key_value."""
+    rest = _Cursor(node.options)
     while rest.more():
         start = rest.at
-        found = re.compile(r"[ \n\t\r]*([A-Za-z0-9_./-]+)[ \n\t\r]*=").match(rest.text, start)
-        if found:
-            rest.at = found.end()
-        yield (found[1] if found else None), rest.token(":")
+        key = re.compile(r"[ \n\t\r]*([A-Za-z0-9_./-]+)[ \n\t\r]*=").match(rest.text, start)
+        if key:
+            rest.at = key.end()
+        yield (key[1] if key else None), rest.token(":")
         if rest.more():
             rest.at += 1  # the ":"
 
 
-def _read(effect: str, setting: Setting, value: str) -> Any:
-    return _Written(value) if setting.schedulable and "(" in value else setting.read(effect, value)
+def _parse_value(effect: str, setting: Setting, value: str) -> Any:
+    return _ScheduleText(value) if setting.schedulable and "(" in value else setting.read(effect, value)
 
 
 @dataclass(slots=True)
 class _Cursor:
-    """A place in a text."""
+    """A reading position in a text."""
 
     text: str
     at: int = 0
@@ -166,16 +172,16 @@ class _Cursor:
         while self.more() and self.peek() in SPACE:
             self.at += 1
 
-    def error(self, reason: str, at: int | None = None) -> StreamfxError:
+    def error(self, reason: str, at: int | None = None) -> ParseError:
         at = self.at if at is None else at
         near = f", at '{self.text[at : at + 20]}'" if at < len(self.text) else ", at the end"
-        return StreamfxError(f"chain, character {at + 1}{near}: {reason}")
+        return ParseError(f"chain, character {at + 1}{near}: {reason}", self.text, at)
 
     def token(self, ends: str) -> str:
-        """The text up to one of `ends` with one level of quoting and escaping removed, as av_get_token does it."""
+        """The text up to one of `ends` with one level of quoting and escaping removed, as in av_get_token."""
         self.skip_space()
         taken: list[str] = []
-        kept = 0  # characters that trailing space may not be cut from
+        kept = 0  # leading characters that are exempt from trimming: escaped or quoted
         while self.more() and self.peek() not in ends:
             char = self.peek()
             self.at += 1
@@ -198,45 +204,47 @@ class _Cursor:
 
 
 class _Parser(_Cursor):
-    """The grammar of filtergraphs."""
+    """Parses FFmpeg's filtergraph grammar."""
 
     __slots__ = ()
 
-    def filters(self) -> Iterable[Filter]:
-        apart = False
+    def filters(self) -> Iterable[tuple[int, Filter]]:
+        """Each filter, and the offset at which it starts."""
+        starts_chain = False
         self.skip_space()
         while self.more():
-            yield self._filter(apart)
+            offset = self.at
+            yield offset, self._filter(starts_chain)
             self.skip_space()
             if not self.more():
                 return
             if self.peek() not in ",;":
-                raise self.error("expected ',' or ';' or the end")
-            apart = self.peek() == ";"
+                raise self.error("expected ',', ';' or the end")
+            starts_chain = self.peek() == ";"
             self.at += 1
             self.skip_space()
             if not self.more():
                 raise self.error("expected a filter")
 
-    def _filter(self, apart: bool) -> Filter:
+    def _filter(self, starts_chain: bool) -> Filter:
         inputs = self._labels()
         start = self.at
         name, at, id_ = self.token("=,;[").partition("@")
         if name == "sws_flags":
-            raise self.error("sws_flags hold for no whole chain here; write scale=...:flags=...", start)
+            raise self.error("sws_flags is not supported for a whole chain; write scale=...:flags=...", start)
         if not name:
             raise self.error("expected a filter", start)
-        if name in SOUND_FILTERS:
-            raise self.error(f"{name} works on sound, a chain on pictures", start)
+        if name in AUDIO_FILTERS:
+            raise self.error(f"{name} is an audio filter; chains take video filters only", start)
         if name not in EFFECTS and name not in available_filters():
             raise unknown("filter", name, available_filters() | EFFECTS.keys())
         if at and not re.fullmatch(r"\w+", id_):
-            raise self.error(f"the name behind {name}@ must be letters, digits and _", start)
+            raise self.error(f"the name after {name}@ may contain only letters, digits and _", start)
         options = ""
         if self.peek() == "=":
             self.at += 1
             options = self.token("[],;")
-        return Filter(name, options, inputs, self._labels(), id_, apart)
+        return Filter(name, options, inputs, self._labels(), id_, starts_chain)
 
     def _labels(self) -> tuple[str, ...]:
         labels = []

@@ -1,4 +1,4 @@
-"""A picture in time, and the shapes of everything that makes, changes or takes one."""
+"""The frame type, and the interfaces of effects, steps and sinks."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture and its place in time. `image` is never written in place: steps may keep it."""
+    """One image with its time. `image` is never written in place: steps may keep a reference."""
 
     image: Tensor  # [3, H, W] float, RGB, 0..1, display-referred, on the run's device
     pts: Fraction  # seconds, exact
     duration: Fraction  # seconds, exact
-    cut: bool = False  # first frame of a new shot: pictures remembered from before it mean nothing now
+    cut: bool = False  # first frame of a new shot: state from earlier frames must not be used
     alpha: Tensor | None = None  # [1, H, W] float 0..1, where the source has it
 
     def with_image(self, image: Tensor) -> Frame:
-        """The same moment with another picture [3, H, W]."""
+        """A copy with the same time and another image [3, H, W]."""
         return replace(self, image=image)
 
 
-# of one effect at one place in a chain; empty at the start
+# the state of one step in a chain; empty at the start
 Memory: TypeAlias = "MutableMapping[str, Tensor | int | Fraction | str]"
 
 
 class Step(Protocol):
-    """An effect at work: called once per input frame, and once with None at the end; returns 0..n frames.
+    """A running effect: called once per input frame, and once with None at the end; returns 0..n frames.
 
-    What it remembers between calls lives in `memory`, which the run owns and which is empty at the start.
+    State between calls lives in `memory`, which the run owns and which is empty at the start.
     """
 
     def __call__(self, frame: Frame | None, memory: Memory) -> Iterable[Frame]: ...
@@ -44,11 +44,11 @@ class Effect(Protocol):
     """A frozen description of settings."""
 
     def build(self, device: torch.device) -> Step:
-        """The step that applies these settings to frames on `device`; captures what is costly and constant."""
+        """The step that applies these settings on `device`; it captures expensive constants such as weights."""
         ...
 
 
 class Sink(Protocol):
-    """Anything that takes finished frames."""
+    """Anything that accepts finished frames."""
 
     def write(self, frame: Frame) -> None: ...

@@ -1,4 +1,4 @@
-"""The one loop: pulls frames from a source through the steps of a chain into a sink."""
+"""The main loop: pulls frames from a source through the steps of a chain into a sink."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeGuard, TypeVar
 
 from streamfx.errors import StreamfxError
 from streamfx.frame import Effect, Frame, Memory, Sink, Step
-from streamfx.media.filters.effect import HOLDING_FILTERS, TIME_FILTERS, Filters
+from streamfx.media.filters.effect import BUFFERING_FILTERS, TIME_FILTERS, Filters
 from streamfx.media.input.reader import Reader
 from streamfx.media.output.writer import Writer
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamfx")
 
-BEHIND = 2  # frames painted before the last one is encoded
-AHEAD = 4  # frames decoded before they are needed; more gains nothing and costs memory
+WRITE_AHEAD = 2  # processed frames that may wait for the encoder
+READ_AHEAD = 4  # decoded frames that may wait for the effects; more gains nothing and costs memory
 
 Item = TypeVar("Item")
 
 
 class Checkpoints(Protocol):
-    """Where a run saves its state: after every `every` input frames, beginning behind `done` frames."""
+    """Saves the state of a run after every `every` input frames; a resumed run starts at frame `done`."""
 
     @property
     def done(self) -> int: ...
@@ -51,123 +51,121 @@ def run(
     *,
     device: str | torch.device = "auto",
     progress: Callable[[Fraction], None] | None = None,
-    journal: Checkpoints | None = None,
+    checkpoint: Checkpoints | None = None,
 ) -> int:
-    """Pull every frame of `source` through `chain` into `sink`; the number of frames that came in.
+    """Pull every frame of `source` through `chain` into `sink`; return the number of input frames.
 
-    With a `journal` the source begins behind what that knows as done, and is told of every so many frames; those done
-    before are counted too.
+    With a `checkpoint`, the source must start at frame `checkpoint.done`, and the state is saved at regular intervals;
+    the returned count includes the frames of earlier runs.
 
-    FFmpeg filters before the first effect of ours and behind the last one work on the decoder's own pictures, where the
-    source is a Reader and the sink a Writer; a chain without effects of ours never makes a tensor. `device` is "auto"
-    (CUDA where it works, else CPU), "cpu", "cuda" or a torch device. `progress` is called after each frame with the
-    moment, in seconds, that the film has reached.
-    Raises StreamfxError; an interrupt passes through, with the sink left as it is.
+    With a Reader and a Writer, FFmpeg filters before the first and after the last of our effects run on the decoder's
+    frames; a chain without our effects creates no tensors. `device` is "auto" (CUDA if available, else CPU), "cpu",
+    "cuda" or a torch device. `progress` is called after each frame with its end time in seconds.
+    Raises StreamfxError. KeyboardInterrupt passes through and leaves the sink unfinished.
     """
     _check_device(device)
-    _warn_of_time(chain, source)
-    before, effects, behind = _split(chain, isinstance(source, Reader), isinstance(sink, Writer))
+    _warn_about_filters(chain, source)
+    before, effects, after = _split(chain, isinstance(source, Reader), isinstance(sink, Writer))
     if isinstance(sink, Writer):
-        sink.filters = behind.nodes if behind else ()
+        sink.filters = after.nodes if after else ()
     leading = before.nodes if before else ()
     if not effects and isinstance(source, Reader) and isinstance(sink, Writer):
-        return _run_pictures(source.pictures(leading), sink, progress, journal)
-    where = find_device(device)
-    log.info("effects work on %s", _named(where))
-    steps = [effect.build(where) for effect in effects]
-    memories: list[Memory] = journal.memories(len(steps), where) if journal else [{} for _ in steps]
-    count = journal.done if journal else 0
-    # closed before the source is: its thread must not read from a closed file
-    reading = closing(prefetch(source.frames(leading, where))) if isinstance(source, Reader) else None
-    ahead = reading or nullcontext(_brought(source, where))
-    with _done_behind() as later:
-        with ahead as frames:
+        return _run_filters_only(source.video_frames(leading), sink, progress, checkpoint)
+    device = find_device(device)
+    log.info("effects run on %s", _describe_device(device))
+    steps = [effect.build(device) for effect in effects]
+    memories: list[Memory] = checkpoint.memories(len(steps), device) if checkpoint else [{} for _ in steps]
+    count = checkpoint.done if checkpoint else 0
+    # closed before the source, so that the prefetch thread never reads from a closed file
+    prefetched = closing(prefetch(source.frames(leading, device))) if isinstance(source, Reader) else None
+    with _writer_thread() as submit:
+        with prefetched or nullcontext(_on_device(source, device)) as frames:
             for frame in frames:
-                if _is_boundary(journal, count):
-                    memories = [_as_saved(memory) for memory in memories]
-                    later(journal.close, count, [dict(memory) for memory in memories])
-                for done in _through(steps, memories, frame):
-                    later(sink.write, done)
+                if _is_boundary(checkpoint, count):
+                    memories = [_contiguous(memory) for memory in memories]
+                    submit(checkpoint.close, count, [dict(memory) for memory in memories])
+                for output in _apply_steps(steps, memories, frame):
+                    submit(sink.write, output)
                 count += 1
                 if progress:
                     progress(frame.pts + frame.duration)
-        for number in range(len(steps)):  # each in turn learns of the end, and those behind it get what it still held
-            for held in steps[number](None, memories[number]):
-                for done in _through(steps[number + 1 :], memories[number + 1 :], held):
-                    later(sink.write, done)
-        if journal:
-            later(partial(journal.close, last=True), count, [])
+        for number in range(len(steps)):  # flush the steps in order; frames still buffered pass through the later ones
+            for buffered in steps[number](None, memories[number]):
+                for output in _apply_steps(steps[number + 1 :], memories[number + 1 :], buffered):
+                    submit(sink.write, output)
+        if checkpoint:
+            submit(partial(checkpoint.close, last=True), count, [])
     return count
 
 
-def _run_pictures(
+def _run_filters_only(
     pictures: Iterator[VideoFrame],
     sink: Writer,
     progress: Callable[[Fraction], None] | None,
-    journal: Checkpoints | None,
+    checkpoint: Checkpoints | None,
 ) -> int:
-    """The loop without effects of ours: the decoder's own pictures go to the writer as they are."""
-    count = journal.done if journal else 0
-    with closing(prefetch(pictures)) as ahead:
-        for picture in ahead:
-            if _is_boundary(journal, count):
-                journal.close(count, [])
+    """The loop for a chain of FFmpeg filters only: decoded frames go to the writer and never become tensors."""
+    count = checkpoint.done if checkpoint else 0
+    with closing(prefetch(pictures)) as prefetched:
+        for picture in prefetched:
+            if _is_boundary(checkpoint, count):
+                checkpoint.close(count, [])
             end = ((picture.pts or 0) + picture.duration) * (picture.time_base or 0)
-            sink.write_picture(picture)
+            sink.write_video_frame(picture)
             count += 1
             if progress:
                 progress(Fraction(end))
-    if journal:
-        journal.close(count, [], last=True)
+    if checkpoint:
+        checkpoint.close(count, [], last=True)
     return count
 
 
-def _is_boundary(journal: Checkpoints | None, count: int) -> TypeGuard[Checkpoints]:
-    """Whether a segment ends behind `count` frames."""
-    return journal is not None and count > journal.done and count % journal.every == 0
+def _is_boundary(checkpoint: Checkpoints | None, count: int) -> TypeGuard[Checkpoints]:
+    """Whether a segment ends after `count` input frames."""
+    return checkpoint is not None and count > checkpoint.done and count % checkpoint.every == 0
 
 
-def _as_saved(memory: Memory) -> Memory:
-    """What is remembered, laid out in memory as it would be had it been saved: the frames to come are then the same."""
+def _contiguous(memory: Memory) -> Memory:
+    """The memory with contiguous tensors, as if saved and loaded, so that a resumed run computes the same frames."""
     return {
         name: value if isinstance(value, int | Fraction | str) else value.contiguous() for name, value in memory.items()
     }
 
 
 def find_device(name: str | torch.device) -> torch.device:
-    """The device of a name: "auto" takes CUDA where it works; asking for CUDA without one is an error."""
+    """The torch device for a name. "auto" is CUDA if available, else the CPU; "cuda" without a usable GPU raises."""
     import torch
 
     _check_device(name)
     if isinstance(name, torch.device):
         return name
     if name == "cuda" and not torch.cuda.is_available():
-        raise StreamfxError("device cuda was asked for, but none works here; 'streamfx doctor' says why")
+        raise StreamfxError("device cuda is not available; run 'streamfx doctor' to see why, or give --device cpu")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
 
 
-def _named(device: torch.device) -> str:
-    """The device, and what does there what our kernels are for."""
+def _describe_device(device: torch.device) -> str:
+    """The device for the log, with the GPU's name and whether our CUDA kernels are used."""
     if device.type != "cuda":
         return "the CPU" if device.type == "cpu" else str(device)
     import torch
 
     from streamfx.ops import cuda
 
-    by = "our kernels" if cuda.installed() else "torch, for want of CuPy: pip install 'streamfx[cuda]'"
-    return f"{device}, {torch.cuda.get_device_name(device)}, by {by}"
+    backend = "our kernels" if cuda.installed() else "torch (for our kernels: pip install 'streamfx[cuda]')"
+    return f"{device}, {torch.cuda.get_device_name(device)}, using {backend}"
 
 
 def _check_device(name: str | torch.device) -> None:
-    """The name alone, which needs no torch."""
+    """Check a device name without importing torch."""
     if isinstance(name, str) and name not in ("auto", "cpu", "cuda"):
         raise StreamfxError(f"unknown device '{name}'; give auto, cpu or cuda")
 
 
-def prefetch(items: Iterator[Item], ahead: int = AHEAD) -> Generator[Item, None, None]:
-    """The same items, made on another thread up to `ahead` of their use; errors arrive in their place."""
+def prefetch(items: Iterator[Item], ahead: int = READ_AHEAD) -> Generator[Item, None, None]:
+    """Yield `items`, produced on another thread up to `ahead` items early; errors are raised in order."""
     queue: Queue[tuple[Item | None, BaseException | None]] = Queue(ahead)
     stop = Event()
 
@@ -189,7 +187,7 @@ def prefetch(items: Iterator[Item], ahead: int = AHEAD) -> Generator[Item, None,
         except BaseException as error:
             put(None, error)
 
-    # a daemon: an interrupt must not wait for a pipe or camera that sends nothing
+    # a daemon, so that an interrupt does not wait for a pipe or camera that sends nothing
     thread = Thread(target=work, name="prefetch", daemon=True)
     thread.start()
     try:
@@ -199,19 +197,19 @@ def prefetch(items: Iterator[Item], ahead: int = AHEAD) -> Generator[Item, None,
                 return
             if error is not None:
                 raise error
-            yield item  # type: ignore[misc]  # an item comes with no error
+            yield item  # type: ignore[misc]  # never None without an error
     finally:
         stop.set()
         thread.join(timeout=1.0)
 
 
 @contextmanager
-def _done_behind() -> Generator[Callable[..., None]]:
-    """A function that has others called on one other thread, in order and up to BEHIND late; all are at the end.
+def _writer_thread() -> Generator[Callable[..., None]]:
+    """Give a function that queues calls, up to WRITE_AHEAD, for one other thread; all have run when the block ends.
 
-    An error of theirs is raised at the next call, or at the end; what is behind it is let go.
+    After a call fails, the rest are dropped; its error is raised at the next submission or at the end.
     """
-    queue: Queue[Callable[[], object] | None] = Queue(BEHIND)
+    queue: Queue[Callable[[], object] | None] = Queue(WRITE_AHEAD)
     failed: list[BaseException] = []
 
     def work() -> None:
@@ -222,7 +220,7 @@ def _done_behind() -> Generator[Callable[..., None]]:
             except BaseException as error:
                 failed.append(error)
 
-    def later(function: Callable[..., object], *arguments: object) -> None:
+    def submit(function: Callable[..., object], *arguments: object) -> None:
         if failed:
             raise failed[0]
         queue.put(partial(function, *arguments))
@@ -230,7 +228,7 @@ def _done_behind() -> Generator[Callable[..., None]]:
     thread = Thread(target=work, name="write", daemon=True)
     thread.start()
     try:
-        yield later
+        yield submit
     finally:
         queue.put(None)
         thread.join()
@@ -241,43 +239,43 @@ def _done_behind() -> Generator[Callable[..., None]]:
 def _split(
     chain: Sequence[Effect], native_source: bool, native_sink: bool
 ) -> tuple[Filters | None, Sequence[Effect], Filters | None]:
-    """FFmpeg filters that the reader can run, the effects between, and FFmpeg filters that the writer can run."""
+    """Split off the leading FFmpeg filters for the reader and the trailing ones for the writer."""
     effects = list(chain)
-    before = behind = None
+    before = after = None
     if native_source and effects and isinstance(effects[0], Filters):
         before = effects.pop(0)
     if native_sink and effects and isinstance(effects[-1], Filters):
-        behind = effects.pop()
+        after = effects.pop()
     assert before is None or isinstance(before, Filters)
-    assert behind is None or isinstance(behind, Filters)
-    return before, effects, behind
+    assert after is None or isinstance(after, Filters)
+    return before, effects, after
 
 
-def _warn_of_time(chain: Sequence[Effect], source: Iterable[Frame]) -> None:
-    """Say what filters that change time, or hold the whole clip, mean for the sound and the memory."""
+def _warn_about_filters(chain: Sequence[Effect], source: Iterable[Frame]) -> None:
+    """Warn about filters that change timing, which does not affect the audio, or that buffer the whole clip."""
     names = [node.name for effect in chain if isinstance(effect, Filters) for node in effect.nodes]
-    moving = [name for name in names if name in TIME_FILTERS]
-    if moving and isinstance(source, Reader) and source.input and source.input.streams.audio:
-        log.warning("%s changes the time of the pictures; the sound is left as it is", ", ".join(moving))
+    retiming = [name for name in names if name in TIME_FILTERS]
+    if retiming and isinstance(source, Reader) and source.input and source.input.streams.audio:
+        log.warning("%s changes the timing of the video but not of the audio", ", ".join(retiming))
     for name in names:
-        if name in HOLDING_FILTERS:
-            log.warning("%s keeps the clip in memory; cut long ones with --from and --to", name)
+        if name in BUFFERING_FILTERS:
+            log.warning("%s buffers the whole clip in memory; shorten long clips with --from and --to", name)
 
 
-def _brought(frames: Iterable[Frame], device: torch.device) -> Iterator[Frame]:
-    """The frames with their pictures on the device; a picture that comes again and again is brought once."""
-    last = there = None
+def _on_device(frames: Iterable[Frame], device: torch.device) -> Iterator[Frame]:
+    """The frames with their images on the device; consecutive frames that share an image copy it once."""
+    last = image = None
     for frame in frames:
         if frame.image is not last:
-            last, there = frame.image, frame.image.to(device)
-        assert there is not None
-        yield replace(frame, image=there, alpha=None if frame.alpha is None else frame.alpha.to(device))
+            last, image = frame.image, frame.image.to(device)
+        assert image is not None
+        yield replace(frame, image=image, alpha=None if frame.alpha is None else frame.alpha.to(device))
 
 
-def _through(steps: Sequence[Step], memories: Sequence[Memory], frame: Frame) -> Iterator[Frame]:
-    """What becomes of one frame on its way through the steps."""
+def _apply_steps(steps: Sequence[Step], memories: Sequence[Memory], frame: Frame) -> Iterator[Frame]:
+    """The output frames of the steps, in sequence, for one input frame."""
     if not steps:
         yield frame
         return
-    for made in steps[0](frame, memories[0]):
-        yield from _through(steps[1:], memories[1:], made)
+    for output in steps[0](frame, memories[0]):
+        yield from _apply_steps(steps[1:], memories[1:], output)

@@ -1,4 +1,4 @@
-"""Presets: TOML files, shipped or the user's own, read into checked settings."""
+"""Presets: TOML files, shipped or the user's own, loaded as validated settings."""
 
 from __future__ import annotations
 
@@ -7,43 +7,42 @@ import math
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_data_dir
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from streamfx.errors import StreamfxError, unknown
 from streamfx.resources import resource
+from streamfx.settings import Quality
 
 _log = logging.getLogger("streamfx")
 
-_LARGEST = 4 << 20  # bytes of a TOML file
+_MAX_BYTES = 4 << 20  # of a TOML file
 _NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
 
 
-Quality: TypeAlias = Literal["fine", "fast"]
-QUALITIES: tuple[Quality, ...] = get_args(Quality)
-
-
 class TrainingSettings(BaseModel):
-    """How a style is trained. Weights are those of the losses (streamfx.styletransfer.losses)."""
+    """How a style is trained. Each weight scales a loss of streamfx.styletransfer.losses."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     crop: int = Field(default=384, ge=64, le=2048, multiple_of=16)  # pixels
     batch: int = Field(default=2, ge=1, le=256)
     scales: tuple[Annotated[int, Field(ge=1, le=16)], ...] = Field(default=(1, 2, 4, 8), min_length=1)  # reductions
-    style_layers: dict[str, tuple[str, ...]] = {  # of feature extractors used in turn: two are not deceived as one is
+    style_layers: dict[
+        str, tuple[str, ...]
+    ] = {  # per feature extractor; a second one penalizes artifacts that the first misses
         "lite0": ("stem", "block1", "block3", "block5", "block8"),
         "lite1": ("stem", "block1", "block3", "block6", "block10"),
     }
     content_layers: dict[str, tuple[str, ...]] = {"lite0": ("block4",), "lite1": ("block5",)}
     gram_weight: float = Field(default=12.0, ge=0)
     wasserstein_weight: float = Field(default=6.0, ge=0)
-    per_image: float = Field(default=0.4, ge=0, le=1)  # share of the style that each image must have by itself
-    content_weight: float = Field(default=3.0, ge=0)
-    contrast_weight: float = Field(default=1.0, ge=0)
-    palette_weight: float = Field(default=8.0, ge=0)
+    per_image: float = Field(default=0.4, ge=0, le=1)  # share of the style loss per image; the rest per batch
+    content_weight: float = Field(default=2.4, ge=0)
+    contrast_weight: float = Field(default=4.0, ge=0)
+    palette_weight: float = Field(default=20.0, ge=0)
     stray_weight: float = Field(default=8.0, ge=0)
     light_weight: float = Field(default=1.5, ge=0)
     fringe_weight: float = Field(default=1.5, ge=0)
@@ -53,35 +52,35 @@ class TrainingSettings(BaseModel):
     flicker_weight: float = Field(default=100.0, ge=0)
     learning_rate: float = Field(default=1.5e-3, gt=0)
     minutes: float = Field(default=10.0, gt=0)
-    steps: int | None = Field(default=None, ge=1)  # length of the training instead of the minutes: reproducible
+    steps: int | None = Field(default=None, ge=1)  # replaces `minutes`, for reproducible training
     seed: int = Field(default=0, ge=0)
 
 
 class Painting(BaseModel):
-    """One of the pictures that a style is learned from."""
+    """One of the paintings that a style is learned from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     file: str
     title: str = ""
     year: str = ""
-    height: int = Field(default=800, ge=32, le=4096)  # pixels; strokes are as large as in the painting at this height
-    margin: float = Field(default=0.025, ge=0, le=0.4)  # share cut off each side: frames, bare canvas
-    share: float = Field(default=1.0, gt=0)  # in the style, relative to the other paintings' shares
+    height: int = Field(default=800, ge=32, le=4096)  # pixels; sets the size of the strokes
+    margin: float = Field(default=0.025, ge=0, le=0.4)  # share cropped at each side, to remove picture frames
+    share: float = Field(default=1.0, gt=0)  # of the style, relative to the other paintings
 
 
 class StylePreset(BaseModel):
-    """A style: what it was trained on and where its weights lie."""
+    """A style: its paintings, its training settings and the names of its weight files."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True)
 
     kind: Literal["style"]
     title: str
-    artist: str = Field(default="", validation_alias=AliasChoices("artist", "painter"))  # the latter in old files
+    artist: str = Field(default="", validation_alias=AliasChoices("artist", "painter"))  # the second: older files
     year: str = ""
     license: str = Field(validation_alias=AliasChoices("license", "licence"))
-    weights: dict[Quality, Annotated[str, Field(pattern=r"^[^/\\]+$")]] = Field(min_length=1)  # beside the preset
-    targets: Annotated[str, Field(pattern=r"^[^/\\]+$")] | None = None  # beside it; for the method optimise
+    weights: dict[Quality, Annotated[str, Field(pattern=r"^[^/\\]+$")]] = Field(min_length=1)  # in the preset's folder
+    targets: Annotated[str, Field(pattern=r"^[^/\\]+$")] | None = None  # in the same folder; for --method optimise
     painting: tuple[Painting, ...] = Field(min_length=1)
     training: TrainingSettings = TrainingSettings()
 
@@ -100,45 +99,45 @@ class Preset(BaseModel):
 
     @property
     def thumbnail(self) -> Path | None:
-        """A small picture of the painting beside the preset, NAME.jpg; None where there is none."""
+        """The thumbnail of the painting in the preset's folder, NAME.jpg; None if the file does not exist."""
         file = self.path.with_suffix(".jpg")
         return file if file.is_file() else None
 
     @property
     def targets(self) -> Path:
-        """The file that tells what the paintings are like, under the preset's name."""
+        """The file with the style targets of the paintings; raises StreamfxError if the preset has none."""
         if self.style.targets is None:
             raise StreamfxError(
-                f"the preset {self.name} keeps nothing of its painting to compare with; "
-                "use --method network, or train it again"
+                f"the preset {self.name} has no style targets, which --method optimise needs; "
+                "use --method network, or train the preset again"
             )
         return self.path.parent / self.style.targets
 
     def weights(self, quality: str) -> Path:
-        """The file of the painter of this quality that knows the style, under the preset's name."""
-        file = next((file for known, file in self.style.weights.items() if known == quality), None)
+        """The weight file of this quality; raises StreamfxError if the preset has none."""
+        file = next((file for name, file in self.style.weights.items() if name == quality), None)
         if file is None:
             raise StreamfxError(
-                f"the preset {self.name} has no {quality} painter; use --quality {next(iter(self.style.weights))}, "
+                f"the preset {self.name} has no {quality} network; use --quality {next(iter(self.style.weights))}, "
                 f"or train one with streamfx train --quality {quality}"
             )
         return self.path.parent / file
 
 
 def user_presets() -> Path:
-    """The folder of the presets that this user trained; need not exist."""
+    """The folder of the user's own presets; it may not exist."""
     return Path(user_data_dir("streamfx", appauthor=False)) / "presets"
 
 
 def preset_files(kind: Literal["style", "timeline"] = "style") -> dict[str, Path]:
-    """Name -> file of all presets of a kind; the user's own win over shipped ones of the same name."""
+    """Name -> file of all presets of a kind; the user's own replace shipped ones of the same name."""
     folders = (resource("presets"), user_presets())
     files = {file.stem: file for folder in folders for file in folder.glob("*.toml") if kind == _kind_of(file)}
     return dict(sorted(files.items()))
 
 
 def _kind_of(file: Path) -> str:
-    """What a preset is; one that cannot be read counts as a style, and is told of when it is used."""
+    """The kind of a preset. An unreadable file counts as a style; loading it reports the error."""
     try:
         kind = tomllib.loads(file.read_text(encoding="utf-8")).get("kind", "style")
     except (OSError, ValueError, RecursionError):
@@ -147,62 +146,62 @@ def _kind_of(file: Path) -> str:
 
 
 def presets() -> list[Preset]:
-    """All presets that can be read, by name; a file that cannot is skipped with a warning that says why."""
-    found = []
+    """All style presets, sorted by name. Skips invalid files with a warning that gives the reason."""
+    loaded = []
     for file in preset_files().values():
         try:
-            found.append(_read(file))
+            loaded.append(_read(file))
         except StreamfxError as error:
             _log.warning("%s", error)
-    return found
+    return loaded
 
 
 def load_preset(name: str) -> Preset:
-    """The preset called `name`, or the one in the file `name` where that ends in .toml."""
+    """The preset called `name`, or the one in the file `name` if that ends in .toml."""
     if name.endswith(".toml"):
         return _read(Path(name).expanduser())
     files = preset_files()
     if name not in files:
         if name in preset_files("timeline"):
-            raise StreamfxError(f"'{name}' is a timeline, not a style: streamfx render {name} out.mp4")
+            raise StreamfxError(f"'{name}' is a timeline, not a style; run streamfx render {name} out.mp4")
         raise unknown("preset", name, files)
     return _read(files[name])
 
 
 def parse_blend(text: str) -> list[tuple[str, float]]:
-    """Names and shares of "vangogh" or "vangogh:0.6,munch:0.4"; shares, 1 where none is given, are made to sum to 1.
+    """Names and shares of a blend like "vangogh:0.6,munch:0.4". A share defaults to 1; shares are scaled to sum to 1.
 
-    A name is a preset's or its FILE.toml.
+    A name is that of a preset or of a FILE.toml.
     """
     if text.endswith(".toml") and Path(text).expanduser().is_file():
-        return [(text, 1.0)]  # whatever its folder is called
+        return [(text, 1.0)]  # the name of its folder may contain : and ,
     parts: dict[str, float] = {}
     for part in text.split(","):
         name, colon, share = part.strip().rpartition(":")
         if not colon or not _NUMBER.fullmatch(share.strip()):
             name, share = part.strip(), "1"
         if not name.strip():
-            raise StreamfxError(f"'{text}' is no preset; give a name, or a blend like vangogh:0.6,munch:0.4")
+            raise StreamfxError(f"'{text}' is not a preset; give a name, or a blend like vangogh:0.6,munch:0.4")
         parts[name.strip()] = parts.get(name.strip(), 0.0) + float(share.strip())
-    whole = sum(parts.values())
-    if not 0 < whole < math.inf:
-        raise StreamfxError(f"the shares of '{text}' come to {whole:g}; at least one must be above 0")
-    return [(name, share / whole) for name, share in parts.items() if share > 0]
+    total = sum(parts.values())
+    if not 0 < total < math.inf:
+        raise StreamfxError(f"the shares of '{text}' sum to {total:g}; the sum must be finite and above 0")
+    return [(name, share / total) for name, share in parts.items() if share > 0]
 
 
 def load_toml(file: Path, kind: str) -> dict[str, Any]:
-    """What stands in a TOML file, which is a `kind`: a preset, a timeline. Raises StreamfxError for any other bytes."""
+    """The values of a TOML file. Raises StreamfxError; its message calls the file a `kind`: preset or timeline."""
     try:
-        if file.stat().st_size > _LARGEST:
-            raise StreamfxError(f"the {kind} {file} is too large; those that are read have at most {_LARGEST} bytes")
+        if file.stat().st_size > _MAX_BYTES:
+            raise StreamfxError(f"the {kind} {file} is too large; the limit is {_MAX_BYTES} bytes")
         with file.open("rb") as stream:
             return tomllib.load(stream)
     except OSError as error:
         raise StreamfxError(f"cannot read the {kind} {file}: {error.strerror or error}") from error
     except RecursionError as error:
-        raise StreamfxError(f"the {kind} {file} is not TOML: too many brackets in each other") from error
-    except ValueError as error:  # of TOML, of UTF-8, of numbers with too many digits
-        raise StreamfxError(f"the {kind} {file} is not TOML: {error}") from error
+        raise StreamfxError(f"the {kind} {file} is not valid TOML: brackets are nested too deeply") from error
+    except ValueError as error:  # bad TOML or UTF-8, or a number with too many digits
+        raise StreamfxError(f"the {kind} {file} is not valid TOML: {error}") from error
 
 
 def _read(file: Path) -> Preset:
@@ -214,7 +213,7 @@ def _read(file: Path) -> Preset:
 
 
 def _first_problem(error: ValidationError) -> str:
-    """The first mistake in one line; for an unknown key the known ones with it."""
+    """The first error in one line; for an unknown key, with a list of the known ones."""
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":

@@ -1,10 +1,10 @@
-"""Where the data folders that travel with the program lie, installed from a wheel or run from a checkout."""
+"""Locates the shipped data folders, both in an installed wheel and in a checkout."""
 
 from pathlib import Path
 
 
 def resource(folder: str) -> Path:
-    """The shipped `folder` ("presets", "cuda_kernels"): inside the package in a wheel, beside it in a checkout."""
+    """The path of a shipped `folder` ("presets", "cuda_kernels"): in the package in a wheel, else next to it."""
     package = Path(__file__).parent
-    inside = package / "data" / folder
-    return inside if inside.is_dir() else package.parent / folder
+    packaged = package / "data" / folder
+    return packaged if packaged.is_dir() else package.parent / folder

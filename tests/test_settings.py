@@ -1,4 +1,4 @@
-"""Settings: one declaration gives ranges, help, parsing, command-line options and messages."""
+"""Settings: ranges, help, parsing, command-line options and messages come from one declaration."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Sample:
         check(self)
 
 
-def test_a_declaration_is_read_once_for_all():
+def test_declarations_are_read():
     mode, share, count, fixed, *_ = settings(Sample)
     assert (mode.required, mode.choices, mode.range, mode.help) == (True, ("a", "b"), "a, b", "One of two")
     assert (share.type, share.default, share.low, share.high, share.range) == (float, 0.5, 0, 1, "0..1")
@@ -55,14 +55,14 @@ def test_a_declaration_is_read_once_for_all():
         ({"start": Fraction(-1, 2)}, "sample: start is -1/2, but must be a fraction from 0 to 10"),
     ],
 )
-def test_messages_say_what_was_given_and_what_is_allowed(values, message):
+def test_messages_name_the_value_and_the_allowed_values(values, message):
     with pytest.raises(StreamfxError) as error:
         Sample(**{"mode": "a", **values})
     assert str(error.value) == message
 
 
 @given(st.floats(0, 1), st.integers(1, 9), st.booleans(), st.text(), st.fractions(0, 10))
-def test_values_written_as_text_are_read_back(share, count, on, name, start):
+def test_values_survive_a_round_trip_through_text(share, count, on, name, start):
     values = {"mode": "b", "share": share, "count": count, "on": on, "name": name, "start": start}
     by_name = {setting.name: setting for setting in settings(Sample)}
     assert {key: by_name[key].read("sample", str(value)) for key, value in values.items()} == values
@@ -70,7 +70,7 @@ def test_values_written_as_text_are_read_back(share, count, on, name, start):
 
 
 @given(st.text())
-def test_any_text_is_read_or_refused_in_one_line(text):
+def test_any_text_is_a_value_or_an_error(text):
     for setting in settings(Sample):
         with suppress(StreamfxError):  # nothing else may be raised
             setting.read("sample", text)
@@ -86,7 +86,7 @@ def test_every_setting_has_help_and_numbers_have_ranges(name):
             assert setting.low <= setting.default <= setting.high
 
 
-def test_the_options_of_style_are_its_settings():
+def test_command_line_options_match_the_settings():
     options = {parameter.name: parameter for parameter in typer.main.get_command(app).commands["style"].params}
     for setting in settings(Style):
         if setting.name not in ("preset", "mask_start"):

@@ -1,4 +1,4 @@
-"""Curves that people draw motion with: easings by name, steps without corners, and smooth noise."""
+"""Interpolation curves: named easings, smoothstep, and smooth noise."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ Array: TypeAlias = NDArray[np.float64]
 
 
 def lerp(a: Array, b: Array, x: Array) -> Array:
-    """From a to b as x goes from 0 to 1, and on beyond."""
+    """Interpolate linearly from a at x = 0 to b at x = 1; x outside 0..1 extrapolates."""
     return a + (b - a) * x
 
 
 def smoothstep(a: Array, b: Array, x: Array) -> Array:
-    """0 below a, 1 above b, without corners between (3x^2 - 2x^3)."""
+    """0 below a, 1 above b, and the smooth cubic 3x^2 - 2x^3 in between."""
     x = np.clip((x - a) / (b - a), 0, 1)
     return x * x * (3 - 2 * x)
 
 
-def noise(seed: Array, x: Array, which: Array | float = 0.0) -> Array:
-    """Smooth value noise, -1..1: a random number at each whole x, and Perlin's fade (2002) from one to the next.
+def noise(seed: Array, x: Array, curve: Array | float = 0.0) -> Array:
+    """Smooth value noise, -1..1: random values at whole x, interpolated with Perlin's fade curve (2002).
 
-    Each `seed` (the film's) and each `which` gives a curve of its own; the same three always the same value.
+    Each `seed` (of the video) and `curve` gives an independent curve; equal arguments always give equal values.
     """
     whole = np.floor(x)
-    between = x - whole
-    fade = between**3 * (between * (between * 6 - 15) + 10)
-    ends = [_random(_bits(whole + step), _bits(np.asarray(which)), _bits(seed)) for step in (0.0, 1.0)]
+    fraction = x - whole
+    fade = fraction**3 * (fraction * (fraction * 6 - 15) + 10)
+    ends = [_random(_bits(whole + step), _bits(np.asarray(curve)), _bits(seed)) for step in (0.0, 1.0)]
     return lerp(ends[0], ends[1], fade)
 
 
 def _bits(x: Array) -> NDArray[np.uint64]:
-    return np.ascontiguousarray(x + 0.0, dtype=np.float64).view(np.uint64)  # + 0.0: -0 is 0
+    return np.ascontiguousarray(x + 0.0, dtype=np.float64).view(np.uint64)  # + 0.0: turns -0 into 0
 
 
 def _random(*keys: NDArray[np.uint64]) -> Array:
-    """-1..1 out of whole numbers, by the finalizer of SplitMix64 (Steele, Lea and Flood 2014) after each."""
+    """Hash keys to -1..1, applying the finalizer of SplitMix64 (Steele, Lea and Flood 2014) after each key."""
     state = np.zeros(1, np.uint64)
     for key in keys:
         state = (state ^ key) + np.uint64(0x9E3779B97F4A7C15)
@@ -50,7 +50,7 @@ def _random(*keys: NDArray[np.uint64]) -> Array:
 
 
 def _bounce(x: Array) -> Array:
-    """The way into a bounce: the ball's last fall is the longest, told backwards."""
+    """Ease-in bounce: Penner's ease-out bounce, reversed in time."""
     x = 1 - x
     arcs = [(1 / 2.75, 0.0, 0.0), (2 / 2.75, 1.5, 0.75), (2.5 / 2.75, 2.25, 0.9375), (1.0, 2.625, 0.984375)]
     heights = [7.5625 * (x - shift / 2.75) ** 2 + floor for _, shift, floor in arcs]
@@ -58,11 +58,11 @@ def _bounce(x: Array) -> Array:
 
 
 def _elastic(x: Array) -> Array:
-    swung = -(2 ** (10 * x - 10)) * np.sin((x * 10 - 10.75) * (2 * np.pi / 3))
-    return np.where(x <= 0, 0.0, np.where(x >= 1, 1.0, swung))
+    oscillation = -(2 ** (10 * x - 10)) * np.sin((x * 10 - 10.75) * (2 * np.pi / 3))
+    return np.where(x <= 0, 0.0, np.where(x >= 1, 1.0, oscillation))
 
 
-_INTO: dict[str, Callable[[Array], Array]] = {  # Penner (2001): how each starts
+_EASE_IN: dict[str, Callable[[Array], Array]] = {  # Penner (2001): the ease-in form of each curve
     "sine": lambda x: 1 - np.cos(x * np.pi / 2),
     "quad": lambda x: x**2,
     "cubic": lambda x: x**3,
@@ -74,28 +74,28 @@ _INTO: dict[str, Callable[[Array], Array]] = {  # Penner (2001): how each starts
 
 
 def _easings() -> dict[str, Callable[[Array], Array]]:
-    made: dict[str, Callable[[Array], Array]] = {
+    easings: dict[str, Callable[[Array], Array]] = {
         "linear": lambda x: np.clip(x, 0, 1),
         "hold": lambda x: np.floor(np.clip(x, 0, 1)),
     }
-    for suffix, into in [("", _INTO["cubic"]), *((f"_{name}", into) for name, into in _INTO.items())]:
-        made[f"ease_in{suffix}"] = _clipped(into)
-        made[f"ease_out{suffix}"] = _clipped(_reversed(into))
-        made[f"ease_in_out{suffix}"] = _clipped(_joined(into))
-    made["smooth"] = lambda x: smoothstep(np.zeros(1), np.ones(1), x)
-    return made
+    for suffix, ease_in in [("", _EASE_IN["cubic"]), *((f"_{name}", curve) for name, curve in _EASE_IN.items())]:
+        easings[f"ease_in{suffix}"] = _clipped(ease_in)
+        easings[f"ease_out{suffix}"] = _clipped(_reversed(ease_in))
+        easings[f"ease_in_out{suffix}"] = _clipped(_in_out(ease_in))
+    easings["smooth"] = lambda x: smoothstep(np.zeros(1), np.ones(1), x)
+    return easings
 
 
 def _clipped(curve: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return lambda x: curve(np.clip(x, 0, 1))
 
 
-def _reversed(into: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    return lambda x: 1 - into(1 - x)
+def _reversed(ease_in: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    return lambda x: 1 - ease_in(1 - x)
 
 
-def _joined(into: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    return lambda x: np.where(x < 0.5, into(np.minimum(2 * x, 1)) / 2, 1 - into(np.minimum(2 - 2 * x, 1)) / 2)
+def _in_out(ease_in: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    return lambda x: np.where(x < 0.5, ease_in(np.minimum(2 * x, 1)) / 2, 1 - ease_in(np.minimum(2 - 2 * x, 1)) / 2)
 
 
-EASINGS = _easings()  # name -> 0..1 to 0..1; what lies outside counts as 0 or 1
+EASINGS = _easings()  # name -> curve from 0..1 to 0..1; inputs are clipped to 0..1

@@ -1,9 +1,9 @@
-"""Arithmetic as users write it in schedules: read by a small grammar of its own, evaluated on many frames at once.
+"""Arithmetic expressions in schedules: parsed by a small grammar, evaluated for many frames at once.
 
-Why no eval(), no `ast`, no simpleeval: a text becomes a list of steps for a stack of float64 arrays, and that is all
-there is. There are no attributes, strings, integers, imports, or names but those in the tables below, so nothing can be
-reached; powers are floats, so 9**9**9 is infinity at once; the stack needs no recursion, so no nesting crashes it. And
-keys such as `4s` or `max_f/2:` are no Python, yet their mistakes want a position in the same text.
+Why not eval(), `ast` or simpleeval? A text becomes a list of operations on a stack of float64 arrays, and nothing else
+is reachable: no attributes, strings, integers, imports, or names outside the tables below. Powers are floats, so
+9**9**9 is infinity at once; evaluation is not recursive, so deep nesting cannot crash it. And keys such as `4s` or
+`max_f/2:` are not Python, yet their errors need a position in the same text.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from streamfx.animation.easing import EASINGS, lerp, noise, smoothstep
 
 Array: TypeAlias = NDArray[np.float64]
 
-BEATS = "beats"  # what a beat's frame is looked up in; no name that can be written
-MUSIC = ("beat", "onset", "bass", "mid", "high", "rms", "pitch", "section", "bpm")
-STEADY = ("max_f", "s", "fps", "bpm")  # the same in every frame: what keys may use
-VARIABLES = ("t", "max_f", "s", "fps", *MUSIC)
+BEATS = "beats"  # internal variable with the frames of the beats; users cannot write it
+AUDIO_VARIABLES = ("beat", "onset", "bass", "mid", "high", "rms", "pitch", "section", "bpm")
+KEY_VARIABLES = ("max_f", "s", "fps", "bpm")  # the same in every frame, so keys may use them
+VARIABLES = ("t", "max_f", "s", "fps", *AUDIO_VARIABLES)
 CONSTANTS = {"pi": np.pi, "tau": 2 * np.pi, "e": np.e}
 
 
@@ -32,12 +32,12 @@ def _where(test: Array, yes: Array, no: Array) -> Array:
     return np.where(test != 0, yes, no)
 
 
-_OF_ONE = """sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh exp exp2 expm1 log log2 log10 log1p
+_UNARY = """sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh exp exp2 expm1 log log2 log10 log1p
     sqrt cbrt square abs absolute fabs floor ceil trunc rint sign sinc degrees radians deg2rad rad2deg"""
 
-# name -> fewest and most arguments, and what works on float arrays
+# name -> minimum and maximum number of arguments, and the function on float arrays
 FUNCTIONS: dict[str, tuple[int, int, Callable[..., Array]]] = {
-    **{name: (1, 1, getattr(np, name)) for name in re.findall(r"\w+", _OF_ONE)},
+    **{name: (1, 1, getattr(np, name)) for name in re.findall(r"\w+", _UNARY)},
     **{name: (2, 2, getattr(np, name)) for name in ("arctan2", "hypot", "power", "mod", "fmod", "floor_divide")},
     **{name: (1, 1, function) for name, function in EASINGS.items()},
     "asin": (1, 1, np.arcsin),
@@ -46,20 +46,20 @@ FUNCTIONS: dict[str, tuple[int, int, Callable[..., Array]]] = {
     "atan2": (2, 2, np.arctan2),
     "pow": (2, 2, np.power),
     "round": (1, 1, np.rint),
-    "min": (2, 99, lambda *each: reduce(np.minimum, each)),
-    "max": (2, 99, lambda *each: reduce(np.maximum, each)),
+    "min": (2, 99, lambda *arguments: reduce(np.minimum, arguments)),
+    "max": (2, 99, lambda *arguments: reduce(np.maximum, arguments)),
     "minimum": (2, 2, np.minimum),
     "maximum": (2, 2, np.maximum),
     "clip": (3, 3, lambda x, low, high: np.minimum(np.maximum(x, low), high)),
     "where": (3, 3, _where),
     "lerp": (3, 3, lerp),
     "smoothstep": (3, 3, smoothstep),
-    "noise": (1, 2, noise),  # gets the film's seed in front
+    "noise": (1, 2, noise),  # the seed is inserted as the first argument
 }
 
 
-def _truth(test: Callable[..., Array]) -> Callable[..., Array]:
-    return lambda *each: np.asarray(test(*each), np.float64)
+def _boolean(test: Callable[..., Array]) -> Callable[..., Array]:
+    return lambda *operands: np.asarray(test(*operands), np.float64)
 
 
 OPERATORS: dict[str, Callable[..., Array]] = {
@@ -70,15 +70,15 @@ OPERATORS: dict[str, Callable[..., Array]] = {
     "//": np.floor_divide,
     "%": np.mod,
     "**": np.power,
-    "<": _truth(np.less),
-    "<=": _truth(np.less_equal),
-    ">": _truth(np.greater),
-    ">=": _truth(np.greater_equal),
-    "==": _truth(np.equal),
-    "!=": _truth(np.not_equal),
-    "and": _truth(np.logical_and),
-    "or": _truth(np.logical_or),
-    "~": _truth(np.logical_not),
+    "<": _boolean(np.less),
+    "<=": _boolean(np.less_equal),
+    ">": _boolean(np.greater),
+    ">=": _boolean(np.greater_equal),
+    "==": _boolean(np.equal),
+    "!=": _boolean(np.not_equal),
+    "and": _boolean(np.logical_and),
+    "or": _boolean(np.logical_or),
+    "~": _boolean(np.logical_not),
     "negative": np.negative,
 }
 _DIVISIONS = ("/", "//", "%", "mod", "fmod", "floor_divide")
@@ -86,77 +86,77 @@ _DIVISIONS = ("/", "//", "%", "mod", "fmod", "floor_divide")
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One step of the stack: push a number or a variable, or put the result in place of the last `takes`."""
+    """One stack operation: push a number or a variable, or replace the top `arity` values by a function's result."""
 
     kind: Literal["number", "name", "call"]
-    what: float | str
-    takes: int
-    at: int  # character of the text
+    value: float | str  # the number, or the name of the variable, function or operator
+    arity: int
+    offset: int  # character in the text
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """Steps in postfix order."""
+    """Operations in postfix order."""
 
     ops: tuple[Op, ...]
 
     @property
     def number(self) -> float | None:
-        """What is written, where that is nothing but a number."""
-        only = self.ops[0].what
-        return only if len(self.ops) == 1 and isinstance(only, float) else None
+        """The value if the expression is a plain number, else None."""
+        first = self.ops[0].value
+        return first if len(self.ops) == 1 and isinstance(first, float) else None
 
     def names(self) -> Iterable[tuple[str, int]]:
-        """The variables that are needed, `BEATS` among them, and where they are written."""
+        """The variables used, including `BEATS`, with their offsets in the text."""
         for op in self.ops:
-            if op.kind == "name" and op.what not in CONSTANTS:
-                yield str(op.what), op.at
-            elif op.what == BEATS:
-                yield BEATS, op.at
+            if op.kind == "name" and op.value not in CONSTANTS:
+                yield str(op.value), op.offset
+            elif op.value == BEATS:
+                yield BEATS, op.offset
 
     def evaluate(self, variables: Mapping[str, Array]) -> Array:
-        """Its value for variables that are all arrays of one length, or of one element; may hold NaN or infinity."""
+        """The values for variables that are arrays of one common length or of length 1; may contain NaN or infinity."""
         stack: list[Array] = []
         with np.errstate(all="ignore"):
             for op in self.ops:
-                taken = [stack.pop() for _ in range(op.takes)][::-1]
-                stack.append(_result(op, taken, variables))
+                operands = [stack.pop() for _ in range(op.arity)][::-1]
+                stack.append(_apply(op, operands, variables))
         return stack[0]
 
-    def fault(self, variables: Mapping[str, Array]) -> tuple[str, int]:
-        """What goes wrong, and at which character, where the value for variables of one element is not finite."""
+    def find_error(self, variables: Mapping[str, Array]) -> tuple[str, int]:
+        """Why the value for variables of length 1 is not finite, and the offset of the operation that caused it."""
         stack: list[Array] = []
         with np.errstate(all="ignore"):
             for op in self.ops:
-                taken = [stack.pop() for _ in range(op.takes)][::-1]
-                made = _result(op, taken, variables)
-                stack.append(made)
-                if np.isfinite(made).all() or not all(np.isfinite(each).all() for each in taken):
+                operands = [stack.pop() for _ in range(op.arity)][::-1]
+                result = _apply(op, operands, variables)
+                stack.append(result)
+                if np.isfinite(result).all() or not all(np.isfinite(operand).all() for operand in operands):
                     continue
-                if op.what in _DIVISIONS and not taken[1].all():
-                    return "division by zero", op.at
-                return ("not a number" if np.isnan(made).any() else "too large a number"), op.at
-        return "not a number", self.ops[-1].at
+                if op.value in _DIVISIONS and not operands[1].all():
+                    return "division by zero", op.offset
+                return ("not a number" if np.isnan(result).any() else "number too large"), op.offset
+        return "not a number", self.ops[-1].offset
 
 
-def _result(op: Op, taken: list[Array], variables: Mapping[str, Array]) -> Array:
+def _apply(op: Op, operands: list[Array], variables: Mapping[str, Array]) -> Array:
     if op.kind == "number":
-        return np.array([op.what], dtype=np.float64)
-    name = str(op.what)
+        return np.array([op.value], dtype=np.float64)
+    name = str(op.value)
     if op.kind == "name":
         return variables[name] if name in variables else np.array([CONSTANTS[name]])
     if name == BEATS:
-        return _frame_of(taken[0], variables[BEATS])
+        return _beat_frame(operands[0], variables[BEATS])
     if name == "noise":
-        taken = [variables["s"], *taken]
-    made: Array = (OPERATORS[name] if name in OPERATORS else FUNCTIONS[name][2])(*taken)
-    return made
+        operands = [variables["s"], *operands]
+    result: Array = (OPERATORS[name] if name in OPERATORS else FUNCTIONS[name][2])(*operands)
+    return result
 
 
-def _frame_of(number: Array, beats: Array) -> Array:
-    """The frames at which beats with these numbers fall; between two, and beyond the ends, by their distance."""
-    pace = (beats[-1] - beats[0]) / (len(beats) - 1)
+def _beat_frame(number: Array, beats: Array) -> Array:
+    """The frame of a beat by its number; fractions are interpolated, and the ends extrapolated at the mean tempo."""
+    period = (beats[-1] - beats[0]) / (len(beats) - 1)
     last = len(beats) - 1
     inside = np.interp(number, np.arange(len(beats)), beats)
-    frames: Array = inside + pace * (np.minimum(number, 0) + np.maximum(number - last, 0))
+    frames: Array = inside + period * (np.minimum(number, 0) + np.maximum(number - last, 0))
     return frames

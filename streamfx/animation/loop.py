@@ -1,26 +1,26 @@
-"""Films that are shown in a loop: how the last frames run into what comes before the first."""
+"""Seamless loops: crossfade the last frames of a video into frames generated before its first one."""
 
 from __future__ import annotations
 
-LOOP = 1.5  # seconds in which they do
+CROSSFADE = 1.5  # seconds
 
 
-def turning_frames(fps: float, count: int) -> int:
-    """How many of the last frames of a film of `count` run into its beginning."""
-    return min(max(1, round(LOOP * fps)), max(1, count // 3))
+def crossfade_frames(fps: float, count: int) -> int:
+    """Length of the crossfade in frames, for a video of `count` frames: at most a third of it."""
+    return min(max(1, round(CROSSFADE * fps)), max(1, count // 3))
 
 
-def pull(back: int, turning: int) -> float:
-    """The share of what comes before the start in the frame that is the `back`-th from the end, counted from 1.
+def crossfade_weight(from_end: int, length: int) -> float:
+    """Weight 0..1 of the frame before the start in the `from_end`-th last frame, counted from 1.
 
-    A canvas that is fed back keeps what it was given, so that after all of these it has all of it, taken over
-    smoothly. 0 for frames before the last `turning`.
+    Each frame is generated from the previous one and so keeps its share; the weights are chosen so that the total
+    follows a smoothstep and reaches 1 in the last frame. 0 outside the last `length` frames.
     """
-    if not 0 < back <= turning:
+    if not 0 < from_end <= length:
         return 0.0
-    before, now = (_smooth(at / turning) for at in (turning - back, turning - back + 1))
-    return 1 - (1 - now) / (1 - before)
+    previous, current = (_smoothstep(index / length) for index in (length - from_end, length - from_end + 1))
+    return 1 - (1 - current) / (1 - previous)
 
 
-def _smooth(x: float) -> float:
+def _smoothstep(x: float) -> float:
     return x * x * (3 - 2 * x)

@@ -1,4 +1,4 @@
-"""Schedules drawn over their song: what will move when, before anything is rendered."""
+"""Plots of schedules over the waveform of their audio, drawn before anything is rendered."""
 
 from __future__ import annotations
 
@@ -16,78 +16,79 @@ from streamfx.errors import StreamfxError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from streamfx.animation.audio_track import Music
+    from streamfx.animation.audio_track import AudioAnalysis
 
 Array: TypeAlias = NDArray[np.float64]
 
-_MOST = 24  # panels that can still be told apart
-_INK, _WAVE, _BEAT, _PART = "#1f5fa8", "#d9d5cb", "#b9b4a8", "#c0392b"
+_MAX_PANELS = 24  # more are hard to tell apart
+_CURVE, _WAVE, _BEAT, _SECTION = "#1f5fa8", "#d9d5cb", "#b9b4a8", "#c0392b"
 _COLUMNS = 1600  # of the waveform
 
 
-def draw(values: Mapping[str, Array], fps: float, music: Music | None = None) -> Tensor:
-    """A picture [3, H, W] 0..1: a panel for each name with its value for each frame, over the song's waveform.
+def draw_plot(values: Mapping[str, Array], fps: float, audio: AudioAnalysis | None = None) -> Tensor:
+    """An image [3, H, W] 0..1 with one panel per schedule: its value in each frame, over the waveform.
 
-    Beats are fine lines, where there are not too many to be seen; the beginnings of parts are dashed ones.
+    Thin lines mark the beats, unless there are too many to see; dashed lines mark where sections start.
     """
     import torch
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    if not 0 < len(values) <= _MOST:
-        raise StreamfxError(f"{len(values)} schedules are to be drawn; give 1 to {_MOST}")
+    if not 0 < len(values) <= _MAX_PANELS:
+        raise StreamfxError(f"cannot plot {len(values)} schedules; give 1 to {_MAX_PANELS}")
     figure = Figure(figsize=(12, 0.8 + 1.5 * len(values)), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)  # without pyplot, which looks for a screen
+    canvas = FigureCanvasAgg(figure)  # pyplot would look for a display
     axes = figure.subplots(len(values), 1, sharex=True, squeeze=False)[:, 0]
     for axis, (name, track) in zip(axes, values.items()):
-        if music is not None:
-            _draw_song(axis, music, fps, len(track))
-        axis.plot(np.arange(len(track)), track, color=_INK, linewidth=1.3, zorder=3)
+        if audio is not None:
+            _draw_audio(axis, audio, fps, len(track))
+        axis.plot(np.arange(len(track)), track, color=_CURVE, linewidth=1.3, zorder=3)
         axis.set_ylabel(name)
         axis.margins(y=0.12)
         axis.set_xlim(0, max(1, len(track) - 1))
         axis.ticklabel_format(axis="y", useOffset=False)
     axes[-1].set_xlabel("frame")
     axes[0].secondary_xaxis("top", functions=(lambda x: x / fps, lambda x: x * fps)).set_xlabel("seconds")
-    figure.savefig(drawn := BytesIO(), format="rgba", dpi=100)
+    figure.savefig(buffer := BytesIO(), format="rgba", dpi=100)
     width, height = canvas.get_width_height()
-    pixels = torch.frombuffer(bytearray(drawn.getvalue()), dtype=torch.uint8).view(height, width, 4)
+    pixels = torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8).view(height, width, 4)
     return pixels[..., :3].permute(2, 0, 1).float() / 255
 
 
-def _draw_song(axis: Any, music: Music, fps: float, count: int) -> None:
-    """The waveform, beats and parts behind a panel's curve, on a scale of their own."""
-    behind = axis.twinx()
-    behind.set_zorder(0)
+def _draw_audio(axis: Any, audio: AudioAnalysis, fps: float, count: int) -> None:
+    """Draw the waveform, beats and sections behind a panel's curve, on their own scale."""
+    background = axis.twinx()
+    background.set_zorder(0)
     axis.set_zorder(1)
     axis.patch.set_visible(False)
-    behind.set_ylim(-1.05, 1.05)
-    behind.set_yticks([])
-    wave = music.wave[: round(count / fps * music.grid)]
+    background.set_ylim(-1.05, 1.05)
+    background.set_yticks([])
+    wave = audio.wave[: round(count / fps * audio.feature_rate)]
     step = max(1, len(wave) // _COLUMNS)
     starts = np.arange(0, len(wave), step)
     if len(starts):
-        tops = np.maximum.reduceat(wave, starts)
-        behind.fill_between(starts / music.grid * fps, -tops, tops, color=_WAVE, linewidth=0)
-    beats = music.beats[music.beats * fps < count] * fps
+        peaks = np.maximum.reduceat(wave, starts)
+        background.fill_between(starts / audio.feature_rate * fps, -peaks, peaks, color=_WAVE, linewidth=0)
+    beats = audio.beats[audio.beats * fps < count] * fps
     if len(beats) <= _COLUMNS // 8:
-        behind.vlines(beats, -1.05, 1.05, color=_BEAT, linewidth=0.5)
-    behind.vlines(music.sections[music.sections * fps < count][1:] * fps, -1.05, 1.05, color=_PART, linestyle="--")
+        background.vlines(beats, -1.05, 1.05, color=_BEAT, linewidth=0.5)
+    sections = audio.sections[audio.sections * fps < count][1:] * fps
+    background.vlines(sections, -1.05, 1.05, color=_SECTION, linestyle="--")
 
 
 def save_plot(
-    path: Path, values: Mapping[str, Array], fps: float, music: Music | None = None, *, overwrite: bool = False
+    path: Path, values: Mapping[str, Array], fps: float, audio: AudioAnalysis | None = None, *, overwrite: bool = False
 ) -> None:
-    """Write what `draw` draws to a PNG, whole or not at all.
+    """Write the plot of `draw_plot` to a PNG file, atomically.
 
-    Raises StreamfxError for another ending, a place that cannot be written, and, unless `overwrite`, for a file there.
+    Raises StreamfxError for another extension, an unwritable path and, unless `overwrite`, an existing file.
     """
     from streamfx.frame import Frame
     from streamfx.media.output.encoder_selection import Output
     from streamfx.media.output.formats import format_of
     from streamfx.media.output.writer import Writer
 
-    if path.suffix.lower() != ".png" or not format_of(str(path), None).one_picture:
-        raise StreamfxError(f"the plot is one picture; '{path}' must end in .png")
+    if path.suffix.lower() != ".png" or not format_of(str(path), None).single_frame:
+        raise StreamfxError(f"cannot write the plot to '{path}'; give the name of one image, ending in .png")
     with Writer(path, None, Output(overwrite=overwrite)) as writer:
-        writer.write(Frame(draw(values, fps, music), Fraction(0), Fraction(1, 25)))
+        writer.write(Frame(draw_plot(values, fps, audio), Fraction(0), Fraction(1, 25)))

@@ -1,4 +1,4 @@
-"""The command line: options in, calls to the library, one line for each mistake."""
+"""The command line: parses options, calls the library, and prints errors in one line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from streamfx.errors import StreamfxError
 
 app = typer.Typer(
     name="streamfx",
-    help="Paint and dream on video while it streams.",
+    help="Style transfer and DeepDream for streaming video.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -49,8 +49,8 @@ def _root(
         raise typer.Exit
 
 
-class _Lines(logging.Handler):
-    """Notes as lines on stderr, above the progress bar."""
+class _StderrHandler(logging.Handler):
+    """Prints log messages on stderr, above the progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         STDERR.print(f"streamfx: {record.getMessage()}", markup=False)
@@ -58,22 +58,22 @@ class _Lines(logging.Handler):
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 bad input, 2 misuse, 130 interrupted."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads must not hold a core while they wait
-    logging.getLogger("streamfx").addHandler(_Lines())
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's waiting threads must not keep a core busy
+    logging.getLogger("streamfx").addHandler(_StderrHandler())
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except StreamfxError as error:
         STDERR.print(f"streamfx: {error}", style="red" if STDERR.is_terminal else None, markup=False)
         sys.exit(2 if isinstance(error, Misuse) else 1)
-    except BrokenPipeError:  # the reader has what it wanted; nothing more is to be flushed into the closed pipe
+    except BrokenPipeError:  # the consumer closed the pipe; nothing may be flushed into it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for this
+        if type(error).__name__ != "OutOfMemoryError":  # torch's class, without importing torch
             raise
-        told = "the GPU has too little memory for this: take --quality fast, a smaller --tile, pictures of fewer pixels"
-        STDERR.print(f"streamfx: {told}, or --device cpu", markup=False)
+        advice = "give --quality fast, a smaller --tile, a smaller --size, or --device cpu"
+        STDERR.print(f"streamfx: the GPU is out of memory; {advice}", markup=False)
         sys.exit(1)
     except OSError as error:
         if error.filename is None:
@@ -81,4 +81,4 @@ def main() -> None:
         STDERR.print(f"streamfx: cannot use '{error.filename}': {error.strerror}", markup=False)
         sys.exit(1)
     finally:
-        gc.freeze()  # or Python looks through all of torch for garbage before it ends, which takes a second
+        gc.freeze()  # skips the garbage collection of torch's objects at exit, which takes a second

@@ -1,4 +1,4 @@
-"""The one console on stderr, so that notes appear above a moving bar instead of inside it."""
+"""The shared stderr console, so that messages appear above a running progress bar and not inside it."""
 
 from rich.console import Console
 

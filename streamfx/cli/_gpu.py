@@ -101,7 +101,7 @@ def _is_right(name: str, found: Try) -> bool:
 def examine_kernels(device: torch.device, size: tuple[int, int]) -> Iterator[tuple[str, bool]]:
     import torch
 
-    from streamfx.evaluation.kernel_checks import apart, rows
+    from streamfx.evaluation.kernel_checks import comparisons, mean_difference
     from streamfx.ops import cuda
 
     yield "\n| kernel | differs by | at most | us | its twin's | GB/s |\n|:--|--:|--:|--:|--:|--:|", True
@@ -109,16 +109,17 @@ def examine_kernels(device: torch.device, size: tuple[int, int]) -> Iterator[tup
         yield "| none: CuPy is missing, pip install 'streamfx[cuda]' | | | | | |", False
         return
     for dtype, kind in ((torch.float32, ""), (torch.float16, ", half")):
-        for row in rows(*size, dtype, device):
+        for row in comparisons(*size, dtype, device):
             try:
-                found = apart(row)
-                times = [_seconds(job, device) for job in (row.kernel, row.twin)]
+                found = mean_difference(row)
+                times = [_seconds(job, device) for job in (row.kernel, row.reference)]
             except Exception as error:  # of one kernel; the others may run
                 yield f"| {row.name}{kind} | failed: {' '.join(str(error).split())} | | | | |", False
                 continue
             speed = f"{row.bytes / times[0] / 1e9:.0f}" if row.bytes else ""
             figures = " | ".join(f"{1e6 * each:.0f}" for each in times)
-            yield f"| {row.name}{kind} | {found:.1e} | {row.most:.1e} | {figures} | {speed} |", found <= row.most
+            line = f"| {row.name}{kind} | {found:.1e} | {row.tolerance:.1e} | {figures} | {speed} |"
+            yield line, found <= row.tolerance
 
 
 def _seconds(job: Callable[[], object], device: torch.device) -> float:
@@ -241,7 +242,7 @@ def _apart(made: Path, clip: Path) -> float:
 
     with Reader(made) as ours, Reader(clip) as theirs:
         found, count = [], 0
-        for one, other in zip(ours.pictures(), theirs.pictures()):
+        for one, other in zip(ours.video_frames(), theirs.video_frames()):
             if count % LOOKED_AT == 0:
                 found.append(float((to_image(one)[0] - to_image(other)[0]).abs().mean()))
             count += 1

@@ -38,7 +38,7 @@ def _apply(text: str) -> str:
 MaxPixels = Annotated[
     str, typer.Option(metavar="WxH", help="Read no larger pictures; or a count: 1M.", callback=_apply)
 ]
-FilmMaxPixels = Annotated[
+VideoMaxPixels = Annotated[
     str,
     typer.Option(
         metavar="WxH", help="Read no larger pictures; or a count: 1M.", callback=_apply, rich_help_panel="Source"

@@ -6,38 +6,47 @@ import logging
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
-from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
 
 from streamfx.cli._console import STDERR
 
+if TYPE_CHECKING:
+    from streamfx.jobs.status import Progress
+
 
 class Bar:
-    """The progress of a source; as a context manager, it gives the run's callback. `duration` is in seconds."""
+    """A progress bar; a counter if `duration`, in seconds, is not known."""
 
     def __init__(self, source: str, duration: Fraction | None, *, shown: bool) -> None:
         columns = [] if duration is None else [BarColumn(), TimeRemainingColumn()]
         name = Path(source).name if source != "-" else "stdin"
-        self._bar = Progress(
+        self._bar = RichProgress(
             TextColumn(name), TextColumn("{task.description}"), *columns, _Speed(), console=STDERR, disable=not shown
         )
         self._task = self._bar.add_task("", total=float(duration or 0) or None, frames=0)
-        self._frames = 0
         self._iterations = _Iterations(lambda text: self._bar.update(self._task, description=text))
 
-    def __enter__(self) -> Callable[[Fraction], None]:
+    def __enter__(self) -> Self:
         self._bar.start()
         self._iterations.listen()
-        return self._tick
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._iterations.close()
         self._bar.stop()
 
-    def _tick(self, moment: Fraction) -> None:
-        self._frames += 1
-        self._bar.update(self._task, completed=float(moment), frames=self._frames)
+    def advance(self, progress: Progress) -> None:
+        """Show the progress of the run."""
+        frames = progress.frames - progress.resumed
+        self._bar.update(self._task, completed=float(progress.position), frames=frames)
+
+    def count_frame(self, position: Fraction) -> None:
+        """Show that one more frame is done, which lies at `position`, in seconds."""
+        frames = self._bar.tasks[self._task].fields["frames"] + 1
+        self._bar.update(self._task, completed=float(position), frames=frames)
 
 
 class _Iterations(logging.Handler):

@@ -13,13 +13,13 @@ from streamfx.cli._allocator import keep_memory
 from streamfx.cli._console import STDERR
 
 if TYPE_CHECKING:
-    from streamfx.cli._options import FilmOptions
-    from streamfx.presets import Quality
+    from streamfx.cli._options import VideoOptions
+    from streamfx.settings import Quality
 
 log = logging.getLogger("streamfx")
 
 
-def fitted_preset(painting: Path, quality: Quality, source: str, target: str, options: FilmOptions) -> str:
+def fitted_preset(painting: Path, quality: Quality, source: str, target: str, options: VideoOptions) -> str:
     """The preset file of the style after `painting`, for a video from `source` to `target`."""
     from streamfx.pipeline import find_device
     from streamfx.styletransfer.training.finetune import fit_style
@@ -45,7 +45,7 @@ def fitted_preset(painting: Path, quality: Quality, source: str, target: str, op
     return str(preset)
 
 
-def _check_output(source: str, target: str, options: FilmOptions) -> None:
+def _check_output(source: str, target: str, options: VideoOptions) -> None:
     """Raise now what would stop the video after minutes of training, where the source can be opened twice."""
     from streamfx.media.input.reader import Reader
     from streamfx.media.output.encoder_selection import Output

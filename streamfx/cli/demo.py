@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from streamfx.cli._options import FilmOptions, make_film, parse_size
+from streamfx.cli._options import VideoOptions, parse_size
+from streamfx.cli._run import make_video
 from streamfx.errors import StreamfxError
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ def demo(
     if not quiet:
         Console(stderr=True, highlight=False).print(f"making {source} to paint ...", soft_wrap=True, markup=False)
     make_source(source, width, height, seconds)
-    options = FilmOptions(yes=yes, device=device, quiet=quiet, report=report)
-    make_film(str(source), str(output), [Style(preset=preset)], options, {"preset": preset, "source": str(source)})
+    options = VideoOptions(yes=yes, device=device, quiet=quiet, report=report)
+    make_video(str(source), str(output), [Style(preset=preset)], options, {"preset": preset, "source": str(source)})
     if not quiet and not report:
         Console(highlight=False).print(f"painted: {output}\nfrom:    {source}", soft_wrap=True, markup=False)
 

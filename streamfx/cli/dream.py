@@ -1,282 +1,183 @@
-"""`streamfx dream`: what a network sees in a picture or a film."""
+"""`streamfx dream`: DeepDream on an image, on a video, or from an image into a video."""
 
 from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from streamfx.cli._console import STDERR
-from streamfx.cli._options import FilmOptions, Misuse, film_command, make_film
+from streamfx.cli._feedback import describe_schedules, make_feedback, plan_video
+from streamfx.cli._options import EffectSettings, Misuse, VideoOptions, video_command
+from streamfx.cli._run import make_video
 from streamfx.cli.models import fetch_with_bar
+from streamfx.effects.dream import Dream
+from streamfx.effects.feedback import Feedback
 
-SCHEDULE = "SCHEDULE"
-MOVES = "From one picture to a film"
-STILL = 4, 10  # octaves, and steps in each, of a picture
-FILM = 3, 6  # of a film
-
-
-def _share(what: str, usual: str) -> Any:
-    """An option of a film from one picture: a share in each frame."""
-    text = f"Share each frame, 0..1: {what[0].lower()}{what[1:]}"
-    return typer.Option(min=0.0, max=1.0, help=text, show_default=usual, rich_help_panel=MOVES)
-
-
-def _whole(low: int, high: int, what: str, usual: str) -> Any:
-    """An option of a film from one picture: a whole number."""
-    return typer.Option(min=low, max=high, help=what, show_default=usual, rich_help_panel=MOVES)
+FEEDBACK = "From an image to a video: --start IMAGE out.mp4"
+STILL = {"octaves": 4, "steps": 10}  # defaults for images
+SHARED = frozenset(
+    ("layer", "model", "weights", "strength", "octaves", "octave_scale", "steps", "smooth", "tile", "seed")
+)
+NAMES = {"guide": "start_colors"}  # settings of Feedback whose option has another name
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a film from one picture is to have, and what is to be shown of its plan."""
+class FeedbackOptions:
+    """Options that only apply to a video made from an image."""
 
-    song: str | None
+    audio: str | None
     dry_run: bool
     plot: str | None
 
 
-@film_command
+@video_command
 def dream(
     source: Annotated[str, typer.Argument(help="Video, 'frames/%05d.png', URL, device, or - for stdin.")],
     output: Annotated[
-        str | None, typer.Argument(help="Film or picture to write, by its ending; - for stdout (nut).")
+        str | None, typer.Argument(help="Video or image to write, by its extension; - for stdout (nut).")
     ] = None,
     *,
-    picture: Annotated[
+    start_image: Annotated[
         str | None,
         typer.Option(
             "--start",
-            metavar="PICTURE",
-            help="Dream on this picture: --start photo.jpg out.png; of a film, out.mp4, the first frame.",
+            metavar="IMAGE",
+            help="Dream on this image: --start photo.jpg out.png; or make a video that starts from it: out.mp4.",
         ),
     ] = None,
-    layer: Annotated[
-        str,
-        typer.Option(
-            help="What to dream of: block10, block8:12 (a channel), a+b, '0.7*a - 0.3*b'.",
-            show_default="the model's best",
-        ),
-    ] = "",
-    model: Annotated[
-        str, typer.Option(help="See 'streamfx models'; timm:NAME; auto takes what is here and has the layer.")
-    ] = "auto",
-    weights: Annotated[
-        str, typer.Option(metavar="FILE", help="The model's weights, instead of those that are fetched.")
-    ] = "",
-    guide: Annotated[str, typer.Option(metavar="FILE", help="Picture or video whose features are to appear.")] = "",
-    strength: Annotated[float, typer.Option(min=0.0, max=4.0, help="How far to dream, 0..4.")] = 1.0,
-    octaves: Annotated[
-        int | None, typer.Option(min=1, max=12, help="Sizes of pattern.", show_default="4, of films 3")
-    ] = None,
-    octave_scale: Annotated[float, typer.Option(min=1.1, max=4.0, help="From one octave to the next, 1.1..4.")] = 1.4,
-    steps: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="In each octave.", show_default="10, of films 6")
-    ] = None,
-    step: Annotated[
-        str,
-        typer.Option(
-            metavar="SCHEDULE", help="Size of a step, 0..1.", show_default="what strength, or the song, asks for"
-        ),
-    ] = "",
-    smooth: Annotated[float, typer.Option(min=0.0, max=1.0, help="How far coarse and fine detail pull alike.")] = 0.5,
-    tile: Annotated[
-        int, typer.Option(min=128, max=4096, help="Pixels a side shown to the network at once; less takes less memory.")
-    ] = 640,
-    seed: Annotated[int, typer.Option(min=0, max=10**9, help="Of the random shifts.")] = 0,
-    preserve_color: Annotated[bool, typer.Option(help="Keep the source's colours.")] = False,
-    mask: Annotated[
-        str, typer.Option(metavar="FILE", help="Picture, or video of the whole film: dream where it is white.")
-    ] = "",
-    coherence: Annotated[
-        Literal["off", "warp"], typer.Option(help="off: each frame alone; warp: the last dream goes on.")
-    ] = "warp",
-    motion: Annotated[
-        Literal["dis", "lk", "raft"],
-        typer.Option(help="How motion is found; lk is for a GPU, raft is a network, slow without one."),
-    ] = "dis",
-    blend: Annotated[
-        float, typer.Option(min=0.0, max=0.99, help="Share of the last dream that goes on, 0..0.99.")
-    ] = 0.9,
-    song: Annotated[
+    settings: Annotated[dict[str, Any], EffectSettings(Dream, skip=("mask_start", "step"), given_only=True)],
+    audio_file: Annotated[
         str | None,
-        typer.Option("--audio", metavar="SONG", help="The film's sound, and what moves it.", rich_help_panel=MOVES),
-    ] = None,
-    zoom: Annotated[
-        str,
         typer.Option(
-            metavar=SCHEDULE,
-            help="Each frame: 1.01, or '0:(1), 4s:(1+0.02*beat)'; t is the frame's number (FFmpeg's is seconds).",
-            rich_help_panel=MOVES,
+            "--audio", metavar="FILE", help="Soundtrack, which the schedules follow.", rich_help_panel=FEEDBACK
         ),
-    ] = "",
-    angle: Annotated[
-        str, typer.Option(metavar=SCHEDULE, help="Degrees each frame, counter-clockwise.", rich_help_panel=MOVES)
-    ] = "",
-    shift_x: Annotated[
-        str, typer.Option(metavar=SCHEDULE, help="Pixels to the right each frame.", rich_help_panel=MOVES)
-    ] = "",
-    shift_y: Annotated[str, typer.Option(metavar=SCHEDULE, help="Pixels down each frame.", rich_help_panel=MOVES)] = "",
-    view: Annotated[float | None, _share("The start, as the camera sees it by now.", "0")] = None,
-    start_colors: Annotated[float | None, _share("The start's colours.", "0.003")] = None,
-    hold: Annotated[float | None, _share("Light, contrast and colour gone astray, taken back.", "0.2")] = None,
-    soften: Annotated[float | None, _share("The finest detail, taken away.", "0.08")] = None,
-    finest: Annotated[int | None, _whole(1, 100, "Dream at full size in every so many-th frame.", "3")] = None,
-    margin: Annotated[int | None, _whole(0, 1000, "Pixels around 1280x720, which hide borders.", "60")] = None,
-    border: Annotated[
-        Literal["reflect", "replicate", "wrap"] | None,
-        typer.Option(help="What lies beyond the picture.", show_default="reflect", rich_help_panel=MOVES),
     ] = None,
-    loop: Annotated[
-        bool, typer.Option("--loop", help="Let the end run into the start: GIFs.", rich_help_panel=MOVES)
-    ] = False,
+    feedback: Annotated[
+        dict[str, Any],
+        EffectSettings(Feedback, skip=("context", "size", *SHARED), given_only=True, panel=FEEDBACK, names=NAMES),
+    ],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print what the schedules come to.", rich_help_panel=MOVES)
+        bool, typer.Option("--dry-run", help="Only print the values of the schedules.", rich_help_panel=FEEDBACK)
     ] = False,
     plot: Annotated[
-        str | None, typer.Option(metavar="FILE.png", help="Draw the schedules over the song.", rich_help_panel=MOVES)
+        str | None,
+        typer.Option(metavar="FILE.png", help="Plot the schedules over the audio.", rich_help_panel=FEEDBACK),
     ] = None,
-    options: FilmOptions,
+    options: VideoOptions,
 ) -> None:
-    """Dream on a picture, a film, or from a picture to a film.
+    """DeepDream on an image or a video, or a video that dreams on from an image.
 
     streamfx dream --start photo.jpg out.png; streamfx dream in.mp4 out.mp4; streamfx dream --start photo.jpg --audio
     song.mp3 out.mp4
     """
-    from streamfx.effects.dream import Dream
-
-    source, output = _ends(source, output, picture)
-    still = _is_picture(output, options.format)
-    moves = {"zoom": zoom, "angle": angle, "shift_x": shift_x, "shift_y": shift_y}
-    kept = {"view": view, "guide": start_colors, "hold": hold, "soften": soften, "finest": finest, "border": border}
-    fed_back = {name: value for name, value in {**kept, "margin": margin}.items() if value is not None}
-    common: dict[str, Any] = {
-        "layer": layer,
-        "model": model,
-        "weights": weights,
-        "strength": strength,
-        "octave_scale": octave_scale,
-        "smooth": smooth,
-        "tile": tile,
-        "seed": seed,
-    }
-    if model != "auto" and not weights:
-        fetch_with_bar(model, shown=STDERR.is_terminal and not options.quiet)
-    if picture is not None and not still:
-        _refuse(
-            "is for pictures and films that are read, not for a film from --start",
-            {"guide": guide, "mask": mask, "preserve-color": preserve_color},
-        )
-        counts = {name: count for name, count in (("octaves", octaves), ("steps", steps)) if count is not None}
-        _dream_on(
-            source,
-            output,
-            common | counts | moves | fed_back | {"step": step, "loop": loop},
-            Wanted(song, dry_run, plot),
-            options,
-        )
+    source, output = _source_and_output(source, output, start_image)
+    if settings.get("model", "auto") != "auto" and not settings.get("weights"):
+        fetch_with_bar(settings["model"], shown=STDERR.is_terminal and not options.quiet)
+    video_only = FeedbackOptions(audio_file, dry_run, plot)
+    is_image = _is_image(output, options.format)
+    if start_image is not None and not is_image:
+        _make_feedback_video(source, output, settings, feedback, video_only, options)
         return
+    step = feedback.pop("step", None)
     _refuse(
-        "is for a film from one picture: --start photo.jpg out.mp4",
-        {name.replace("_", "-"): text for name, text in moves.items()}
-        | {"start-colors" if name == "guide" else name: str(value) for name, value in fed_back.items()}
-        | {"audio": song, "loop": loop, "dry-run": dry_run, "plot": plot},
+        "needs a video made from an image: --start photo.jpg out.mp4",
+        {NAMES.get(name, name) for name in feedback}
+        | {name for name in ("audio", "dry_run", "plot") if getattr(video_only, name)},
     )
-    effect = Dream(
-        **common,
-        guide=guide,
-        octaves=octaves or (STILL if still else FILM)[0],
-        steps=steps or (STILL if still else FILM)[1],
-        step=_number(step),
-        preserve_color=preserve_color,
-        mask=mask,
-        coherence="off" if still else coherence,
-        motion=motion,
-        blend=blend,
-    )
-    effect = effect.settled()
-    if not options.quiet and model == "auto":
+    if step is not None:
+        settings["step"] = _parse_step(step)
+    _dream_on_frames(source, output, STILL | settings | {"coherence": "off"} if is_image else settings, options)
+
+
+def _dream_on_frames(source: str, output: str, settings: dict[str, Any], options: VideoOptions) -> None:
+    """Dream on each frame of a video, or on an image."""
+    effect = Dream(**settings).with_network()
+    auto = settings.get("model", "auto") == "auto" and not options.quiet
+    if auto:
         STDERR.print(f"streamfx: dreaming with {effect.model} at {effect.layer}", markup=False)
-    make_film(source, output, [effect], options, {"model": effect.model, "layer": effect.layer})
-    if model == "auto" and not options.quiet:
-        _tell_once(effect.model)
+    make_video(source, output, [effect], options, {"model": effect.model, "layer": effect.layer})
+    if auto:
+        _suggest_inception(effect.model)
 
 
-def _dream_on(picture: str, output: str, settings: dict[str, Any], wanted: Wanted, options: FilmOptions) -> None:
-    """A film out of one picture."""
-    from streamfx.cli._feedback import make_feedback, plan_film, show_film
-    from streamfx.effects.feedback import Feedback
-
-    film = plan_film(wanted.song, settings["seed"], options)
-    effect = Feedback(film.context, film.size, **settings).settled()
-    tracks = effect.tracks()  # their mistakes are told before anything is made
-    if wanted.dry_run or wanted.plot is not None:
-        show_film(tracks, film, wanted.plot, dry=wanted.dry_run, overwrite=options.yes)
-    if wanted.dry_run:
+def _make_feedback_video(
+    image: str,
+    output: str,
+    settings: dict[str, Any],
+    feedback: dict[str, Any],
+    video_only: FeedbackOptions,
+    options: VideoOptions,
+) -> None:
+    """Make a video that starts from an image and dreams on from frame to frame."""
+    _refuse("needs a source image or video; it cannot be combined with a video from --start", settings.keys() - SHARED)
+    plan = plan_video(video_only.audio, settings.get("seed", 0), options)
+    effect = Feedback(plan.context, plan.size, **settings, **feedback).with_network()
+    tracks = effect.tracks()  # raises errors in schedules before anything is rendered
+    if video_only.dry_run or video_only.plot is not None:
+        describe_schedules(tracks, plan, video_only.plot, dry=video_only.dry_run, overwrite=options.yes)
+    if video_only.dry_run:
         return
-    auto = settings["model"] == "auto" and not options.quiet
+    auto = settings.get("model", "auto") == "auto" and not options.quiet
     if auto:
         STDERR.print(f"streamfx: dreaming with {effect.model} at {effect.layer}", markup=False)
-    make_feedback(picture, output, effect, film, options, {"model": effect.model, "layer": effect.layer})
+    make_feedback(image, output, effect, plan, options, {"model": effect.model, "layer": effect.layer})
     if auto:
-        _tell_once(effect.model)
+        _suggest_inception(effect.model)
 
 
-def _refuse(why: str, given: dict[str, object]) -> None:
-    """Raise for the first option that was given and means nothing here."""
-    for name, value in given.items():
-        if value:
-            raise Misuse(f"--{name} {why}")
+def _refuse(reason: str, names: set[str]) -> None:
+    """Raise Misuse for the first option among `names`, if any."""
+    for name in sorted(names):
+        raise Misuse(f"--{name.replace('_', '-')} {reason}")
 
 
-def _number(step: str) -> float:
-    """The size of a step, where it cannot change."""
+def _parse_step(text: str) -> float:
+    """A step size that cannot change over time."""
     try:
-        number = float(step or 0)
+        number = float(text or 0)
     except ValueError:
         number = -1.0
     if not 0 <= number <= 1:
-        raise Misuse(f"--step is '{step}', but must be a number from 0 to 1; schedules are for films from --start")
+        raise Misuse(f"--step is '{text}', but must be a number from 0 to 1; schedules are for videos from --start")
     return number
 
 
-def _ends(source: str, output: str | None, picture: str | None) -> tuple[str, str]:
-    """What is read, and what is written."""
-    if picture is None:
+def _source_and_output(source: str, output: str | None, start: str | None) -> tuple[str, str]:
+    """The file to read and the file to write; with --start, the only argument is the output."""
+    if start is None:
         if output is None:
-            raise Misuse("give what to dream on and what to write: dream in.mp4 out.mp4, or --start photo.jpg out.png")
+            raise Misuse("give an input and an output: dream in.mp4 out.mp4, or --start photo.jpg out.png")
         return source, output
     if output is not None:
-        raise Misuse(
-            f"with --start there is one more name, the picture or film to write; '{source}' and '{output}' are two"
-        )
-    return picture, source
+        raise Misuse(f"with --start, give only the image or video to write, not both '{source}' and '{output}'")
+    return start, source
 
 
-def _is_picture(output: str, form: str | None) -> bool:
+def _is_image(output: str, format_name: str | None) -> bool:
     from streamfx.media.output.formats import format_of
 
-    return output != "-" and format_of(output, form).one_picture
+    return output != "-" and format_of(output, format_name).single_frame
 
 
-def _tell_once(model: str) -> None:
-    """After the first dream that lite0 had: what else there is."""
+def _suggest_inception(model: str) -> None:
+    """After the first dream with lite0, mention the original DeepDream network, once."""
     from platformdirs import user_cache_dir
 
     from streamfx.deepdream.networks import NETWORKS
 
-    told = Path(user_cache_dir("streamfx", appauthor=False)) / "told-of-inceptionv1"
+    shown = Path(user_cache_dir("streamfx", appauthor=False)) / "suggested-inceptionv1"
     network = NETWORKS["inceptionv1"]
-    if model != "lite0" or network.cached or told.exists():
+    if model != "lite0" or network.cached or shown.exists():
         return
     STDERR.print(
-        f"streamfx: the network that dreamed in 2015 is one command away: streamfx models fetch inceptionv1 "
+        "streamfx: for the DeepDream network of 2015, run: streamfx models fetch inceptionv1 "
         f"({network.size / 1e6:.0f} MB)",
         markup=False,
     )
-    with contextlib.suppress(OSError):  # told again then
-        told.parent.mkdir(parents=True, exist_ok=True)
-        told.touch()
+    with contextlib.suppress(OSError):  # shown again the next time
+        shown.parent.mkdir(parents=True, exist_ok=True)
+        shown.touch()

@@ -26,14 +26,14 @@ from streamfx.errors import StreamfxError
 if TYPE_CHECKING:
     import torch
 
-    from streamfx.evaluation.temporal import Distance, Measured
+    from streamfx.evaluation.temporal import Distance, Measurement
     from streamfx.frame import Frame
     from streamfx.media.input.reader import Reader
     from streamfx.media.output.writer import Writer
 
 log = logging.getLogger("streamfx")
 
-ROWS = {  # field of Figures -> its name, how it is written, what it tells
+ROWS = {  # field of Metrics -> its name, how it is written, what it tells
     "warp_near": ("E_warp, lag 1", "{:.5f}", "change along the motion; less is steadier"),
     "warp_far": ("E_warp, lag 10", "{:.5f}", "the same, ten frames apart"),
     "stab": ("e_stab", "{:.4f}", "its root, over all pixels"),
@@ -95,7 +95,7 @@ def _writer(plot: Path, films: tuple[str, str], overwrite: bool) -> Writer:
     from streamfx.media.output.formats import format_of
     from streamfx.media.output.writer import Writer
 
-    if plot.suffix.lower() != ".png" or not format_of(str(plot), None).one_picture:
+    if plot.suffix.lower() != ".png" or not format_of(str(plot), None).single_frame:
         raise StreamfxError(f"the plot is one picture; '{plot}' must end in .png")
     for film in films:
         if plot.is_file() and Path(film).is_file() and plot.samefile(film):
@@ -105,7 +105,7 @@ def _writer(plot: Path, films: tuple[str, str], overwrite: bool) -> Writer:
 
 def _measured(
     source: str, processed: str, flow: Path | None, method: str, device: str, *, shown: bool
-) -> tuple[Measured, list[dict[str, str]]]:
+) -> tuple[Measurement, list[dict[str, str]]]:
     """The figures, and which are missing and how to get them."""
     from streamfx.evaluation.flow_files import find_flows
     from streamfx.evaluation.temporal import measure as measure_films
@@ -120,12 +120,13 @@ def _measured(
         readers = [opened.enter_context(Reader(film)) for film in (source, processed)]
         flows = None if flow is None else find_flows(flow, readers[0].info.height, readers[0].info.width)
         first, second = (opened.enter_context(closing(_prefetched(reader, where))) for reader in readers)
-        tick = opened.enter_context(Bar(source, readers[0].info.duration, shown=shown))
+        bar = opened.enter_context(Bar(source, readers[0].info.duration, shown=shown))
+        progress = bar.count_frame
         names = (source, processed)
-        found = measure_films(first, second, motion, flows=flows, distance=distance, names=names, progress=tick)
+        found = measure_films(first, second, motion, flows=flows, distance=distance, names=names, progress=progress)
     for reader in readers:
-        if reader.broken is not None:
-            log.warning("'%s' breaks off or is damaged at %.2f s", reader.name, reader.broken)
+        if reader.damaged_at is not None:
+            log.warning("'%s' breaks off or is damaged at %.2f s", reader.name, reader.damaged_at)
     return found, missing
 
 
@@ -144,20 +145,20 @@ def _lpips(device: torch.device) -> tuple[Distance | None, list[dict[str, str]]]
         return None, [{"what": "tlp", "how": str(error)}]
 
 
-def _as_json(found: Measured) -> dict[str, object]:
+def _as_json(found: Measurement) -> dict[str, object]:
     return {
-        name: {**asdict(curves.figures()), "curves": asdict(curves)}
+        name: {**asdict(curves.metrics()), "curves": asdict(curves)}
         for name, curves in (("source", found.source), ("processed", found.processed))
     }
 
 
-def _print(found: Measured, facts: dict[str, object], missing: list[dict[str, str]]) -> None:
+def _print(found: Measurement, facts: dict[str, object], missing: list[dict[str, str]]) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("measure", no_wrap=True)
     for name in INKS:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("what it tells")
-    figures = asdict(found.source.figures()), asdict(found.processed.figures())
+    figures = asdict(found.source.metrics()), asdict(found.processed.metrics())
     for key, (name, form, help) in ROWS.items():
         cells = ["-" if each[key] is None else form.format(each[key]) for each in figures]
         table.add_row(name, *cells, help)
@@ -168,7 +169,7 @@ def _print(found: Measured, facts: dict[str, object], missing: list[dict[str, st
         console.print(each["how"], soft_wrap=True, markup=False)
 
 
-def _draw(found: Measured, writer: Writer) -> None:
+def _draw(found: Measurement, writer: Writer) -> None:
     """The curves, one below the other, as a picture."""
     import numpy as np
     import torch

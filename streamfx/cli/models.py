@@ -35,7 +35,7 @@ def _list(context: typer.Context, report: Json = False) -> None:
     for name, network in NETWORKS.items():
         size = f"{network.size / 1e6:.0f} MB"
         here = "yes" if network.cached else "no"
-        table.add_row(f"[bold]{name}[/bold]", size, network.licence, _span(name), network.default, here)
+        table.add_row(f"[bold]{name}[/bold]", size, network.license, _span(name), network.default, here)
     console = Console(highlight=False)
     console.print(table)
     console.print(
@@ -104,7 +104,7 @@ def _facts(network: Network) -> dict[str, object]:
 
     return {
         "about": network.about,
-        "licence": network.licence,
+        "licence": network.license,
         "size": network.size,
         "default": network.default,
         "url": None if network.download is None else network.download.url,

@@ -6,18 +6,19 @@ from typing import Annotated
 
 import typer
 
-from streamfx.cli._options import FilmOptions, film_command, make_film
+from streamfx.cli._options import VideoOptions, video_command
+from streamfx.cli._run import make_video
 
 
-@film_command
+@video_command
 def run(
     source: Annotated[str, typer.Argument(help="Video, picture, 'frames/%05d.png', URL, device, or - for stdin.")],
     output: Annotated[str, typer.Argument(help="Film or picture to write, by its ending; - for stdout (nut).")],
     *,
     chain: Annotated[str, typer.Option(help="Effects and FFmpeg filters, e.g. 'fps=24,style=vangogh,hue=s=1.2'.")],
-    options: FilmOptions,
+    options: VideoOptions,
 ) -> None:
     """Run a chain of effects and FFmpeg filters over a video."""
     from streamfx.chain import build_chain
 
-    make_film(source, output, build_chain(chain), options, {"chain": chain})
+    make_video(source, output, build_chain(chain), options, {"chain": chain})

@@ -20,7 +20,7 @@ from streamfx.cli._console import STDERR
 from streamfx.cli._max_pixels import MAX_PIXELS, MaxPixels
 from streamfx.cli._options import parse_time
 from streamfx.errors import StreamfxError
-from streamfx.presets import Quality
+from streamfx.settings import Quality
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -92,7 +92,7 @@ def _writer(source: str, output: Path, overwrite: bool) -> Writer:
     from streamfx.media.output.formats import format_of
     from streamfx.media.output.writer import Writer
 
-    if output.suffix.lower() not in ENDINGS or not format_of(str(output), None).one_picture:
+    if output.suffix.lower() not in ENDINGS or not format_of(str(output), None).single_frame:
         raise StreamfxError(f"a sheet is one picture; '{output}' must end in one of {' '.join(ENDINGS)}")
     if output.is_file() and Path(source).is_file() and output.samefile(source):
         raise StreamfxError(f"'{output}' is the input itself; give another name for the sheet")

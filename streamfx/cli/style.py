@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from streamfx.cli._options import EffectSettings, FilmOptions, Misuse, film_command, make_film
+from streamfx.cli._options import EffectSettings, Misuse, VideoOptions, video_command
+from streamfx.cli._run import make_video
 from streamfx.cli._style_image import fitted_preset
 from streamfx.effects.style import Style
 
 
-@film_command
+@video_command
 def style(
     source: Annotated[str, typer.Argument(help="Video, picture, 'frames/%05d.png', URL, device, or - for stdin.")],
     output: Annotated[str, typer.Argument(help="Video or picture to write, by its suffix; - for stdout (nut).")],
@@ -28,7 +29,7 @@ def style(
         Path | None, typer.Option(help="A painting instead of a preset; training takes 3 minutes, the first time.")
     ] = None,
     settings: Annotated[dict[str, Any], EffectSettings(Style, skip=("preset", "mask_start"))],
-    options: FilmOptions,
+    options: VideoOptions,
 ) -> None:
     """Stylize a video after a painting: streamfx style in.mp4 out.mp4 --preset vangogh"""
     if settings["mask_preset"] and not settings["mask"]:
@@ -40,4 +41,4 @@ def style(
         preset = fitted_preset(style_image, settings["quality"], source, output, options)
         facts["style_image"] = str(style_image)
     preset = "vangogh" if preset is None else preset
-    make_film(source, output, [Style(preset=preset, **settings)], options, {"preset": preset, **facts})
+    make_video(source, output, [Style(preset=preset, **settings)], options, {"preset": preset, **facts})

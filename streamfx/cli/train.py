@@ -15,7 +15,7 @@ from streamfx.cli._console import STDERR
 from streamfx.cli._max_pixels import MAX_PIXELS, MaxPixels
 from streamfx.cli._options import Misuse
 from streamfx.errors import StreamfxError
-from streamfx.presets import Quality, TrainingSettings, user_presets
+from streamfx.settings import Quality
 
 if TYPE_CHECKING:
     from streamfx.styletransfer.training.trainer import Progress as TrainingProgress
@@ -58,12 +58,13 @@ def train(
         raise Misuse(f"--minutes is {minutes}; give a finite number")
     if resume and yes:
         raise Misuse("give --resume to continue or -y to start over, not both")
-    preset = (user_presets() if out is None else out) / f"{_name(name, paintings[0])}.toml"
-    settings = TrainingSettings(minutes=minutes, seed=seed)
 
     from streamfx.pipeline import find_device
+    from streamfx.presets import TrainingSettings, user_presets
     from streamfx.styletransfer.training.preset_training import prepare_style, train_preset
 
+    preset = (user_presets() if out is None else out) / f"{_name(name, paintings[0])}.toml"
+    settings = TrainingSettings(minutes=minutes, seed=seed)
     keep_memory()
     where = find_device(device)
     style = prepare_style(preset, paintings, settings, quality, height, overwrite=yes, resume=resume)

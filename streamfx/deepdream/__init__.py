@@ -1,1 +1,1 @@
-"""Networks to dream with, objectives, and gradient ascent."""
+"""DeepDream: networks, objectives and gradient ascent."""

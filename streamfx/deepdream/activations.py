@@ -1,4 +1,4 @@
-"""Any network's activations at named modules."""
+"""Activations of any network at named modules."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from streamfx.errors import unknown
 
 
-class Watched(nn.Module):
-    """A network of any make, watched at named modules; it stops when all of them have spoken."""
+class LayerActivations(nn.Module):
+    """Wraps any network and returns the activations of named modules; stops once all of them have run."""
 
     def __init__(
         self, network: nn.Module, layers: Sequence[str], mean: Sequence[float], deviation: Sequence[float]
@@ -24,36 +24,40 @@ class Watched(nn.Module):
                 raise unknown("layer", layer, modules)
         for module in network.modules():
             if getattr(module, "inplace", False):
-                module.inplace = False  # type: ignore[assignment]  # what was seen must stay as it was seen
+                module.inplace = False  # type: ignore[assignment]  # would overwrite recorded activations
         self.network, self.layers = network, tuple(layers)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("deviation", torch.tensor(deviation).view(1, 3, 1, 1))
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        seen: dict[str, Tensor] = {}
+        activations: dict[str, Tensor] = {}
         modules = dict(self.network.named_modules())
-        watched = watch(self.network, {name: modules[name] for name in self.layers}, seen, len(set(self.layers)))
-        watched((images - self.get_buffer("mean")) / self.get_buffer("deviation"))
-        return {layer: seen[layer] for layer in self.layers}
+        targets = {name: modules[name] for name in self.layers}
+        run = record_activations(self.network, targets, activations, len(set(self.layers)))
+        run((images - self.get_buffer("mean")) / self.get_buffer("deviation"))
+        return {layer: activations[layer] for layer in self.layers}
 
 
-class _Enough(Exception):
-    """All layers asked for have been seen."""
+class _AllRecorded(Exception):
+    """All requested layers have been recorded."""
 
 
-def watch(
-    network: nn.Module, modules: dict[str, nn.Module], seen: dict[str, Tensor], enough: int | None
+def record_activations(
+    network: nn.Module, modules: dict[str, nn.Module], activations: dict[str, Tensor], limit: int | None
 ) -> Callable[[Tensor], None]:
-    """A run of the network that puts what the modules give into `seen`, in the order in which they first do."""
+    """A function that runs the network and stores the modules' outputs in `activations`, in order of execution.
+
+    It stops after `limit` modules.
+    """
 
     def hook_of(name: str) -> Callable[[nn.Module, Any, Any], Any]:
-        def hook(module: nn.Module, given: Any, output: Any) -> Any:
-            if isinstance(output, Tensor) and name not in seen:
-                seen[name] = output
-                if len(seen) == enough:
-                    raise _Enough
-                return output.clone()  # who comes next may write into it
+        def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
+            if isinstance(output, Tensor) and name not in activations:
+                activations[name] = output
+                if len(activations) == limit:
+                    raise _AllRecorded
+                return output.clone()  # the next module may modify it in place
             return output
 
         return hook
@@ -62,7 +66,7 @@ def watch(
         hooks = [module.register_forward_hook(hook_of(name)) for name, module in modules.items()]
         try:
             network(images)
-        except _Enough:
+        except _AllRecorded:
             pass
         finally:
             for hook in hooks:

@@ -1,4 +1,4 @@
-"""The objectives of a film: networks read when they are first dreamed with, and one objective fading into another."""
+"""Gradients of a video's objectives: networks load on first use, and one objective fades into the next."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
     from streamfx.deepdream.ascent import Gradient
 
-_MOST = 8  # networks, each as deep as its objectives need, that are kept
+_MAX_NETWORKS = 8  # cached, each truncated after its deepest layer
 
 
-class Objectives:
-    """Gradients of objectives of one network."""
+class ObjectiveGradients:
+    """Gradients of objectives of one network, with cached truncated copies of it."""
 
     def __init__(self, network: str, weights: str, device: torch.device) -> None:
         self._network, self._weights, self._device = network, weights, device
         self._networks: dict[tuple[str, ...], nn.Module] = {}
-        self._made: dict[tuple[Part, ...], Objective] = {}
+        self._objectives: dict[tuple[Part, ...], Objective] = {}
 
     def gradient(self, parts: tuple[Part, ...], to: tuple[Part, ...] = (), share: float = 0.0) -> Gradient:
-        """The gradient of `parts`; with `to`, of both at once, `share` 0..1 of it from there."""
+        """The gradient of `parts`, or of its mixture with `to`, in which `to` has `share` 0..1."""
         if not to or share <= 0 or parts == to:
             return self._objective(parts).gradient
         if share >= 1:
@@ -40,37 +40,34 @@ class Objectives:
         return lambda image: both.gradient(image, shares=shares)
 
     def _objective(self, parts: tuple[Part, ...]) -> Objective:
-        if parts not in self._made:
+        if parts not in self._objectives:
             layers = tuple(sorted({part.layer for part in parts}))
             if layers not in self._networks:
-                while len(self._networks) >= _MOST:
-                    gone = self._networks.pop(next(iter(self._networks)))
-                    self._made = {key: made for key, made in self._made.items() if made.network is not gone}
+                while len(self._networks) >= _MAX_NETWORKS:
+                    removed = self._networks.pop(next(iter(self._networks)))
+                    self._objectives = {k: v for k, v in self._objectives.items() if v.network is not removed}
                 network = build_layers(self._network, layers, self._weights)
                 self._networks[layers] = network.to(memory_format=torch.channels_last).to(self._device)
-            self._made[parts] = Objective(self._networks[layers], parts, self._device)
-        return self._made[parts]
+            self._objectives[parts] = Objective(self._networks[layers], parts, self._device)
+        return self._objectives[parts]
 
 
-def taking_turns(
-    objectives: Objectives, scenes: Sequence[tuple[Part, ...]], turns: NDArray[np.float64], fade: float
+def crossfade_scenes(
+    objectives: ObjectiveGradients, scenes: Sequence[tuple[Part, ...]], turns: NDArray[np.float64], fade: float
 ) -> Callable[[int], Gradient]:
-    """The number of a frame -> the gradient of its scene, whose number is in `turns`.
-
-    A new scene takes over from the last one in `fade` frames.
-    """
-    for each in np.unique(turns):  # weights that are missing are told of at once
-        objectives.gradient(scenes[round(float(each))])
-    begins = np.flatnonzero(np.diff(turns, prepend=turns[:1]))
+    """Frame number -> gradient. `turns` has each frame's index in `scenes`; scenes cross-fade over `fade` frames."""
+    for index in np.unique(turns):  # reports missing weights immediately
+        objectives.gradient(scenes[round(float(index))])
+    starts = np.flatnonzero(np.diff(turns, prepend=turns[:1]))
 
     def gradient(number: int) -> Gradient:
         frame = min(number, len(turns) - 1)
-        now = scenes[round(float(turns[frame]))]
-        begun = int(np.searchsorted(begins, frame, side="right")) - 1
-        if begun < 0:
-            return objectives.gradient(now)
-        first = int(begins[begun])
-        last = scenes[round(float(turns[first - 1]))]
-        return objectives.gradient(last, now, (frame - first + 1) / fade)
+        current = scenes[round(float(turns[frame]))]
+        change = int(np.searchsorted(starts, frame, side="right")) - 1
+        if change < 0:
+            return objectives.gradient(current)
+        first = int(starts[change])
+        previous = scenes[round(float(turns[first - 1]))]
+        return objectives.gradient(previous, current, (frame - first + 1) / fade)
 
     return gradient

@@ -1,6 +1,6 @@
-"""TensorFlow's frozen graphs, read off the wire: as much of GraphDef as networks of images need.
+"""Reads frozen TensorFlow graphs without TensorFlow: the part of GraphDef that image networks need.
 
-Protocol buffers: a message is a row of fields, each a key (number << 3 | kind) and a value. Field numbers are those of
+In Protocol Buffers, a message is a sequence of fields, each a key (number << 3 | wire type) and a value. Field numbers:
 tensorflow/core/framework/{graph,node_def,attr_value,tensor,tensor_shape,types}.proto.
 """
 
@@ -25,7 +25,7 @@ _DTYPES: dict[int, np.dtype[Any]] = {  # DT_FLOAT, DT_DOUBLE, DT_INT32, DT_INT64
     9: np.dtype("<i8"),
 }
 _VALUES: dict[int, np.dtype[Any]] = {5: np.dtype("<f4"), 6: np.dtype("<f8")}  # float_val, double_val of a TensorProto
-_FILLED = 1 << 26  # bytes that tensors may have beyond those that are in the file
+_MAX_FILL = 1 << 26  # bytes that tensors with repeated values may add to those in the file
 _INTS = (7, 10)  # int_val, int64_val
 
 Value: TypeAlias = "int | float | bytes | list[int] | NDArray[np.generic]"
@@ -46,67 +46,67 @@ def read_graph(path: Path) -> list[Node]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise StreamfxError(f"cannot read the graph {path} ({error.strerror or error})") from error
+        raise StreamfxError(f"cannot read graph {path} ({error.strerror or error})") from error
     try:
         nodes = list(_nodes(content))
     except (ValueError, IndexError, OverflowError) as error:
-        raise StreamfxError(f"{path} is not a whole TensorFlow graph ({error}); fetch it again") from error
+        raise StreamfxError(f"{path} is not a complete TensorFlow graph ({error}); download it again") from error
     if not nodes:
-        raise StreamfxError(f"{path} is not a TensorFlow graph: it holds no nodes")
+        raise StreamfxError(f"{path} is not a TensorFlow graph: it has no nodes")
     return nodes
 
 
 def _nodes(content: bytes) -> Iterator[Node]:
-    """The nodes of a GraphDef. Tensors may be written as one value that stands for many: only some of them are."""
-    most = 4 * len(content) + _FILLED
+    """The nodes of a GraphDef. One stored value may fill a tensor, so the total size is limited."""
+    budget = 4 * len(content) + _MAX_FILL
     names: set[str] = set()
     for number, part in _fields(content):
         if number != 1 or not isinstance(part, bytes):
             continue
         node = _node(part)
         if node.name in names:
-            raise ValueError(f"two nodes are called '{node.name}'")
+            raise ValueError(f"duplicate node '{node.name}'")
         names.add(node.name)
-        most -= sum(value.nbytes for value in node.attributes.values() if isinstance(value, np.ndarray))
-        if most < 0:
-            raise ValueError("its tensors are far larger than the file")
+        budget -= sum(value.nbytes for value in node.attributes.values() if isinstance(value, np.ndarray))
+        if budget < 0:
+            raise ValueError("its tensors are much larger than the file")
         yield node
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Number and value of each field, in their order; fixed-width values as their bytes."""
-    at, end = 0, len(message)
-    while at < end:
-        key, at = _varint(message, at)
+    """Number and value of each field, in order; fixed-width values as bytes."""
+    position, end = 0, len(message)
+    while position < end:
+        key, position = _varint(message, position)
         kind = key & 7
         if kind == _VARINT:
-            value, at = _varint(message, at)
+            value, position = _varint(message, position)
             yield key >> 3, value
             continue
         if kind == _BYTES:
-            size, at = _varint(message, at)
+            size, position = _varint(message, position)
         elif kind in (_FIXED64, _FIXED32):
             size = 8 if kind == _FIXED64 else 4
         else:
-            raise ValueError(f"a field of kind {kind}")
-        if at + size > end:
-            raise ValueError("it breaks off")
-        yield key >> 3, message[at : at + size]
-        at += size
+            raise ValueError(f"unsupported wire type {kind}")
+        if position + size > end:
+            raise ValueError("truncated")
+        yield key >> 3, message[position : position + size]
+        position += size
 
 
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, the lowest first, and the place behind it; negative ones come as 64 bits."""
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+    """(integer, position after it): seven bits per byte, lowest first; negative integers take 64 bits."""
     value = shift = 0
     while True:
-        if at >= len(message) or shift > 63:
-            raise ValueError("it breaks off")
-        byte = message[at]
-        at += 1
+        if position >= len(message) or shift > 63:
+            raise ValueError("truncated")
+        byte = message[position]
+        position += 1
         value |= (byte & 127) << shift
         shift += 7
         if byte < 128:
-            return value - (1 << 64) if value >> 63 else value, at
+            return value - (1 << 64) if value >> 63 else value, position
 
 
 def _node(message: bytes) -> Node:
@@ -122,21 +122,21 @@ def _node(message: bytes) -> Node:
             op = value.decode()
         elif number == 3:
             inputs.append(value.decode().lstrip("^").partition(":")[0])
-        elif number == 5:  # an entry of the map
+        elif number == 5:  # a map entry
             entry = dict(_fields(value))
             key, content = entry.get(1), entry.get(2)
             if isinstance(key, bytes) and isinstance(content, bytes):
-                found = _attribute(content)
-                if found is not None:
-                    attributes[key.decode()] = found
+                attribute = _attribute(content)
+                if attribute is not None:
+                    attributes[key.decode()] = attribute
     return Node(name, op, tuple(inputs), attributes)
 
 
 def _attribute(message: bytes) -> Value | None:
-    """Text, number, list of whole numbers or tensor; None for what no layer needs."""
+    """Text, number, list of integers or tensor; None for other types, which no layer needs."""
     for number, value in _fields(message):
         if number == 1 and isinstance(value, bytes):  # list(i)
-            return _whole_numbers(value, 3)
+            return _integers(value, 3)
         if number in (2, 3, 5, 6):  # s, i, b, type
             return value
         if number == 4 and isinstance(value, bytes):
@@ -146,46 +146,46 @@ def _attribute(message: bytes) -> Value | None:
     return None
 
 
-def _whole_numbers(message: bytes, wanted: int) -> list[int]:
-    """A repeated whole number, packed or not."""
-    found = []
+def _integers(message: bytes, field_number: int) -> list[int]:
+    """A repeated integer field, packed or not."""
+    values = []
     for number, value in _fields(message):
-        if number == wanted and isinstance(value, bytes):
-            at = 0
-            while at < len(value):
-                each, at = _varint(value, at)
-                found.append(each)
-        elif number == wanted and isinstance(value, int):
-            found.append(value)
-    return found
+        if number == field_number and isinstance(value, bytes):
+            position = 0
+            while position < len(value):
+                item, position = _varint(value, position)
+                values.append(item)
+        elif number == field_number and isinstance(value, int):
+            values.append(value)
+    return values
 
 
 def _tensor(message: bytes) -> NDArray[np.generic]:
-    """A TensorProto: its raw content, or its values, of which the last stands for all that follow."""
+    """A TensorProto: its raw content, or its values, the last of which fills the rest."""
     kind, shape, content = 1, [], b""
     values: list[NDArray[np.generic]] = []
     for number, value in _fields(message):
         if number == 1 and isinstance(value, int):
             kind = value
         elif number == 2 and isinstance(value, bytes):
-            dims = [dict(_fields(dim)) for at, dim in _fields(value) if at == 2 and isinstance(dim, bytes)]
+            dims = [dict(_fields(dim)) for key, dim in _fields(value) if key == 2 and isinstance(dim, bytes)]
             shape = [int(dim.get(1, 0)) for dim in dims]
         elif number == 4 and isinstance(value, bytes):
             content = value
         elif number in _VALUES and isinstance(value, bytes):
             values.append(np.frombuffer(value, _VALUES[number]))
     for number in _INTS:
-        values.append(np.array(_whole_numbers(message, number), np.int64))
+        values.append(np.array(_integers(message, number), np.int64))
     if kind not in _DTYPES:
-        return np.zeros(0)  # texts and the like, which no layer reads
+        return np.zeros(0)  # strings and other types that no layer reads
     count = math.prod(shape)
-    if min(shape, default=0) < 0 or 8 * count > max(_FILLED, 8 * len(message)):
-        raise ValueError(f"a tensor of the shape {shape[:8]}")
+    if min(shape, default=0) < 0 or 8 * count > max(_MAX_FILL, 8 * len(message)):
+        raise ValueError(f"invalid tensor shape {shape[:8]}")
     flat: NDArray[Any] = (
         np.frombuffer(content, _DTYPES[kind]) if content else np.concatenate(values).astype(_DTYPES[kind])
     )
     if 0 < flat.size < count:
         flat = np.concatenate([flat, np.full(count - flat.size, flat[-1])])
     if flat.size != count:
-        raise ValueError(f"a tensor of {flat.size} values, but of shape {shape}")
+        raise ValueError(f"a tensor of shape {shape} has {flat.size} values")
     return flat.reshape(shape)

@@ -1,4 +1,4 @@
-"""The networks to dream with: what each is, where its weights come from, and its activations at named layers."""
+"""The DeepDream networks: descriptions, sources of the weights, and activations at named layers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from streamfx.deepdream.activations import Watched, watch
-from streamfx.deepdream.fuse_batchnorm import fold_norms
+from streamfx.deepdream.activations import LayerActivations, record_activations
+from streamfx.deepdream.fuse_batchnorm import fuse_batchnorm
 from streamfx.errors import StreamfxError, unknown
 from streamfx.inference.downloads import Download, Report, fetch
 from streamfx.inference.efficientnet import NETWORKS as LITES
@@ -23,47 +23,47 @@ from streamfx.inference.weights import check_shapes
 
 _TORCHVISION = "https://download.pytorch.org/models/"
 _INCEPTION5H = "https://storage.googleapis.com/download.tensorflow.org/models/inception5h.zip"
-_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation, RGB 0..1
+_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and standard deviation, RGB 0..1
 _HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-_SEEN = 224  # pixels, the side of the picture by which layers are counted
+_LISTING_SIZE = 224  # pixels, width of the image whose activations determine channels and strides
 _TIMM = "timm:"
-_MOST = 1 << 30  # values in a file of weights; vgg19 has 144 million
+_MAX_VALUES = 1 << 30  # in a weights file; vgg19 has 144 million
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A place in a network to dream at."""
+    """A layer whose activations an objective can use."""
 
     name: str
-    channels: int | None  # None: not known before the weights are there
-    stride: int | None  # pixels of the picture for one of the layer's
+    channels: int | None  # None: unknown until the weights are downloaded
+    stride: int | None  # image pixels per pixel of the layer
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What is known of a network without its weights."""
+    """Description of a network; needs no weights."""
 
     name: str
     about: str
-    licence: str
-    default: str  # the layer to dream at where none is asked for
-    size: int  # bytes of its weights
-    download: Download | None = None  # None: the weights came with the installation, or timm fetches them
+    license: str
+    default: str  # default layer
+    size: int  # bytes of the weights
+    download: Download | None = None  # None: weights are installed with the package, or timm downloads them
 
     @property
     def cached(self) -> bool:
-        """Whether its weights are on this machine."""
+        """Whether the weights are on this machine."""
         if self.name.startswith(_TIMM):
             return _timm_file(self.name) is not None
         return self.download is None or self.download.cached
 
 
 NETWORKS = {
-    each.name: each
-    for each in (
+    network.name: network
+    for network in (
         Network(
             "inceptionv1",
-            "the graph of 2015",
+            "original DeepDream graph, 2015",
             "Apache-2.0",
             "mixed4c",
             49_937_555,
@@ -78,7 +78,7 @@ NETWORKS = {
         Network("lite1", "EfficientNet, installed", "Apache-2.0", "block13", 21_700_000),
         Network(
             "googlenet",
-            "torchvision's",
+            "torchvision",
             "BSD-3-Clause",
             "inception4c",
             52_147_035,
@@ -86,7 +86,7 @@ NETWORKS = {
         ),
         Network(
             "inception_v3",
-            "torchvision's",
+            "torchvision",
             "BSD-3-Clause",
             "Mixed_6b",
             108_949_747,
@@ -94,7 +94,7 @@ NETWORKS = {
         ),
         Network(
             "vgg19",
-            "torchvision's",
+            "torchvision",
             "BSD-3-Clause",
             "features.28",
             574_673_361,
@@ -105,61 +105,58 @@ NETWORKS = {
 
 
 def find_network(name: str) -> Network:
-    """The network of this name; "timm:NAME" is any convolutional one of timm's. Raises StreamfxError."""
+    """The network of this name; "timm:NAME" is any convolutional network of timm. Raises StreamfxError."""
     if name in NETWORKS:
         return NETWORKS[name]
     if not name.startswith(_TIMM):
         raise unknown("model", name, [*NETWORKS, "auto", "timm:NAME"])
     about = _timm_about(name)
-    licence = about.license or "not told by timm"
-    return Network(name, f"{name.removeprefix(_TIMM)} of timm", licence, "", 0)
+    return Network(name, f"{name.removeprefix(_TIMM)} of timm", about.license or "unknown", "", 0)
 
 
-def fetch_network(name: str, report: Report = lambda done, whole: None) -> None:
-    """Bring the weights of a network to this machine, where they are not here yet. Raises StreamfxError."""
+def fetch_network(name: str, report: Report = lambda done, total: None) -> None:
+    """Download the weights of a network if they are not on this machine. Raises StreamfxError."""
     network = find_network(name)
     if network.download is not None:
         fetch(network.download, report)
     elif name.startswith(_TIMM) and not network.cached:
         try:
             _timm_model(name, pretrained=True)
-        except Exception as error:  # whatever its hub's client raises
+        except Exception as error:  # the hub client raises many types
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise StreamfxError(
-                f"timm cannot fetch '{name}' ({reason[:120]}); go online once, or give the file by --weights"
+                f"timm cannot download '{name}' ({reason[:120]}); connect to the internet or give a file with --weights"
             ) from error
 
 
 def list_layers(name: str) -> list[Layer]:
-    """The layers of a network in the order in which they see a picture; needs no weights."""
+    """The layers of a network in order of execution; needs no weights."""
     if name == "inceptionv1":
         return _inception_layers()
     build = _builder(name)
     with torch.device("meta"):
         network = Features(LITES[name], name, trained=False) if name in LITES else build()
-    seen: dict[str, Tensor] = {}
-    picture = torch.zeros(1, 3, _SEEN + 32, _SEEN, device="meta")
+    activations: dict[str, Tensor] = {}
+    image = torch.zeros(1, 3, _LISTING_SIZE + 32, _LISTING_SIZE, device="meta")
     if isinstance(network, Features):
-        seen = network(picture)
+        activations = network(image)
     else:
         try:
-            watch(network, dict(network.named_modules()), seen, None)(picture)
+            record_activations(network, dict(network.named_modules()), activations, None)(image)
         except (RuntimeError, AssertionError, ValueError) as error:
-            raise StreamfxError(
-                f"'{name}' cannot look at pictures of any size; take a convolutional network"
-            ) from error
+            raise StreamfxError(f"'{name}' does not accept images of any size; use a convolutional network") from error
     return [
-        Layer(layer, x.shape[1], max(1, round(_SEEN / x.shape[3])))
-        for layer, x in seen.items()
+        Layer(layer, x.shape[1], max(1, round(_LISTING_SIZE / x.shape[3])))
+        for layer, x in activations.items()
         if layer and x.ndim == 4 and x.shape[3] > 1 and x.shape[2] > x.shape[3]
     ]
 
 
 def choose_network(model: str, layers: Sequence[str]) -> Network:
-    """The network that `model` names and that has all these `layers`.
+    """The network called `model`, checked to have all `layers`.
 
-    "auto" takes the first that is on this machine and has them: inceptionv1 before lite0. Nothing is fetched.
-    Raises StreamfxError, with near names for layers that are unknown.
+    "auto" selects the first network on this machine that has them: inceptionv1 before lite0. Nothing is downloaded.
+    Raises StreamfxError, with similar names for unknown layers.
     """
     if model != "auto":
         network = find_network(model)
@@ -168,7 +165,7 @@ def choose_network(model: str, layers: Sequence[str]) -> Network:
             if layer not in names:
                 raise unknown(f"layer of {model}", layer, names)
         return network
-    absent = None
+    missing = None
     known: list[str] = []
     for network in NETWORKS.values():
         if not layers and network.cached:
@@ -179,45 +176,45 @@ def choose_network(model: str, layers: Sequence[str]) -> Network:
             if set(layers) <= set(names):
                 if network.cached:
                     return network
-                absent = absent or network
-    if absent is not None:
+                missing = missing or network
+    if missing is not None:
         raise StreamfxError(
-            f"'{layers[0]}' is a layer of {absent.name}, whose weights are not here: streamfx models fetch "
-            f"{absent.name}, or take a layer of lite0: stem, block0 .. block15"
+            f"'{layers[0]}' is a layer of {missing.name}, whose weights are not on this machine; run 'streamfx models "
+            f"fetch {missing.name}' or use a layer of lite0: stem, block0 .. block15"
         )
-    strange = next((layer for layer in layers if layer not in known), None)
-    if strange is None:
-        raise StreamfxError(f"no network has all of these layers: {', '.join(layers)}; 'streamfx models' lists them")
-    raise unknown("layer", strange, set(known))
+    unknown_layer = next((layer for layer in layers if layer not in known), None)
+    if unknown_layer is None:
+        raise StreamfxError(f"no network has all of the layers {', '.join(layers)}; see 'streamfx models layers NAME'")
+    raise unknown("layer", unknown_layer, set(known))
 
 
 def main_layers(name: str) -> list[str]:
-    """Those of a network's layers that are worth to be looked at first."""
+    """The most useful layers of a network, for overviews."""
     names = [layer.name for layer in list_layers(name)]
     if name == "inceptionv1":
-        return [each for each in names if re.fullmatch(r"conv2d\d|mixed\d[a-z]", each)]
-    outer = [each for each in names if "." not in each]
-    return outer if len(outer) > 4 else names
+        return [layer for layer in names if re.fullmatch(r"conv2d\d|mixed\d[a-z]", layer)]
+    top_level = [layer for layer in names if "." not in layer]
+    return top_level if len(top_level) > 4 else names
 
 
 def build_layers(name: str, layers: Sequence[str], weights: str = "") -> nn.Module:
-    """Images [N, 3, H, W] RGB 0..1 -> {layer: activations [N, C, h, w]}, run no further than the deepest of `layers`.
+    """Images [N, 3, H, W] RGB 0..1 -> {layer: activations [N, C, h, w]}; stops after the deepest of `layers`.
 
-    `weights` is a file to read instead of the cached one. Parameters are frozen. Raises StreamfxError.
+    `weights` is a file to load instead of the cached one. Parameters are frozen. Raises StreamfxError.
     """
     network = find_network(name)
     if weights and network.download is None and not name.startswith(_TIMM):
-        raise StreamfxError(f"{name} has its weights with it; --weights is for {', '.join(_with_files())}, timm:NAME")
+        raise StreamfxError(f"{name} has built-in weights; --weights works with {', '.join(_with_files())}, timm:NAME")
     if name in LITES:
-        return fold_norms(Features(layers, name))
-    path = Path(weights) if weights else _weights_of(network)
+        return fuse_batchnorm(Features(layers, name))
+    path = Path(weights) if weights else _cached_weights(network)
     if name == "inceptionv1":
         from streamfx.deepdream.inception import load_inception
 
         return load_inception(path, layers)
     module = _builder(name)()
     _load(module, path)
-    return fold_norms(Watched(module, layers, *_colors(name)))
+    return fuse_batchnorm(LayerActivations(module, layers, *_normalization(name)))
 
 
 def _inception_layers() -> list[Layer]:
@@ -231,7 +228,7 @@ def _inception_layers() -> list[Layer]:
 
 
 def _builder(name: str) -> Callable[[], nn.Module]:
-    """What makes the network with random weights."""
+    """A function that builds the network with random weights."""
     if name.startswith(_TIMM):
         return lambda: _timm_model(name, pretrained=False)
     import torchvision.models as models  # type: ignore[import-untyped]
@@ -248,8 +245,8 @@ def _builder(name: str) -> Callable[[], nn.Module]:
     return build
 
 
-def _colors(name: str) -> tuple[Sequence[float], Sequence[float]]:
-    """The mean and the deviation of the colours that a network was trained to see."""
+def _normalization(name: str) -> tuple[Sequence[float], Sequence[float]]:
+    """Mean and standard deviation that a network expects its input to be normalized with."""
     if name.startswith(_TIMM):
         about = _timm_about(name)
         return about.mean, about.std
@@ -257,11 +254,11 @@ def _colors(name: str) -> tuple[Sequence[float], Sequence[float]]:
 
 
 def _load(module: nn.Module, path: Path) -> None:
-    """Put the weights of the file `path` into `module`; what the file has more, auxiliary heads, is left."""
+    """Load the weights file `path` into `module`; extra weights (auxiliary heads) are ignored."""
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
-                check_shapes(path, file, _MOST)
+                check_shapes(path, file, _MAX_VALUES)
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
         else:
             _check_archive(path)
@@ -270,29 +267,29 @@ def _load(module: nn.Module, path: Path) -> None:
     except StreamfxError:
         raise
     except FileNotFoundError as error:
-        raise StreamfxError(f"the weights {path} are missing") from error
-    except Exception as error:  # pickles, archives and tensors break in many ways
+        raise StreamfxError(f"weights file not found: {path}") from error
+    except Exception as error:  # damaged pickles, archives and tensors raise many types
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise StreamfxError(f"{path} does not hold weights of this network ({reason[:120]})") from error
+        raise StreamfxError(f"{path} does not contain weights of this network ({reason[:120]})") from error
     if missing:
-        raise StreamfxError(f"{path} does not hold weights of this network: '{missing[0]}' is missing")
+        raise StreamfxError(f"{path} does not contain weights of this network: '{missing[0]}' is missing")
 
 
 def _check_archive(path: Path) -> None:
-    """Raise StreamfxError for one that would unpack to far more than it is: torch packs nothing, and reads all."""
+    """Raise StreamfxError for a zip bomb. torch.save does not compress, and torch.load reads everything."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
-        whole = sum(entry.file_size for entry in archive.infolist())
-    if whole > 2 * path.stat().st_size:
-        raise StreamfxError(f"{path} unpacks to {whole} bytes, which no file of weights does; fetch it again")
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > 2 * path.stat().st_size:
+        raise StreamfxError(f"{path} unpacks to {size} bytes, too many for a weights file; download it again")
 
 
-def _weights_of(network: Network) -> Path:
-    """The file of its weights on this machine; an error that says how to get it, where there is none."""
+def _cached_weights(network: Network) -> Path:
+    """The weights file on this machine. Raises StreamfxError that says how to download it."""
     path = _timm_file(network.name) if network.download is None else network.download.path
     if path is None or not path.is_file():
-        raise StreamfxError(f"the weights of {network.name} are not here: streamfx models fetch {network.name}")
+        raise StreamfxError(f"weights of {network.name} not found; run 'streamfx models fetch {network.name}'")
     return path
 
 
@@ -306,10 +303,10 @@ def _timm_about(name: str) -> Any:
 
     plain = name.removeprefix(_TIMM)
     if not timm.is_model(plain):
-        raise unknown("model of timm", plain, list_models())
+        raise unknown("timm model", plain, list_models())
     about = get_pretrained_cfg(plain)
     if about is None:
-        raise StreamfxError(f"timm has no trained weights for '{plain}'")
+        raise StreamfxError(f"timm has no pretrained weights for '{plain}'")
     return about
 
 
@@ -322,12 +319,12 @@ def _timm_model(name: str, *, pretrained: bool) -> nn.Module:
 
 
 def _timm_file(name: str) -> Path | None:
-    """Where the hub's client keeps the weights of one of timm's; None where it does not."""
+    """The weights file of a timm model in the Hugging Face cache, or None."""
     from huggingface_hub import try_to_load_from_cache
 
     hub = _timm_about(name).hf_hub_id
     for file in ("model.safetensors", "pytorch_model.bin"):
-        found = try_to_load_from_cache(hub, file) if hub else None
-        if isinstance(found, str):
-            return Path(found)
+        cached = try_to_load_from_cache(hub, file) if hub else None
+        if isinstance(cached, str):
+            return Path(cached)
     return None

@@ -1,4 +1,4 @@
-"""What a dream climbs towards: layers and channels with their shares, or the likeness to a guide."""
+"""DeepDream objectives: weighted sums of layers and channels, or similarity to a guide image."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
     from streamfx.inference.cuda_graph import Engine
 
 _log = logging.getLogger("streamfx")
-_numbers = itertools.count()  # of objectives
-_engines: dict[tuple[int, tuple[int, ...]], Engine | None] = {}  # by objective and shape, the one used last at the end
+_objective_ids = itertools.count()
+_engines: dict[tuple[int, tuple[int, ...]], Engine | None] = {}  # by (id, shape), most recently used last
 
-_WORTH = 180 * 180  # pixels of a picture from which on an engine may be built for its size
-_ROOM = 3 * 1_600_000  # values of pictures that engines are kept for; lite0's hold 250 bytes of memory for each
-_MOST_ENGINES = 16  # more than a dream has octaves
-_REFERENCE = 224  # pixels, the side of the picture by which parts are made comparable
-_MOST = 4096  # places of a guide, and of a picture at a time, that are compared
+_MIN_ENGINE_AREA = 180 * 180  # pixels; building an engine does not pay off for smaller images
+_MAX_ENGINE_VALUES = 3 * 1_600_000  # input values over all cached engines; lite0 takes 250 bytes of memory per value
+_MAX_ENGINES = 16  # more than the number of octaves
+_NOISE_SIZE = 224  # pixels, side of the noise image that normalizes the parts
+_MAX_POSITIONS = 4096  # of a guide, and of an image per batch, that are compared
 
 
 class Objective:
-    """The sum that is climbed: mean squares of layers and means of channels, each by its share.
+    """Weighted sum to maximize: mean squares of layers and means of channels.
 
-    Several parts are measured each in its own mean gradient on a reference picture, so that equal shares pull alike.
-    With guides, a part is instead the mean over the places of its layer of the greatest product of what is seen there
-    with what is seen at any place of the guide (Mordvintsev, Olah, Tyka 2015).
+    If there are several parts, each is divided by its mean gradient on a noise image: equal shares have equal effect.
+    With a guide, a part is instead the mean over the positions of its layer of the largest dot product of the features
+    there with the features at any position of the guide (Mordvintsev, Olah, Tyka 2015).
     """
 
     def __init__(self, network: nn.Module, parts: Sequence[Part], device: torch.device) -> None:
         """`network`: images -> {layer: activations}, at least for the layers of `parts`, on `device`."""
         self.network, self.parts = network, tuple(parts)
-        self.units = [1.0] * len(parts)
-        self._number = next(_numbers)
+        self.scales = [1.0] * len(parts)
+        self._id = next(_objective_ids)
         if len(parts) > 1:
-            picture = _reference().to(device)
-            self.units = [1 / max(self._size(picture, part), 1e-20) for part in parts]
+            image = _pink_noise().to(device)
+            self.scales = [1 / max(self._mean_gradient(image, part), 1e-20) for part in parts]
 
     def gradient(
         self,
@@ -53,85 +53,85 @@ class Objective:
         *,
         once: bool = False,
     ) -> Tensor:
-        """The gradients [N, 3, H, W] to the pixels of images of the same shape, RGB 0..1, on the network's device.
+        """Gradients [N, 3, H, W] with respect to images of the same shape, RGB 0..1, on the network's device.
 
-        With `shares`, one for each part, these stand in place of the parts' own. An engine is built for each size: on
-        the CPU for large ones that do not come `once` only, a second or two the first time. torch climbs instead
-        with guides and shares, which change, and in networks whose way back the engine cannot be told.
+        `shares`, one per part, override the parts' own shares. An engine is built for each size, which takes a second
+        or two; on the CPU only for large images, and not if the size is used only `once`. torch computes the gradient
+        if `guide` or `shares` is given, or if the network's gradient cannot be exported.
         """
         if guide is not None and len(image) > 1:
-            return torch.cat([self.gradient(each[None], guide, shares) for each in image])
-        worth = image.is_cuda or (not once and image.shape[2] * image.shape[3] >= _WORTH)
-        if worth and guide is None and shares is None:
+            return torch.cat([self.gradient(single[None], guide, shares) for single in image])
+        use_engine = image.is_cuda or (not once and image.shape[2] * image.shape[3] >= _MIN_ENGINE_AREA)
+        if use_engine and guide is None and shares is None:
             engine = self._engine(tuple(image.shape), image.device)
             if engine is not None:
                 return engine(image)
         parts = self.parts
         if shares is not None:
             parts = tuple(replace(part, share=share) for part, share in zip(parts, shares, strict=True))
-        return self._climb(image, list(zip(parts, self.units)), guide)[0]
+        return self._torch_gradient(image, list(zip(parts, self.scales)), guide)
 
     def _engine(self, shape: tuple[int, ...], device: torch.device) -> Engine | None:
-        """What computes the gradient to pictures of this shape; None where nothing but torch can."""
-        key = self._number, shape
-        found = _engines.pop(key) if key in _engines else self._build(shape, device)
-        _engines[key] = found  # the one used last is the last
-        return found
+        """The engine for images of this shape, or None if only torch can compute the gradient."""
+        key = self._id, shape
+        engine = _engines.pop(key) if key in _engines else self._build(shape, device)
+        _engines[key] = engine  # keeps the most recently used last
+        return engine
 
     def _build(self, shape: tuple[int, ...], device: torch.device) -> Engine | None:
-        from streamfx.deepdream.gradient_export import Backward, Unwritten
+        from streamfx.deepdream.gradient_export import ExportedGradient, UnsupportedGradient
         from streamfx.inference.engine import build_engine
 
-        self._make_room(shape)
-        shares = tuple(unit * part.share for part, unit in zip(self.parts, self.units))
-        slope = _Slope(self.network, self.parts, shares)
+        self._evict_engines(shape)
+        shares = tuple(scale * part.share for part, scale in zip(self.parts, self.scales))
+        module = _GradientModule(self.network, self.parts, shares)
         if device.type == "cuda":
-            return build_engine(slope, [shape], device, dtype=torch.bfloat16)
+            return build_engine(module, [shape], device, dtype=torch.bfloat16)
         try:
-            return build_engine(slope, [shape], device, lambda each: Backward(each, torch.zeros(shape)))
-        except (Unwritten, RuntimeError) as error:  # the latter is OpenVINO's
-            _log.debug("no engine for this gradient: %s", str(error)[:300])
+            return build_engine(module, [shape], device, lambda m: ExportedGradient(m, torch.zeros(shape)))
+        except (UnsupportedGradient, RuntimeError) as error:  # OpenVINO raises RuntimeError
+            _log.debug("no engine for this gradient; using torch: %s", str(error)[:300])
             return None
 
     @torch.no_grad()
     def value(self, image: Tensor, guide: Mapping[str, Tensor] | None = None) -> float:
-        """The sum for `image` [1, 3, H, W]."""
-        seen = self.network(image)
-        found = [unit * part.share * float(_part(seen, part, guide)) for part, unit in zip(self.parts, self.units)]
-        return math.fsum(found)
+        """The objective for `image` [1, 3, H, W]."""
+        activations = self.network(image)
+        parts = zip(self.parts, self.scales)
+        return math.fsum(scale * part.share * float(_part_value(activations, part, guide)) for part, scale in parts)
 
     @torch.no_grad()
-    def see_guide(self, image: Tensor) -> dict[str, Tensor]:
-        """What a guide `image` [1, 3, H, W] shows at each layer: [C, places]."""
-        seen = self.network(image)
-        return {layer: _places(seen[layer].float()) for layer in {part.layer for part in self.parts}}
+    def guide_features(self, image: Tensor) -> dict[str, Tensor]:
+        """Features of a guide `image` [1, 3, H, W] at each layer: [C, positions]."""
+        activations = self.network(image)
+        return {layer: _features(activations[layer].float()) for layer in {part.layer for part in self.parts}}
 
-    def _size(self, picture: Tensor, part: Part) -> float:
-        return float(self._climb(picture, [(part, 1.0)], None)[0].abs().mean()) / abs(part.share or 1)
+    def _mean_gradient(self, image: Tensor, part: Part) -> float:
+        return float(self._torch_gradient(image, [(part, 1.0)], None).abs().mean()) / abs(part.share or 1)
 
-    def _climb(
+    def _torch_gradient(
         self, image: Tensor, parts: Sequence[tuple[Part, float]], guide: Mapping[str, Tensor] | None
-    ) -> tuple[Tensor]:
+    ) -> Tensor:
         with torch.enable_grad():
             pixels = image.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
-            # on the CPU it gains nothing
+            # no faster on the CPU
             with torch.autocast(image.device.type, torch.bfloat16, enabled=image.is_cuda):
-                seen = self.network(pixels)
-            total = sum(unit * part.share * _part(seen, part, guide) for part, unit in parts)
+                activations = self.network(pixels)
+            total = sum(scale * part.share * _part_value(activations, part, guide) for part, scale in parts)
             assert isinstance(total, Tensor)
             (slope,) = torch.autograd.grad(total, pixels)
-        return (slope.contiguous(),)
+        return slope.contiguous()
 
-    def _make_room(self, shape: tuple[int, ...]) -> None:
-        """Let engines go that were not used for long: others' for their memory, our own only if they are many."""
+    def _evict_engines(self, shape: tuple[int, ...]) -> None:
+        """Drop the least recently used engines: those of other objectives to limit memory, any to limit the count."""
         for key in list(_engines):
-            pixels = math.prod(shape) + sum(math.prod(each) for _, each in _engines)
-            if len(_engines) >= _MOST_ENGINES or (pixels > _ROOM and key[0] != self._number):
+            values = math.prod(shape) + sum(math.prod(engine_shape) for _, engine_shape in _engines)
+            if len(_engines) >= _MAX_ENGINES or (values > _MAX_ENGINE_VALUES and key[0] != self._id):
                 del _engines[key]
 
 
-class _Slope(nn.Module):
-    """Picture [1, 3, H, W] -> the gradient to it, of the same shape, by what is pulled at each layer."""
+class _GradientModule(nn.Module):
+    """Image [1, 3, H, W] -> gradient of the same shape, backpropagated from the derivatives at the layers."""
 
     def __init__(self, network: nn.Module, parts: Sequence[Part], shares: Sequence[float]) -> None:
         super().__init__()
@@ -143,58 +143,59 @@ class _Slope(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         with torch.enable_grad():
             pixels = image.detach().requires_grad_()
-            seen = self.network(pixels)
-            pulls: dict[str, Tensor] = {}
+            activations = self.network(pixels)
+            slopes: dict[str, Tensor] = {}
             for part, share in zip(self.parts, self.shares):
-                pull = _pull(seen[part.layer].detach(), part, share)
-                pulls[part.layer] = pulls[part.layer] + pull if part.layer in pulls else pull
-            (slope,) = torch.autograd.grad([seen[layer] for layer in pulls], pixels, list(pulls.values()))
-        return slope
+                slope = _derivative(activations[part.layer].detach(), part, share)
+                slopes[part.layer] = slopes[part.layer] + slope if part.layer in slopes else slope
+            outputs = [activations[layer] for layer in slopes]
+            (gradient,) = torch.autograd.grad(outputs, pixels, list(slopes.values()))
+        return gradient
 
 
-def _pull(found: Tensor, part: Part, share: float) -> Tensor:
-    """The derivative of a part of the objective by the activations `found` [1, C, H, W] of its layer."""
+def _derivative(activation: Tensor, part: Part, share: float) -> Tensor:
+    """Derivative of a part of the objective with respect to the `activation` [1, C, H, W] of its layer."""
     if part.channel is None:
-        return found * (2 * share / found.numel())
-    there = torch.zeros(found.shape[1], dtype=found.dtype, device=found.device)
-    there[part.channel] = share / (found.shape[2] * found.shape[3])
-    return torch.zeros_like(found) + there.view(-1, 1, 1)
+        return activation * (2 * share / activation.numel())
+    by_channel = torch.zeros(activation.shape[1], dtype=activation.dtype, device=activation.device)
+    by_channel[part.channel] = share / (activation.shape[2] * activation.shape[3])
+    return torch.zeros_like(activation) + by_channel.view(-1, 1, 1)
 
 
-def _part(seen: Mapping[str, Tensor], part: Part, guide: Mapping[str, Tensor] | None) -> Tensor:
-    found = seen[part.layer].float()
-    wanted = None if guide is None else guide[part.layer]
+def _part_value(activations: Mapping[str, Tensor], part: Part, guide: Mapping[str, Tensor] | None) -> Tensor:
+    activation = activations[part.layer].float()
+    target = None if guide is None else guide[part.layer]
     if part.channel is not None:
-        found = found[:, part.channel : part.channel + 1]
-        wanted = None if wanted is None else wanted[part.channel : part.channel + 1]
-    if wanted is not None:
-        return _likeness(found, wanted)
-    return found.square().mean() if part.channel is None else found.mean()
+        activation = activation[:, part.channel : part.channel + 1]
+        target = None if target is None else target[part.channel : part.channel + 1]
+    if target is not None:
+        return _similarity(activation, target)
+    return activation.square().mean() if part.channel is None else activation.mean()
 
 
-def _likeness(found: Tensor, wanted: Tensor) -> Tensor:
-    """The mean product of each place of `found` [1, C, H, W] with that of `wanted` [C, M] that is most like it."""
-    places = found[0].flatten(1)  # [C, H*W]
-    total = found.new_zeros(())
-    for some in torch.split(places, _MOST, dim=1):
-        best = (some.detach().T @ wanted).argmax(1)
-        total = total + (some * wanted[:, best]).sum()
-    return total / places.numel()
+def _similarity(activation: Tensor, target: Tensor) -> Tensor:
+    """Mean dot product of each position of `activation` [1, C, H, W] with its best match in `target` [C, M]."""
+    features = activation[0].flatten(1)  # [C, H*W]
+    total = activation.new_zeros(())
+    for batch in torch.split(features, _MAX_POSITIONS, dim=1):
+        best = (batch.detach().T @ target).argmax(1)
+        total = total + (batch * target[:, best]).sum()
+    return total / features.numel()
 
 
-def _places(seen: Tensor) -> Tensor:
-    """[1, C, H, W] -> [C, M], evenly picked where there are more than can be compared."""
-    flat = seen[0].flatten(1)
-    if flat.shape[1] <= _MOST:
+def _features(activation: Tensor) -> Tensor:
+    """[1, C, H, W] -> [C, M], subsampled evenly to at most _MAX_POSITIONS positions."""
+    flat = activation[0].flatten(1)
+    if flat.shape[1] <= _MAX_POSITIONS:
         return flat
-    return flat[:, torch.linspace(0, flat.shape[1] - 1, _MOST, device=flat.device).round().long()]
+    return flat[:, torch.linspace(0, flat.shape[1] - 1, _MAX_POSITIONS, device=flat.device).round().long()]
 
 
-def _reference() -> Tensor:
-    """Pink noise [1, 3, S, S] around grey: it has edges of all sizes, as photographs have."""
+def _pink_noise() -> Tensor:
+    """Pink noise [1, 3, S, S] around gray; like photos, it has edges at all scales."""
     generator = torch.Generator().manual_seed(1)
-    noise = torch.fft.rfft2(torch.randn(1, 3, _REFERENCE, _REFERENCE, generator=generator))
-    down = torch.fft.fftfreq(_REFERENCE)[:, None]
-    across = torch.fft.rfftfreq(_REFERENCE)
-    picture: Tensor = torch.fft.irfft2(noise / torch.hypot(down, across).clamp(min=1 / _REFERENCE))
-    return torch.clamp(0.5 + 0.15 * picture / picture.std(), 0, 1)
+    noise = torch.fft.rfft2(torch.randn(1, 3, _NOISE_SIZE, _NOISE_SIZE, generator=generator))
+    down = torch.fft.fftfreq(_NOISE_SIZE)[:, None]
+    across = torch.fft.rfftfreq(_NOISE_SIZE)
+    image: Tensor = torch.fft.irfft2(noise / torch.hypot(down, across).clamp(min=1 / _NOISE_SIZE))
+    return torch.clamp(0.5 + 0.15 * image / image.std(), 0, 1)

@@ -1,4 +1,4 @@
-"""Dream on every frame: what a network sees in it is made to be there."""
+"""Deep dream on every frame: amplifies the patterns that a network recognizes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 from annotated_types import Ge, Le
 from typing_extensions import Doc
@@ -27,35 +27,35 @@ if TYPE_CHECKING:
     from streamfx.media.input.mask import Mask
 
 _Guide: TypeAlias = "Callable[[Fraction], Mapping[str, Tensor] | None]"
-_Past: TypeAlias = "Callable[[Memory, Tensor], tuple[Tensor, Tensor] | None]"
+_Continuation: TypeAlias = "Callable[[Memory, Tensor], tuple[Tensor, Tensor] | None]"
 
-AMOUNT, AMONG = 0.08, 6  # of 0..1 that a pixel moves in an octave at strength 1, where the gradient has its mean size
-SHARED = 0.65  # power of the number of steps by which one is smaller: many steps turn more often than few large ones
-BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; what is all beyond them is all source, or all dream
-DUSK = 0.1  # mean luma of frames; what is darker fades, and its dream with it
-# of a dream that is followed, what it has to gain anew: it climbs further each time, and what moves blurs
-ANEW_STILL, ANEW_MOVING = 0.15, 0.4
-JUDGED = 4  # frames from one to the next that is judged for it
-LEAST_ANEW, MOST_ANEW = 0.2, 1.8  # times that
-FEWER = 0.8  # share of the steps that a frame can do without, where all of it follows the last one
-GUIDE_AREA = 384 * 384  # pixels; guides are looked at in this size
+_CHANGE, _STEPS = 0.08, 6  # mean change of a pixel (0..1) per octave at strength 1, with this many steps
+_STEP_POWER = 0.65  # steps shrink with this power of their number: many small ones change direction more often
+_BLACK, _WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; darker is all source, brighter is all dream
+_DARK = 0.1  # mean luma; in darker frames the dream fades
+# step share where the previous dream continues: low, because it gains with every frame, higher in motion, which blurs
+_REFRESH_STILL, _REFRESH_MOVING = 0.15, 0.4
+_GAIN_INTERVAL = 4  # frames between two adjustments of the gain
+_MIN_GAIN, _MAX_GAIN = 0.2, 1.8  # factor of the step shares above
+_SAVED_STEPS = 0.8  # share of the steps that are skipped where the whole frame continues the previous dream
+_GUIDE_AREA = 384 * 384  # pixels; larger guides are scaled down
 
-steps_log = logging.getLogger("streamfx.iterations")
+_steps_log = logging.getLogger("streamfx.iterations")
 
 
 @dataclass(frozen=True, slots=True)
 class Dream:
-    """Deep dream: climb to what excites a layer or a channel of a network."""
+    """Deep dream: gradient ascent on the activation of a layer or a channel of a network (Mordvintsev et al. 2015)."""
 
     layer: Annotated[
-        str, Doc("What to dream: block10, mixed4a:83 (a channel), a+b, 0.7*a - 0.3*b; by default the model's best")
+        str, Doc("Layers or channels: block10, mixed4a:83 (a channel), a+b, 0.7*a - 0.3*b; by default the model's best")
     ] = ""
     model: Annotated[
         str, Doc("lite0, inceptionv1, googlenet, ..., timm:NAME; auto takes an installed one with the layer")
     ] = "auto"
     weights: Annotated[str, Doc("File of the model's weights, instead of the downloaded one")] = ""
-    guide: Annotated[str, Doc("Picture or video whose features appear")] = ""
-    strength: Annotated[float, Ge(0), Le(4), Doc("How far to dream")] = 1.0
+    guide: Annotated[str, Doc("Image or video whose features appear in the dream")] = ""
+    strength: Annotated[float, Ge(0), Le(4), Doc("Strength of the dream")] = 1.0
     octaves: Annotated[int, Ge(1), Le(12), SCHEDULABLE, Doc("Number of pattern sizes")] = 3
     octave_scale: Annotated[float, Ge(1.1), Le(4), Doc("Ratio of one octave's size to the next")] = 1.4
     steps: Annotated[int, Ge(1), Le(1000), SCHEDULABLE, Doc("Steps in each octave")] = 6
@@ -72,17 +72,20 @@ class Dream:
     ] = 640
     seed: Annotated[int, Ge(0), Le(10**9), SCHEDULABLE, Doc("Seed of the random shifts")] = 0
     preserve_color: Annotated[bool, Doc("Keep the source's colors and take only brightness from the dream")] = False
-    mask: Annotated[str, Doc("Picture or video: dream where it is white")] = ""
+    mask: Annotated[str, Doc("Image or video; dreams only where it is white")] = ""
     mask_start: Annotated[
-        Fraction, Ge(0), Le(10**7), Doc("Second of mask and guide videos at which the video begins")
+        Fraction, Ge(0), Le(10**7), Doc("Time in the mask and guide videos at which the input starts, seconds")
     ] = Fraction(0)
     coherence: Annotated[
-        Literal["off", "warp"], Doc("off dreams on each frame alone, warp continues the previous dream")
+        Literal["off", "warp"], Doc("off treats every frame separately, warp continues the previous dream")
     ] = "warp"
     motion: Annotated[
         Literal["dis", "lk", "raft"], Doc("Motion estimation: dis, lk (fast on a GPU), raft (a network, slow)")
     ] = "dis"
     blend: Annotated[float, Ge(0), Le(0.99), Doc("Share of the previous dream that continues")] = 0.9
+
+    segment_length: ClassVar = 60
+    uses_all_cores: ClassVar = True
 
     def __post_init__(self) -> None:
         check(self)
@@ -92,17 +95,17 @@ class Dream:
             self.parts()
 
     def parts(self) -> tuple[Part, ...]:
-        """What is asked for; nothing where the network may choose."""
+        """The parsed layers; empty for the network's default."""
         from streamfx.deepdream.objective_syntax import parse_objective
 
         return parse_objective(self.layer) if self.layer.strip() else ()
 
-    def reads(self) -> list[Path]:
-        """The files that the dream comes from."""
+    def input_files(self) -> list[Path]:
+        """The files that the settings name."""
         return [Path(name) for name in (self.weights, self.guide, self.mask) if name]
 
-    def settled(self) -> Dream:
-        """The same with the model and the layer that are meant; reads the layer's address. Raises StreamfxError."""
+    def with_network(self) -> Dream:
+        """A copy with the default model and layer filled in; checks the channels. Raises StreamfxError."""
         from streamfx.deepdream.networks import choose_network, list_layers
         from streamfx.deepdream.objective_syntax import check_channels
 
@@ -111,94 +114,104 @@ class Dream:
         if not parts and not network.default:
             raise StreamfxError(f"give a layer of {network.name}: 'streamfx models layers {network.name}' lists them")
         if any(part.channel is not None for part in parts):
-            check_channels(parts, {each.name: each.channels for each in list_layers(network.name)}, network.name)
+            check_channels(parts, {layer.name: layer.channels for layer in list_layers(network.name)}, network.name)
         return replace(self, model=network.name, layer=self.layer if parts else network.default)
 
+    def resolve(self, device: torch.device, start: Fraction) -> Dream:
+        """A copy with the network chosen, and mask and guide videos shifted by `start` seconds."""
+        follows = self.mask or self.guide
+        return replace(self.with_network(), mask_start=self.mask_start + (start if follows else 0))
+
     def build(self, device: torch.device) -> Step:
-        """The step that dreams; reads the network, the guide and the mask now."""
+        """The step that dreams; loads the network, the guide and the mask immediately."""
         import torch
 
         from streamfx.deepdream.networks import build_layers
         from streamfx.deepdream.objective import Objective
         from streamfx.motion.temporal import remember
-        from streamfx.ops.color_statistics import govern
+        from streamfx.ops.color_statistics import limit_statistics
 
-        settled = self.settled()
-        parts = settled.parts()
-        network = build_layers(settled.model, list(dict.fromkeys(part.layer for part in parts)), self.weights)
+        resolved = self.with_network()
+        parts = resolved.parts()
+        network = build_layers(resolved.model, list(dict.fromkeys(part.layer for part in parts)), self.weights)
         objective = Objective(network.to(memory_format=torch.channels_last).to(device), parts, device)
         guide_at = self._build_guide(objective, device)
-        past_of = self._build_past(device)
+        continue_dream = self._build_continuation(device)
         mask = self._open_mask()
 
         def step(frame: Frame | None, memory: Memory) -> Iterable[Frame]:
             if frame is None:
                 return
             image = frame.image
-            where = None if mask is None else mask.at(frame.pts + self.mask_start, image)
+            weight = None if mask is None else mask.at(frame.pts + self.mask_start, image)
             if frame.cut:
                 memory.clear()
-            if self.strength == 0 or (where is not None and where.max() <= BLACK):
+            if self.strength == 0 or (weight is not None and weight.max() <= _BLACK):
                 memory.clear()
                 yield frame
                 return
             guide = guide_at(frame.pts + self.mask_start)
-            past = past_of(memory, image)
-            start, room = (image, None) if past is None else past
+            continued = continue_dream(memory, image)
+            start, step_share = (image, None) if continued is None else continued
             number = memory.get("number", 0)
             assert isinstance(number, int)
-            once = "met" not in memory  # the only frame, perhaps
-            climbed = self._climb(start, room, lambda x: objective.gradient(x, guide, once=once), image, number)
-            memory["met"] = 1
-            dream = govern(image, climbed)
+            once = "started" not in memory  # perhaps the only frame
+            result = self._ascend(start, step_share, lambda x: objective.gradient(x, guide, once=once), image, number)
+            memory["started"] = 1
+            dream = limit_statistics(image, result)
             if self.coherence != "off":
-                if number % JUDGED == 0:
-                    _judge(memory, *(objective.value(self._middle(each), guide) for each in (dream, image)))
+                if number % _GAIN_INTERVAL == 0:
+                    _adjust_gain(memory, *(objective.value(self._center(x), guide) for x in (dream, image)))
                 remember(memory, image, {"dream": dream, "change": 0.5 + 0.5 * (dream - image)}, frame.pts)
                 memory["number"] = number + 1
-            yield frame.with_image(self._finish(image, dream, where))
+            yield frame.with_image(self._finish(image, dream, weight))
 
         return step
 
-    def ascent(self, known: float = 0.0, light: float = 1.0) -> Ascent:
-        """How to climb a picture of mean luma `light` of which the share `known` follows the last one."""
+    def _ascent_settings(self, continued: float = 0.0, mean_luma: float = 1.0) -> Ascent:
+        """Settings for an image of this mean luma of which the share `continued` continues the previous dream."""
         from streamfx.deepdream.ascent import Ascent
 
-        steps = max(min(2, self.steps), math.ceil(self.steps * (1 - FEWER * known)))
-        step = self.step * self.strength or AMOUNT / AMONG * self.strength * (AMONG / self.steps) ** SHARED
-        step *= (self.steps / steps) ** SHARED * min(1.0, light / DUSK)
+        steps = max(min(2, self.steps), math.ceil(self.steps * (1 - _SAVED_STEPS * continued)))
+        step = self.step * self.strength or _CHANGE / _STEPS * self.strength * (_STEPS / self.steps) ** _STEP_POWER
+        step *= (self.steps / steps) ** _STEP_POWER * min(1.0, mean_luma / _DARK)
         return Ascent(self.octaves, self.octave_scale, steps, step, self.smooth, self.tile, self.seed)
 
-    def _climb(
-        self, start: Tensor, room: Tensor | None, gradient: Callable[[Tensor], Tensor], image: Tensor, number: int
+    def _ascend(
+        self,
+        start: Tensor,
+        step_share: Tensor | None,
+        gradient: Callable[[Tensor], Tensor],
+        image: Tensor,
+        number: int,
     ) -> Tensor:
         from streamfx.deepdream.ascent import ascend
         from streamfx.ops.color import luma
 
-        known = 0.0 if room is None else 1 - float(room.mean())
-        settings = self.ascent(known, float(luma(image[:, ::4, ::4]).mean()))
+        continued = 0.0 if step_share is None else 1 - float(step_share.mean())
+        settings = self._ascent_settings(continued, float(luma(image[:, ::4, ::4]).mean()))
         return ascend(
             start,
             gradient,
             settings,
-            room=room,
+            step_share=step_share,
             number=number,
-            report=lambda done, whole: steps_log.info("step %d of %d", done, whole),
+            report=lambda done, total: _steps_log.info("step %d of %d", done, total),
         )
 
-    def _middle(self, image: Tensor) -> Tensor:
-        """What the network is shown at once of an image [3, H, W], as [1, 3, h, w]."""
-        from streamfx.deepdream.ascent import middle
+    def _center(self, image: Tensor) -> Tensor:
+        """The central tile [1, 3, h, w] of an image [3, H, W]."""
+        from streamfx.deepdream.ascent import center_crop
 
-        return middle(image[None], self.tile)
+        return center_crop(image[None], self.tile)
 
-    def _finish(self, source: Tensor, dream: Tensor, where: Tensor | None) -> Tensor:
-        """The dream as it is to be seen: in its source's colours, and where the mask is white."""
+    def _finish(self, source: Tensor, dream: Tensor, weight: Tensor | None) -> Tensor:
+        """Apply `preserve_color` and the mask `weight` [1, H, W], which is 0 where the source shows."""
         from streamfx.ops.color import keep_color
 
         if self.preserve_color:
             dream = keep_color(source, dream)
-        return dream if where is None or where.min() >= WHITE else source.lerp(dream, where)
+        return dream if weight is None or weight.min() >= _WHITE else source.lerp(dream, weight)
 
     def _open_mask(self) -> Mask | None:
         if not self.mask:
@@ -208,67 +221,64 @@ class Dream:
         return Mask(self.mask)
 
     def _build_guide(self, objective: Objective, device: torch.device) -> _Guide:
-        """Moment -> what the guide shows then, as the network sees it; None without a guide."""
+        """Time in seconds -> features of the guide's frame at that time; None without a guide."""
         if not self.guide:
-            return lambda moment: None
+            return lambda time: None
         from streamfx.deepdream.ascent import resized
         from streamfx.media.input.mask import Mask
 
         guide = Mask(self.guide, "guide")
-        kept: list[tuple[Frame, Mapping[str, Tensor]]] = []
+        cached: list[tuple[Frame, Mapping[str, Tensor]]] = []
 
-        def at(moment: Fraction) -> Mapping[str, Tensor]:
-            shown = guide.frame_at(moment)
-            if not kept or kept[0][0] is not shown:
-                height, width = shown.image.shape[1:]
-                scale = min(1.0, math.sqrt(GUIDE_AREA / (height * width)))
+        def features_at(time: Fraction) -> Mapping[str, Tensor]:
+            frame = guide.frame_at(time)
+            if not cached or cached[0][0] is not frame:
+                height, width = frame.image.shape[1:]
+                scale = min(1.0, math.sqrt(_GUIDE_AREA / (height * width)))
                 size = max(96, round(height * scale)), max(96, round(width * scale))
-                kept[:] = [(shown, objective.see_guide(resized(shown.image[None], size).to(device)))]
-            return kept[0][1]
+                cached[:] = [(frame, objective.guide_features(resized(frame.image[None], size).to(device)))]
+            return cached[0][1]
 
-        at(self.mask_start)  # what cannot be read is told before the first frame
-        return at
+        features_at(self.mask_start)  # an unreadable guide raises before the first frame
+        return features_at
 
-    def _build_past(self, device: torch.device) -> _Past:
-        """(memory, frame) -> where the climb starts, and the share of it left to do; None where nothing is known.
+    def _build_continuation(self, device: torch.device) -> _Continuation:
+        """(memory, image) -> start [3, H, W] and step share [1, H, W] of the ascent; None without a previous dream.
 
-        What stands still goes on as it was dreamed, so that noise is averaged. Of what moves, the change that dreaming
-        made goes on, upon the frame as it is now: the frame itself would blur from warp to warp.
+        Still areas start from the previous dream, which averages noise. Moving areas start from the new frame plus the
+        warped change that dreaming had made: the dream itself would blur with every warp.
         """
         if self.coherence == "off":
             return lambda memory, image: None
         from streamfx.motion.flow import build_motion
-        from streamfx.motion.temporal import find_prior, follow_past
+        from streamfx.motion.temporal import estimate_motions, warp_previous
 
         motion = build_motion(self.motion, device)
 
-        def past(memory: Memory, image: Tensor) -> tuple[Tensor, Tensor] | None:
+        def continue_dream(memory: Memory, image: Tensor) -> tuple[Tensor, Tensor] | None:
             height, width = image.shape[1:]
-            motions = follow_past(memory, image, (height, width), motion)
-            dreamed, changed = (find_prior(memory, name, motions) for name in ("dream", "change"))
+            motions = estimate_motions(memory, image, (height, width), motion)
+            dreamed, changed = (warp_previous(memory, name, motions) for name in ("dream", "change"))
             if dreamed is None or changed is None:
                 return None
-            kept = dreamed.trust * self.blend  # [1, H, W]
-            moving = (dreamed.follow / dreamed.trust.clamp(min=1e-3)).clamp(0, 1)
-            gained = (dreamed.warped - image).lerp(2 * changed.warped - 1, moving)
-            gain = memory.get("anew", Fraction(1))
+            kept = dreamed.confidence * self.blend  # [1, H, W]
+            moving = (dreamed.moving / dreamed.confidence.clamp(min=1e-3)).clamp(0, 1)
+            change = (dreamed.warped - image).lerp(2 * changed.warped - 1, moving)
+            gain = memory.get("gain", Fraction(1))
             assert isinstance(gain, Fraction)
-            anew = ((ANEW_STILL + (ANEW_MOVING - ANEW_STILL) * moving) * float(gain)).clamp(max=1)
-            return image + kept * gained, (1 - kept) * (1 - dreamed.trust * (1 - anew))
+            refresh = ((_REFRESH_STILL + (_REFRESH_MOVING - _REFRESH_STILL) * moving) * float(gain)).clamp(max=1)
+            return image + kept * change, (1 - kept) * (1 - dreamed.confidence * (1 - refresh))
 
-        return past
+        return continue_dream
 
 
-def _judge(memory: Memory, dreamed: float, was: float) -> None:
-    """Adjust what is gained anew, so that a followed dream excites the network by as many times as its first frame did.
-
-    `dreamed` and `was` are what the objective says of the dream and of its source.
-    """
-    if min(dreamed, was) <= 0:  # of sums with minus signs nothing can be said
+def _adjust_gain(memory: Memory, dream: float, source: float) -> None:
+    """Adjust the gain, so that the ratio of the objective's values of `dream` and `source` stays that of the start."""
+    if min(dream, source) <= 0:  # possible with negative shares; the ratio has no meaning
         return
-    wanted, gain = memory.get("excited"), memory.get("anew", Fraction(1))
+    target, gain = memory.get("ratio"), memory.get("gain", Fraction(1))
     assert isinstance(gain, Fraction)
-    if isinstance(wanted, Fraction):
-        memory["anew"] = Fraction(min(MOST_ANEW, max(LEAST_ANEW, float(gain * wanted) * was / dreamed)))
+    if isinstance(target, Fraction):
+        memory["gain"] = Fraction(min(_MAX_GAIN, max(_MIN_GAIN, float(gain * target) * source / dream)))
     else:
-        memory["excited"] = Fraction(dreamed / was)
+        memory["ratio"] = Fraction(dream / source)

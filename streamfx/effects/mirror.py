@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """Swap left and right; twice is the picture as it was."""
+    """Swap left and right."""
 
     def build(self, device: torch.device) -> Step:
-        """The step that mirrors the picture, and its alpha with it."""
+        """The step that mirrors image and alpha."""
 
         def step(frame: Frame | None, memory: Memory) -> Iterable[Frame]:
             if frame is None:

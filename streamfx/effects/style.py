@@ -1,9 +1,9 @@
-"""Paint every frame in the manner of a preset's painter."""
+"""Neural style transfer on each frame, in the style of a preset."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
@@ -13,27 +13,31 @@ from typing_extensions import Doc
 
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame, Memory, Step
-from streamfx.settings import SCHEDULABLE, check
+from streamfx.settings import SCHEDULABLE, Quality, check
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from streamfx.motion.temporal import Prior
+    from streamfx.media.input.mask import Mask
+    from streamfx.motion.temporal import WarpedFrame
     from streamfx.presets import Preset
     from streamfx.styletransfer.optimizer import PixelOptimizer
 
-_Paint: TypeAlias = "Callable[[Tensor, Prior | None, float], Tensor]"
-_Follow: TypeAlias = "Callable[[Memory, Tensor, tuple[int, int], Sequence[str]], dict[str, Prior | None]]"
+# image [3, H, W] at the working resolution, previous stylized frame, sharpness to aim at -> stylized image [3, H, W]
+_Stylize: TypeAlias = "Callable[[Tensor, WarpedFrame | None, float], Tensor]"
+# memory, source image for motion estimation, working size, names of the parts -> previous stylized frame of each part
+_WarpPrevious: TypeAlias = "Callable[[Memory, Tensor, tuple[int, int], Sequence[str]], dict[str, WarpedFrame | None]]"
 
-BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; what is all beyond them needs only one painting
-DUSK, GLARE = 0.1, 0.92  # mean luma of frames; what is darker or brighter fades, and its painting with it
-CLEAR, HIDDEN = 1.04, 0.78  # times a painting's detail, to aim at in motion; less where it is made smaller in the end
+BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # a mask that is all below or above them needs only one stylized image
+DARK, BRIGHT = 0.1, 0.92  # mean luma of a frame; beyond them the stylized frame fades with the source
+SHARPNESS = 1.04  # to aim at when blending with the previous frame, relative to the new stylized image
+REDUCED_SHARPNESS = 0.78  # where the stylized image is scaled down at the end, which sharpens it
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """Paint each frame like a painting, with the preset's painter network."""
+    """Stylize each frame like a painting, with the preset's network."""
 
     preset: Annotated[
         str, Doc("Name of a preset ('streamfx presets' lists them), a FILE.toml, or a blend: vangogh:0.6,munch:0.4")
@@ -42,7 +46,7 @@ class Style:
     preserve_color: Annotated[bool, Doc("Keep the source's colors and take only brightness from the style")] = False
     detail: Annotated[float, Ge(0), Le(1), Doc("How much of the source's structure is kept; 0 is bold")] = 0.0
     stroke: Annotated[float, Ge(0.5), Le(2), Doc("Size of the strokes, relative to the frame")] = 1.0
-    quality: Annotated[Literal["fine", "fast"], Doc("fast takes a smaller network")] = "fine"
+    quality: Annotated[Quality, Doc("fast takes a smaller network")] = "fine"
     mask: Annotated[str, Doc("Picture, or video of the whole source: stylize where it is white")] = ""
     mask_preset: Annotated[str, Doc("Preset where the mask is black; by default the source stays")] = ""
     mask_start: Annotated[Fraction, Ge(0), Le(10**7), Doc("Second of a mask video at which the video begins")] = (
@@ -76,21 +80,41 @@ class Style:
         if self.mask_preset and not self.mask:
             raise StreamfxError("style: mask_preset is for the black part of a mask; give mask as well")
 
-    def build(self, device: torch.device) -> Step:
-        """The step that paints; reads the presets now, and readies the network when the first frame of a size comes."""
-        from streamfx.motion.temporal import remember
+    @property
+    def segment_length(self) -> int:
+        """Frames between two checkpoints."""
+        return 5 if self.method == "optimise" else 300
 
+    @property
+    def working_pixels(self) -> float | None:
+        """Pixels of the working resolution."""
+        from streamfx.styletransfer.working_resolution import AREA
+
+        return AREA / self.stroke**2
+
+    @property
+    def prefers_speed(self) -> bool:
+        """Whether the output should be encoded fast rather than small."""
+        return self.quality == "fast"
+
+    def resolve(self, device: torch.device, start: Fraction) -> Style:
+        """With the precision chosen, and a mask video moved to the `start` of the video."""
+        from streamfx.inference.precision import rates
+
+        precision = self.precision
+        if self.method == "network" and precision == "auto" and device.type == "cpu":
+            precision = rates().best
+        return replace(self, precision=precision, mask_start=self.mask_start + (start if self.mask else 0))
+
+    def build(self, device: torch.device) -> Step:
+        """A step that stylizes each frame; reads the presets now, and compiles the networks for each size it meets."""
         if self.passes > 1:
             return self._build_passes(device)
-        paint = self._build_paint(self.preset, device)
-        paint_black = self._build_paint(self.mask_preset, device) if self.mask_preset else None
-        follow = self._build_follow(device)
-        if self.mask:
-            from streamfx.media.input.mask import Mask
-
-            mask = Mask(self.mask)
-        else:
-            mask = None
+        networks = {"white": self._build_stylize(self.preset, device)}
+        if self.mask_preset:
+            networks["black"] = self._build_stylize(self.mask_preset, device)
+        warp_previous = self._build_warp_previous(device)
+        mask = self._open_mask()
 
         def step(frame: Frame | None, memory: Memory) -> Iterable[Frame]:
             if frame is None:
@@ -98,34 +122,35 @@ class Style:
             if self.strength == 0:
                 yield frame
                 return
-            image = frame.image
-            where = None if mask is None else mask.at(frame.pts + self.mask_start, image)
-            white = where is None or where.max() > BLACK
-            black = where is not None and where.min() < WHITE
-            seen = self._on_canvas(image)
-            enlarged = image.shape[1] < seen.shape[1]
-            watched = image if enlarged else seen  # enlarged, it would show no more
-            detail = HIDDEN if enlarged else CLEAR
-            painters = ({"white": paint} if white else {}) | ({"black": paint_black} if black and paint_black else {})
             if frame.cut:
                 memory.clear()
-            priors = follow(memory, watched, (seen.shape[1], seen.shape[2]), list(painters))
-            paintings = {name: each(seen, priors[name], detail) for name, each in painters.items()}
-            if self.coherence != "off":
-                remember(memory, watched, paintings, frame.pts)
-            finished = {name: self._finish(image, painted) for name, painted in paintings.items()}
-            ground = finished.get("black", image)
-            if not white:
-                yield frame.with_image(ground)
-            elif not black or where is None:
-                yield frame.with_image(finished["white"])
-            else:
-                yield frame.with_image(ground.lerp(finished["white"], where))
+            opacity = None if mask is None else mask.at(frame.pts + self.mask_start, frame.image)
+            used = {name: networks[name] for name in _visible_parts(opacity) if name in networks}
+            stylized = self._stylize_parts(frame, used, warp_previous, memory)
+            yield frame.with_image(_composite(frame.image, stylized, opacity))
 
         return step
 
-    def reads(self) -> list[Path]:
-        """The files that the painting comes from: presets and their weights, and the mask."""
+    def _stylize_parts(
+        self, frame: Frame, networks: dict[str, _Stylize], warp_previous: _WarpPrevious, memory: Memory
+    ) -> dict[str, Tensor]:
+        """The frame stylized by each network, at the source's size."""
+        from streamfx.motion.temporal import remember
+
+        image = frame.image
+        working = self._to_working_size(image)
+        enlarged = image.shape[1] < working.shape[1]
+        reference = image if enlarged else working  # for motion estimation; enlarging adds nothing to see
+        size = (working.shape[1], working.shape[2])
+        previous = warp_previous(memory, reference, size, list(networks))
+        sharpness = REDUCED_SHARPNESS if enlarged else SHARPNESS
+        stylized = {name: stylize(working, previous[name], sharpness) for name, stylize in networks.items()}
+        if self.coherence != "off":
+            remember(memory, reference, stylized, frame.pts)
+        return {name: self._finish(image, result) for name, result in stylized.items()}
+
+    def input_files(self) -> list[Path]:
+        """Files that determine the result: presets, their weights, and the mask."""
         from streamfx.presets import load_preset, parse_blend
 
         texts = [text for text in (self.preset, self.mask_preset) if text]
@@ -135,73 +160,76 @@ class Style:
         return [*(preset.path for preset in presets), *weights, *([Path(self.mask)] if self.mask else [])]
 
     def _build_passes(self, device: torch.device) -> Step:
-        """The step that holds each shot, and paints it when it has ended."""
+        """A step that collects the frames of a shot, and stylizes them when the shot has ended."""
         from streamfx.motion.flow import build_motion
-        from streamfx.styletransfer.multipass import held, hold, paint_shot
+        from streamfx.styletransfer.multipass import store_frame, stored_frames, stylize_shot
 
-        painter, motion = self._build_pixels(self._blend(self.preset), device), build_motion(self.motion, device)
+        optimizer = self._build_optimizer(self._blend(self.preset), device)
+        motion = build_motion(self.motion, device)
 
         def step(frame: Frame | None, memory: Memory) -> Iterable[Frame]:
             if frame is None or frame.cut:
-                shot = list(held(memory))
+                shot = list(stored_frames(memory))
                 memory.clear()
-                seen = [self._on_canvas(each.image) for each in shot]
-                painter.iterations = self._each_pass()
-                for each, painted in zip(shot, paint_shot(seen, painter, motion, self.passes)):
-                    yield each.with_image(self._finish(each.image, painted))
+                images = [self._to_working_size(stored.image) for stored in shot]
+                optimizer.iterations = self._iterations_per_pass()
+                for stored, stylized in zip(shot, stylize_shot(images, optimizer, motion, self.passes)):
+                    yield stored.with_image(self._finish(stored.image, stylized))
             if frame is not None:
-                hold(memory, frame)
+                store_frame(memory, frame)
 
         return step
 
-    def _on_canvas(self, image: Tensor) -> Tensor:
-        """The image at the size at which it is painted."""
+    def _open_mask(self) -> Mask | None:
+        from streamfx.media.input.mask import Mask
+
+        return Mask(self.mask) if self.mask else None
+
+    def _to_working_size(self, image: Tensor) -> Tensor:
         from streamfx.styletransfer.working_resolution import working_size
 
-        return _resized(image, working_size(image.shape[1], image.shape[2], self.stroke))
+        return _resize(image, working_size(image.shape[1], image.shape[2], self.stroke))
 
-    def _finish(self, source: Tensor, painted: Tensor) -> Tensor:
-        """The painting of the canvas as it is to be seen: at the source's size, in its light, mixed with it."""
+    def _finish(self, source: Tensor, stylized: Tensor) -> Tensor:
+        """The stylized image at the source's size, faded and mixed with the source as the settings say."""
         from streamfx.ops.color import keep_color
 
-        if painted.shape[1] < source.shape[1]:
-            painted = _without_grain(painted)
-        painted = _exposed(source, _resized(painted, (source.shape[1], source.shape[2])))
+        if stylized.shape[1] < source.shape[1]:
+            stylized = _smooth_pixels(stylized)
+        stylized = _match_exposure(source, _resize(stylized, (source.shape[1], source.shape[2])))
         if self.preserve_color:
-            painted = keep_color(source, painted)
-        return painted if self.strength == 1 else source.lerp(painted, self.strength)
+            stylized = keep_color(source, stylized)
+        return stylized if self.strength == 1 else source.lerp(stylized, self.strength)
 
-    def _build_paint(self, preset: str, device: torch.device) -> _Paint:
-        """Canvas [3, H, W], what was painted before and the detail to keep of it, 0..1 -> painting [3, H, W]."""
+    def _build_stylize(self, preset: str, device: torch.device) -> _Stylize:
         blend = self._blend(preset)
         if self.method == "network":
             return self._build_network(blend, device)
-        painter = self._build_pixels(blend, device)
+        optimizer = self._build_optimizer(blend, device)
 
-        def paint(seen: Tensor, prior: Prior | None, detail: float) -> Tensor:
-            painter.iterations = self._each_pass()  # which a schedule may change
-            return painter(seen, prior)
+        def stylize(image: Tensor, previous: WarpedFrame | None, sharpness: float) -> Tensor:
+            optimizer.iterations = self._iterations_per_pass()  # which a schedule may change
+            return optimizer(image, previous)
 
-        return paint
+        return stylize
 
     def _blend(self, preset: str) -> list[tuple[Preset, float]]:
         from streamfx.presets import load_preset, parse_blend
 
         return [(load_preset(name), share) for name, share in parse_blend(preset)]
 
-    def _build_pixels(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> PixelOptimizer:
+    def _build_optimizer(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> PixelOptimizer:
         from streamfx.styletransfer.losses import load_targets
         from streamfx.styletransfer.optimizer import PixelOptimizer
 
-        parts = [(load_targets(p.targets, p.name), share) for p, share in blend]
-        return PixelOptimizer(parts, blend[0][0].style.training, self._each_pass(), device)
+        parts = [(load_targets(preset.targets, preset.name), share) for preset, share in blend]
+        return PixelOptimizer(parts, blend[0][0].style.training, self._iterations_per_pass(), device)
 
-    def _each_pass(self) -> int:
-        """How many iterations there are for a frame, each time that it is painted."""
+    def _iterations_per_pass(self) -> int:
         return max(1, self.iterations // self.passes)
 
-    def _build_network(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> _Paint:
-        """Painting by the presets' network; one engine for each size met."""
+    def _build_network(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> _Stylize:
+        """Stylize with the presets' networks; one is compiled for each size."""
         from streamfx.styletransfer.network import is_style_network
 
         files = [preset.weights(self.quality) for preset, _ in blend]
@@ -215,30 +243,30 @@ class Style:
         first = self._build_stylizer([(file, part / share) for file, part in new], device)
         second = self._build_painter([(preset, part / (1 - share)) for preset, part in old], device)
 
-        def mixed(seen: Tensor, prior: Prior | None, sharpness: float) -> Tensor:
-            return second(seen, prior, sharpness).lerp(first(seen, prior, sharpness), share)
+        def mixed(image: Tensor, previous: WarpedFrame | None, sharpness: float) -> Tensor:
+            return second(image, previous, sharpness).lerp(first(image, previous, sharpness), share)
 
         return mixed
 
-    def _build_stylizer(self, parts: list[tuple[Path, float]], device: torch.device) -> _Paint:
-        from streamfx.ops.warp import renew
+    def _build_stylizer(self, parts: list[tuple[Path, float]], device: torch.device) -> _Stylize:
+        from streamfx.ops.warp import blend_sharp
         from streamfx.styletransfer.stylizer import Stylizer
 
         stylize = Stylizer(parts, self.precision, device)
 
-        def paint(seen: Tensor, prior: Prior | None, sharpness: float) -> Tensor:
-            painted = stylize(seen, self.detail)
-            return painted if prior is None else renew(painted, prior.warped, prior.share, sharpness)
+        def blended(image: Tensor, previous: WarpedFrame | None, sharpness: float) -> Tensor:
+            stylized = stylize(image, self.detail)
+            return stylized if previous is None else blend_sharp(stylized, previous.warped, previous.share, sharpness)
 
-        return paint
+        return blended
 
-    def _build_painter(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> _Paint:
+    def _build_painter(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> _Stylize:
         """The network of the first release."""
         import torch
 
         from streamfx.inference.cuda_graph import Engine
         from streamfx.inference.engine import build_engine
-        from streamfx.ops.warp import renew
+        from streamfx.ops.warp import blend_sharp
         from streamfx.styletransfer.painter import mix_painters
 
         painter, numbers = mix_painters([(p.weights(self.quality), p.name, share) for p, share in blend])
@@ -246,55 +274,71 @@ class Style:
         engines: dict[tuple[int, ...], Engine] = {}
         sees_prior = self.coherence == "full"
 
-        def paint(seen: Tensor, prior: Prior | None, detail: float) -> Tensor:
+        def paint(seen: Tensor, prior: WarpedFrame | None, detail: float) -> Tensor:
             inputs = [seen.unsqueeze(0), numbers]
             if sees_prior:
-                shown = torch.zeros(4, *seen.shape[1:]) if prior is None else torch.cat([prior.warped, prior.follow])
+                shown = torch.zeros(4, *seen.shape[1:]) if prior is None else torch.cat([prior.warped, prior.moving])
                 inputs.append(shown.to(device).unsqueeze(0))
             if seen.shape not in engines:
                 engines[seen.shape] = build_engine(painter, [tuple(x.shape) for x in inputs], device)
             painted = engines[seen.shape](*inputs).squeeze(0)
-            return painted if prior is None else renew(painted, prior.warped, prior.share, detail)
+            return painted if prior is None else blend_sharp(painted, prior.warped, prior.share, detail)
 
         return paint
 
-    def _build_follow(self, device: torch.device) -> _Follow:
-        """(memory, frame, size of the canvas, names of paintings) -> the prior of each, by its name."""
+    def _build_warp_previous(self, device: torch.device) -> _WarpPrevious:
         if self.coherence == "off":
-            return lambda memory, watched, size, names: dict.fromkeys(names)
+            return lambda memory, image, size, names: dict.fromkeys(names)
 
+        from streamfx.motion import temporal
         from streamfx.motion.flow import build_motion
-        from streamfx.motion.temporal import find_prior, follow_past
 
         motion = build_motion(self.motion, device)
 
-        def follow(
-            memory: Memory, watched: Tensor, size: tuple[int, int], names: Sequence[str]
-        ) -> dict[str, Prior | None]:
-            motions = follow_past(memory, watched, size, motion)
-            return {name: find_prior(memory, name, motions) for name in names}
+        def warp_previous(
+            memory: Memory, image: Tensor, size: tuple[int, int], names: Sequence[str]
+        ) -> dict[str, WarpedFrame | None]:
+            motions = temporal.estimate_motions(memory, image, size, motion)
+            return {name: temporal.warp_previous(memory, name, motions) for name in names}
 
-        return follow
+        return warp_previous
 
 
-def _without_grain(painted: Tensor) -> Tensor:
-    """The painting [3, H, W] without what alternates from pixel to pixel: enlarged, it would lie over the strokes."""
+def _visible_parts(opacity: Tensor | None) -> list[str]:
+    """Which parts of the mask [1, H, W] are to be seen: white, black, or both."""
+    if opacity is None:
+        return ["white"]
+    return ["white"] * bool(opacity.max() > BLACK) + ["black"] * bool(opacity.min() < WHITE)
+
+
+def _composite(source: Tensor, stylized: dict[str, Tensor], opacity: Tensor | None) -> Tensor:
+    """The parts [3, H, W] over each other; the source where there is no black part."""
+    below = stylized.get("black", source)
+    if "white" not in stylized:
+        return below
+    if opacity is None or "black" not in _visible_parts(opacity):
+        return stylized["white"]
+    return below.lerp(stylized["white"], opacity)
+
+
+def _smooth_pixels(stylized: Tensor) -> Tensor:
+    """Without patterns that alternate from pixel to pixel [3, H, W]; enlarged, they would cover the strokes."""
     from torch.nn.functional import avg_pool2d, pad
 
-    return avg_pool2d(avg_pool2d(pad(painted[None], (1, 1, 1, 1), mode="replicate"), 2, 1), 2, 1)[0]  # 1 2 1 both ways
+    return avg_pool2d(avg_pool2d(pad(stylized[None], (1, 1, 1, 1), mode="replicate"), 2, 1), 2, 1)[0]  # 1 2 1 both ways
 
 
-def _exposed(source: Tensor, painted: Tensor) -> Tensor:
-    """The painting, fading to black or white where the source does: a painter with norms cannot see that."""
+def _match_exposure(source: Tensor, stylized: Tensor) -> Tensor:
+    """Fade to black or white with the source: a network with instance normalization does not see the exposure."""
     from streamfx.ops.color import luma
 
     light = luma(source[:, ::4, ::4]).mean().item()
-    if light < DUSK:
-        return painted * (light / DUSK)
-    return painted if light <= GLARE else 1 - (1 - painted) * ((1 - light) / (1 - GLARE))
+    if light < DARK:
+        return stylized * (light / DARK)
+    return stylized if light <= BRIGHT else 1 - (1 - stylized) * ((1 - light) / (1 - BRIGHT))
 
 
-def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """The image [3, H, W] at another size, 0..1."""
     from torch.nn.functional import interpolate
 

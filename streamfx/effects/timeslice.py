@@ -1,4 +1,4 @@
-"""Show the past and the present side by side in one picture (slit-scan)."""
+"""Slit-scan: past and present side by side in one image."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Timeslice:
-    """Let one side of the picture lag behind the other, so that whatever moves is bent and stretched (slit-scan).
+    """Delay one side of the image against the other, which bends and stretches moving content (slit-scan).
 
-    The picture is cut into slices, each a frame older than its neighbour, with a fade between them. Memory stays
-    at half of `frames` pictures of 16-bit numbers, 5.5 MB each at 1280x720, or at all of them where it has a schedule.
+    The image is divided into slices, each one frame older than its neighbor, with a fade between them. Memory use is
+    half of `frames` float16 images (5.5 MB each at 1280x720), or all of them if `frames` has a schedule.
     """
 
-    frames: Annotated[int, Ge(2), Le(1000), SCHEDULABLE, Doc("How many frames into the past the image reaches")] = 40
+    frames: Annotated[int, Ge(2), Le(1000), SCHEDULABLE, Doc("Age of the oldest slice, frames")] = 40
     past: Annotated[
         Literal["left", "right", "top", "bottom"], Doc("Side of the oldest slice; the newest is opposite")
     ] = "right"
@@ -34,74 +34,74 @@ class Timeslice:
         check(self)
 
     def build(self, device: torch.device) -> Step:
-        """The step that slices; where the film is too young for a slice, that shows the first frame of the shot."""
-        return _step(self._sliced)
+        """The step that slices; slices older than the shot show its first frame."""
+        return _step(self._slice)
 
-    def build_moving(self, device: torch.device) -> Step:
-        """The same where `frames` may change: whole pictures are kept, as many as were ever asked for."""
-        return _step(self._gathered)
+    def build_scheduled(self, device: torch.device) -> Step:
+        """The same step for a `frames` that may change: it keeps whole images, as many as its largest value so far."""
+        return _step(self._slice_whole)
 
-    def _gathered(self, frame: Frame, memory: Memory) -> Frame:
+    def _slice_whole(self, frame: Frame, memory: Memory) -> Frame:
         import torch
 
         now, first = cast(int, memory.get("now", 0)), cast(int, memory.get("first", 0))  # frames since the cut
-        most = max(cast(int, memory.get("most", 0)), self.frames)
-        picture, slices, axis, backwards = self._cut(frame)
-        memory[f"whole {now}"] = picture.to(torch.float16, copy=True)
-        at = picture.shape[axis] if backwards else 0
+        largest = max(cast(int, memory.get("largest", 0)), self.frames)
+        image, slices, axis, backwards = self._split(frame)
+        memory[f"frame {now}"] = image.to(torch.float16, copy=True)
+        at = image.shape[axis] if backwards else 0
         for age, present in enumerate(slices):
             size = present.shape[axis]
             start, at = (at - size, at - size) if backwards else (at, at + size)
             newer, older = (
-                cast("Tensor", memory[f"whole {max(first, now - late)}"]).narrow(axis, start, size).to(picture.dtype)
-                for late in (age, age + 1)
+                cast("Tensor", memory[f"frame {max(first, now - lag)}"]).narrow(axis, start, size).to(image.dtype)
+                for lag in (age, age + 1)
             )
             slices[age] = torch.lerp(present if age == 0 else newer, older, _ramp(present, axis, backwards))
-        while now - first >= most:
-            del memory[f"whole {first}"]
+        while now - first >= largest:
+            del memory[f"frame {first}"]
             first += 1
-        memory.update({"now": now + 1, "first": first, "most": most})
-        return _joined(frame, slices, axis, backwards)
+        memory.update({"now": now + 1, "first": first, "largest": largest})
+        return _join(frame, slices, axis, backwards)
 
-    def _cut(self, frame: Frame) -> tuple[Tensor, list[Tensor], int, bool]:
-        """The picture [3 or 4, H, W], its slices from now to the past, along which axis, and whether from its end."""
+    def _split(self, frame: Frame) -> tuple[Tensor, list[Tensor], int, bool]:
+        """(image [3 or 4, H, W], its slices from new to old, their axis, whether the newest is at its end)."""
         import torch
 
-        picture = frame.image if frame.alpha is None else torch.cat([frame.image, frame.alpha])
+        image = frame.image if frame.alpha is None else torch.cat([frame.image, frame.alpha])
         axis = 2 if self.past in ("left", "right") else 1
         backwards = self.past in ("left", "top")
-        slices = list(picture.tensor_split(min(self.frames, picture.shape[axis]), axis))
-        return picture, slices[::-1] if backwards else slices, axis, backwards
+        slices = list(image.tensor_split(min(self.frames, image.shape[axis]), axis))
+        return image, slices[::-1] if backwards else slices, axis, backwards
 
-    def _sliced(self, frame: Frame, memory: Memory) -> Frame:
+    def _slice(self, frame: Frame, memory: Memory) -> Frame:
         import torch
 
         now = cast(int, memory.get("now", 0))  # frames since the cut
         memory["now"] = now + 1
-        picture, slices, axis, backwards = self._cut(frame)
+        image, slices, axis, backwards = self._split(frame)
         for age, present in enumerate(slices):
             memory[f"{age} {now}"] = present.to(torch.float16, copy=True)  # a view would keep the whole frame
             newer = present if age == 0 else cast("Tensor", memory[f"{age} {max(0, now - age)}"])
             older = cast("Tensor", memory[f"{age} {max(0, now - age - 1)}"])
             if now > age:
                 del memory[f"{age} {now - age - 1}"]
-            slices[age] = torch.lerp(newer.to(picture.dtype), older.to(picture.dtype), _ramp(present, axis, backwards))
-        return _joined(frame, slices, axis, backwards)
+            slices[age] = torch.lerp(newer.to(image.dtype), older.to(image.dtype), _ramp(present, axis, backwards))
+        return _join(frame, slices, axis, backwards)
 
 
-def _step(made: Callable[[Frame, Memory], Frame]) -> Step:
+def _step(process: Callable[[Frame, Memory], Frame]) -> Step:
     def step(frame: Frame | None, memory: Memory) -> Iterable[Frame]:
         if frame is None:
             return
         if frame.cut:
             memory.clear()
-        yield made(frame, memory)
+        yield process(frame, memory)
 
     return step
 
 
-def _joined(frame: Frame, slices: list[Tensor], axis: int, backwards: bool) -> Frame:
-    """The frame with the picture that the slices make."""
+def _join(frame: Frame, slices: list[Tensor], axis: int, backwards: bool) -> Frame:
+    """The frame with the image [3 or 4, H, W] joined from the slices."""
     import torch
 
     whole = torch.cat(slices[::-1] if backwards else slices, axis)
@@ -109,7 +109,7 @@ def _joined(frame: Frame, slices: list[Tensor], axis: int, backwards: bool) -> F
 
 
 def _ramp(part: Tensor, axis: int, backwards: bool) -> Tensor:
-    """How far each row or column of a slice is on its way from its own age to the next, 0..1."""
+    """Fade from a slice's own age to the next, 0..1, per row or column."""
     import torch
 
     size = part.shape[axis]

@@ -1,4 +1,4 @@
-"""Motion trails: everything that moves leaves a fading trail."""
+"""Motion trails: moving content leaves a fading trail."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Trails:
-    """Mix each frame with a fading memory of the frames before it."""
+    """Mix each frame with the previous output, so that moving content leaves a fading trail."""
 
-    decay: Annotated[float, Ge(0), Le(1), Doc("Share of the memory kept per frame; 1 stays with the first frame")] = 0.9
+    decay: Annotated[float, Ge(0), Le(1), Doc("Share of the previous output; 1 freezes the first frame")] = 0.9
 
     def __post_init__(self) -> None:
         check(self)
 
     def build(self, device: torch.device) -> Step:
-        """The step that mixes; it remembers its last image, and forgets it at a cut."""
+        """The step that mixes; a cut resets it."""
 
         def step(frame: Frame | None, memory: Memory) -> Iterable[Frame]:
             if frame is None:

@@ -1,1 +1,1 @@
-"""Measures of processed video: temporal coherence, and kernels compared with their twins."""
+"""Evaluation: temporal coherence of processed videos, and kernels compared with their reference implementations."""

@@ -1,4 +1,4 @@
-"""Compiled networks on disk, each under a key of everything that it depends on."""
+"""Disk cache of compiled networks, keyed by everything that they depend on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import nn
 
 _log = logging.getLogger("streamfx")
 
-_MOST = 50  # compiled networks kept, of a few megabytes each; the oldest are removed
+_MAX_ENGINES = 50  # of a few megabytes each; the oldest are removed
 
 
 def engine_file(name: str) -> Path:
@@ -27,7 +27,7 @@ def engine_file(name: str) -> Path:
 def engine_key(module: nn.Module, shapes: Sequence[tuple[int, ...]], machine: tuple[str, ...]) -> str:
     """A hash of everything that a compiled network depends on: code, weights, shapes, libraries and processor."""
     digest = hashlib.sha256(repr((str(module), tuple(map(tuple, shapes)), torch.__version__, machine)).encode())
-    for source in sorted(filter(None, {inspect.getsourcefile(type(part)) for part in _own_parts(module)})):
+    for source in sorted(filter(None, {inspect.getsourcefile(type(own)) for own in _own_modules(module)})):
         digest.update(Path(source).read_bytes())
     for name, tensor in module.state_dict().items():
         digest.update(name.encode())
@@ -35,32 +35,32 @@ def engine_key(module: nn.Module, shapes: Sequence[tuple[int, ...]], machine: tu
     return digest.hexdigest()[:32]
 
 
-def _own_parts(module: nn.Module) -> Iterator[nn.Module]:
-    """The module and its parts defined in this package, whose source code the key covers."""
+def _own_modules(module: nn.Module) -> Iterator[nn.Module]:
+    """The module and its submodules defined in this package, whose source code is part of the key."""
     yield module
-    yield from (part for part in module.modules() if type(part).__module__.startswith("streamfx."))
+    yield from (child for child in module.modules() if type(child).__module__.startswith("streamfx."))
 
 
 def load_cached(file: Path) -> bytes | None:
-    """The content of `file`, or None where it is missing, unreadable or damaged."""
+    """The content of `file`, or None if it is missing, unreadable or damaged."""
     try:
         stored = file.read_bytes()
     except OSError:
         return None
-    check, content = stored[:32], stored[32:]
-    return content if hashlib.sha256(content).digest() == check else None
+    checksum, content = stored[:32], stored[32:]
+    return content if hashlib.sha256(content).digest() == checksum else None
 
 
 def store(content: bytes, file: Path) -> None:
-    """Write `content` after its checksum, whole or not at all; without a writable cache, do nothing."""
-    beside = file.with_suffix(f".{os.getpid()}.tmp")
+    """Write a checksum and `content` atomically; does nothing if the cache is not writable."""
+    temporary = file.with_suffix(f".{os.getpid()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(hashlib.sha256(content).digest() + content)
-        beside.replace(file)
-        for old in sorted(file.parent.glob("*.blob"), key=lambda entry: entry.stat().st_mtime)[:-_MOST]:
+        temporary.write_bytes(hashlib.sha256(content).digest() + content)
+        temporary.replace(file)
+        for old in sorted(file.parent.glob("*.blob"), key=lambda entry: entry.stat().st_mtime)[:-_MAX_ENGINES]:
             old.unlink(missing_ok=True)
     except OSError as error:
         _log.debug("%s is not cached: %s", file.name, error)
         with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)

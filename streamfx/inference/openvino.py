@@ -44,8 +44,8 @@ def build_cpu_engine(
 ) -> Engine:
     """The module compiled for float32 inputs of exactly these shapes, or loaded from the cache.
 
-    `hint` is the precision of what is not fake-quantized: "f32" or "bf16". `write` returns the module to compile in
-    place of this one; it is called only where nothing is cached. `threads` are all cores by default.
+    `hint` is the precision of operations that are not fake-quantized: "f32" or "bf16". `write` returns another module
+    to compile instead; it is called only if no compiled network is cached. `threads` defaults to all cores.
     """
     compiled = _compile(import_openvino(), module, shapes, hint, write, threads)
     request = compiled.create_infer_request()
@@ -54,9 +54,9 @@ def build_cpu_engine(
 
     def run(*inputs: Tensor) -> Tensor:
         check_shapes(inputs, shapes)
-        plains = [x.detach().to(torch.float32).contiguous() for x in inputs]  # must live until the end of infer
-        for at, x in enumerate(plains):
-            request.set_input_tensor(at, import_tensor(x.numpy(), shared_memory=True))
+        arrays = [x.detach().to(torch.float32).contiguous() for x in inputs]  # must live until the end of infer
+        for index, x in enumerate(arrays):
+            request.set_input_tensor(index, import_tensor(x.numpy(), shared_memory=True))
         output = torch.empty(shape)
         request.set_output_tensor(0, import_tensor(output.numpy(), shared_memory=True))
         request.infer()
@@ -66,7 +66,7 @@ def build_cpu_engine(
 
 
 def processor_name() -> str:
-    """The processor and OpenVINO's version, as keys of caches."""
+    """The names of the processor and OpenVINO's version, for cache keys."""
     openvino = import_openvino()
     return f"{openvino.Core().get_property('CPU', 'FULL_DEVICE_NAME')} {openvino.__version__}"
 
@@ -93,7 +93,7 @@ def _compile(
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads or available_threads(),
-        "ENABLE_CPU_PINNING": False,  # pinned threads would wait for the decoder's and encoder's
+        "ENABLE_CPU_PINNING": False,  # pinned threads would compete with the decoder and encoder for their cores
         "INFERENCE_PRECISION_HINT": hint,
     }
     key = engine_key(module, shapes, (processor_name(), repr(settings)))
@@ -103,10 +103,10 @@ def _compile(
             return core.import_model(blob, "CPU", settings)
         except RuntimeError as error:
             _log.debug("the cached engine does not load: %s", error)
-    written = module if write is None else write(module)
-    blob = core.compile_model(_convert(openvino, written, shapes), "CPU", settings).export_model().getvalue()
+    source = module if write is None else write(module)
+    blob = core.compile_model(_convert(openvino, source, shapes), "CPU", settings).export_model().getvalue()
     store(blob, cached)
-    return core.import_model(blob, "CPU", settings)  # as every later run does
+    return core.import_model(blob, "CPU", settings)  # as later runs do
 
 
 def _convert(openvino: Any, module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Any:

@@ -1,4 +1,4 @@
-"""The data type of networks on the CPU, chosen by measurement on this machine."""
+"""Choose the data type of networks on the CPU by a benchmark on this machine."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ from streamfx.inference.openvino import available_threads, build_cpu_engine, pro
 
 Precision: TypeAlias = Literal["fp32", "bf16", "int8"]
 
-_CHANNELS, _HEIGHT, _WIDTH, _LAYERS = 96, 90, 160, 2  # of the trial: convolutions as of the style network
+_CHANNELS, _HEIGHT, _WIDTH, _LAYERS = (
+    96,
+    90,
+    160,
+    2,
+)  # of the benchmark, similar to the style network
 _RUNS = 4
 _MARGIN = 1.1  # a lower precision must be faster than a higher one by this factor
-_VERSION = 1  # of the trial
+_VERSION = 1  # of the benchmark
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Convolution rates on this machine in GFLOP/s, by data type; bf16 is 0 where the processor lacks it."""
+    """Convolution rates on this machine in GFLOP/s, by data type; bf16 is 0 if the processor does not support it."""
 
     fp32: float
     bf16: float
@@ -33,19 +38,19 @@ class Rates:
 
     @property
     def best(self) -> Precision:
-        """The fastest data type; where two are close, the more precise one."""
+        """The fastest data type; the more precise one if two are close."""
         best: Precision = "bf16" if self.bf16 > _MARGIN * self.fp32 else "fp32"
         return "int8" if self.int8 > _MARGIN * getattr(self, best) else best
 
     @property
     def hint(self) -> str:
-        """OpenVINO's precision hint for whatever is not quantized."""
+        """OpenVINO's precision hint for operations that are not quantized."""
         return "bf16" if self.bf16 > _MARGIN * self.fp32 else "f32"
 
 
 @cache
 def rates() -> Rates:
-    """The measured rates, from the cache of an earlier run where there is one; about half a second otherwise."""
+    """The measured rates, from the disk cache if possible; measuring takes about half a second."""
     file = engine_file("rates.json")
     key = f"{_VERSION} {processor_name()} {available_threads()}"
     stored = load_cached(file)
@@ -66,7 +71,7 @@ def _measure() -> Rates:
 
 def _rate(quantized: bool, hint: str) -> float:
     shape = (1, _CHANNELS, _HEIGHT, _WIDTH)
-    run = build_cpu_engine(_Trial(quantized), [shape], hint)
+    run = build_cpu_engine(_Benchmark(quantized), [shape], hint)
     x = torch.zeros(shape)
     run(x)
     best = float("inf")
@@ -77,8 +82,8 @@ def _rate(quantized: bool, hint: str) -> float:
     return round(2 * 9 * _CHANNELS**2 * _HEIGHT * _WIDTH * _LAYERS / best / 1e9, 1)
 
 
-class _Trial(nn.Module):
-    """Two 3x3 convolutions as the style network has them."""
+class _Benchmark(nn.Module):
+    """Two 3x3 convolutions like those of the style network."""
 
     def __init__(self, quantized: bool) -> None:
         super().__init__()

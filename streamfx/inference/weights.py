@@ -1,4 +1,4 @@
-"""Networks' weights on disk: safetensors in half precision, with the sizes of the network beside them."""
+"""Network weights on disk: safetensors in half precision, with the network's sizes as metadata."""
 
 from __future__ import annotations
 
@@ -16,66 +16,66 @@ from torch import Tensor, nn
 
 from streamfx.errors import StreamfxError
 
-_MOST = 1 << 26  # values of a file of ours, 256 MiB as float32; the painters that are shipped have a million
-_KINDS = ("F16", "BF16", "F32", "F64", "I8", "I32", "I64")
+_MAX_VALUES = 1 << 26  # in a file, 256 MiB as float32; shipped style networks have a million
+_DTYPES = ("F16", "BF16", "F32", "F64", "I8", "I32", "I64")
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], network: str, sizes: Mapping[str, int]) -> None:
-    """Write the tensors of `state` with the network's name and sizes; whole or not at all.
+    """Write the tensors of `state` with the network's name and sizes, atomically.
 
-    Floats are written in half precision, int8 as it is.
+    Floats are stored in half precision, int8 unchanged.
     """
-    kinds = {name: torch.int8 if tensor.dtype == torch.int8 else torch.float16 for name, tensor in state.items()}
-    state = {name: tensor.detach().to("cpu", kinds[name]).contiguous() for name, tensor in state.items()}
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    dtypes = {name: torch.int8 if tensor.dtype == torch.int8 else torch.float16 for name, tensor in state.items()}
+    state = {name: tensor.detach().to("cpu", dtypes[name]).contiguous() for name, tensor in state.items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        beside.write_bytes(save(dict(state), metadata={"network": network, "sizes": json.dumps(dict(sizes))}))
-        beside.replace(path)
+        temporary.write_bytes(save(dict(state), metadata={"network": network, "sizes": json.dumps(dict(sizes))}))
+        temporary.replace(path)
     except OSError as error:
-        raise StreamfxError(f"cannot write the weights to {path}: {error.strerror or error}") from error
+        raise StreamfxError(f"cannot write weights to {path}: {error.strerror or error}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def load_weights(path: Path, network: str) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """The tensors (float32, on the CPU) and the sizes of a `network`'s file written by save_weights."""
+    """The tensors (float32, CPU) and sizes in a `network`'s file written by save_weights. Raises StreamfxError."""
     if not path.is_file():
-        raise StreamfxError(f"the weights {path} are missing")
+        raise StreamfxError(f"weights file not found: {path}")
     try:
         with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
-            check_shapes(path, file, _MOST)
+            metadata = file.metadata() or {}
+            check_shapes(path, file, _MAX_VALUES)
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118  (not a dict)
     except (SafetensorError, OSError) as error:
-        raise StreamfxError(f"{path} is not a whole safetensors file ({error}); fetch or train it again") from error
-    if about.get("network") != network:
-        held = about.get("network", "an unnamed network")
-        raise StreamfxError(f"{path} holds weights of {held}, not of a streamfx {network}")
-    return state, _sizes(path, about.get("sizes", ""))
+        raise StreamfxError(f"{path} is not a valid safetensors file ({error}); download or train it again") from error
+    if metadata.get("network") != network:
+        stored = metadata.get("network", "an unnamed network")
+        raise StreamfxError(f"{path} contains weights of {stored}, not of a streamfx {network}")
+    return state, _sizes(path, metadata.get("sizes", ""))
 
 
-def check_shapes(path: Path, file: Any, most: int) -> None:
-    """Raise StreamfxError where the tensors of an opened safetensors file are too large or no numbers.
+def check_shapes(path: Path, file: Any, limit: int) -> None:
+    """Raise StreamfxError if the tensors of an open safetensors file have over `limit` values or another dtype.
 
-    That shapes fit the bytes that are there, safetensors sees to itself.
+    safetensors itself checks that the shapes match the file size.
     """
-    whole = 0
+    total = 0
     for name in file.keys():  # noqa: SIM118  (not a dict)
-        piece = file.get_slice(name)
-        if piece.get_dtype() not in _KINDS:
-            raise StreamfxError(f"{path}: '{name}' is of the kind {piece.get_dtype()}; weights are {', '.join(_KINDS)}")
-        whole += math.prod(piece.get_shape())
-    if whole > most:
-        raise StreamfxError(f"{path} holds {whole} values, but {most} at most are read; these are no such weights")
+        tensor = file.get_slice(name)
+        if tensor.get_dtype() not in _DTYPES:
+            raise StreamfxError(f"{path}: '{name}' has dtype {tensor.get_dtype()}; allowed are {', '.join(_DTYPES)}")
+        total += math.prod(tensor.get_shape())
+    if total > limit:
+        raise StreamfxError(f"{path} has {total} values, more than the limit of {limit}; use the correct weights file")
 
 
 def load_state(path: Path, module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Put the tensors read from `path` into `module`; names and shapes must all agree."""
+    """Load the tensors read from `path` into `module`; all names and shapes must match."""
     own = module.state_dict()
     wrong = sorted(own.keys() ^ state.keys()) or [n for n in own if own[n].shape != state[n].shape]
     if wrong:
         raise StreamfxError(
-            f"the weights {path} do not fit this network: '{wrong[0]}' is missing, extra or of another shape"
+            f"the weights {path} do not fit this network: '{wrong[0]}' is missing, unexpected or has another shape"
         )
     module.load_state_dict(dict(state))
 
@@ -86,5 +86,5 @@ def _sizes(path: Path, text: str) -> dict[str, int]:
     except (ValueError, RecursionError):
         sizes = None
     if not isinstance(sizes, dict) or not all(isinstance(value, int) and value >= 0 for value in sizes.values()):
-        raise StreamfxError(f"{path} does not say how large its network is; train it again")
+        raise StreamfxError(f"{path} has no valid network sizes; train it again")
     return sizes

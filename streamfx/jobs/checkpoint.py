@@ -1,7 +1,7 @@
-"""What a run leaves beside its film while it works, so that another one can go on where it was stopped.
+"""Checkpoints of a run, from which a later run resumes.
 
-In the folder OUT.streamfx: closed segments of pictures, each effect's memory at their ends, and a manifest that tells
-of both. Each file is complete on the disk before the manifest names it, and the manifest is replaced at once.
+The work folder OUT.streamfx holds the closed video segments, each effect's memory at their ends, and a manifest that
+lists both. Every file is complete on disk before the manifest names it; the manifest is replaced atomically.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -19,10 +20,10 @@ from typing import TYPE_CHECKING
 
 from streamfx.errors import StreamfxError
 from streamfx.frame import Memory
-from streamfx.jobs.fingerprint import Identity
-from streamfx.jobs.manifest import BEFORE, MANIFEST, Manifest, Point, store
+from streamfx.jobs.fingerprint import Fingerprint
+from streamfx.jobs.manifest import MANIFEST, PREVIOUS, REQUEST, STATUS, Manifest, Point, store
 from streamfx.media.input.reader import Reader
-from streamfx.media.output.paths import put
+from streamfx.media.output.paths import replace_durably
 from streamfx.media.output.segments import Segments, digest_of_file
 from streamfx.media.output.writer import Writer
 
@@ -30,228 +31,258 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-KINDS = {int: "int", Fraction: "fraction", str: "text"}  # of what is remembered, but for tensors
+_LOCK_TRIES, _LOCK_PAUSE = 4, 0.05  # seconds; `is_locked` holds the lock for a moment
+VALUE_TYPES = {int: "int", Fraction: "fraction", str: "text"}  # in effect memories, besides tensors
 
 
-class Journal:
-    """The work folder of a run: what was done before, and what is done now. `kept` is what an earlier run left.
+class Checkpoint:
+    """The saved state of a run in its work folder; `saved` is the manifest of an earlier run, if any.
 
-    Segments that are damaged are done again, with all behind them.
+    A damaged segment and all segments after it are rendered again.
     """
 
-    def __init__(self, folder: Path, every: int, identity: Identity, kept: Manifest | None = None) -> None:
+    def __init__(self, folder: Path, every: int, fingerprint: Fingerprint, saved: Manifest | None = None) -> None:
         self.folder = folder
-        self._manifest = _sound(folder, kept) if kept else Manifest(identity, every)
+        self._manifest = _intact_part(folder, saved) if saved else Manifest(fingerprint, every)
         self.every = self._manifest.every
-        _clear(folder, self._manifest)
+        _remove_unlisted(folder, self._manifest)
         self.segments = Segments(folder, self._manifest.segments, self._manifest.layout)
         self._writer: Writer | None = None
         self._reader: Reader | None = None
 
     @property
     def done(self) -> int:
-        """Input frames that need not be gone through again."""
+        """Number of input frames that are already processed."""
         return self._manifest.points[-1].number if self._manifest.points else 0
 
     @property
     def complete(self) -> bool:
-        """Whether only the film is to be joined."""
+        """Whether all segments exist and only need to be joined."""
         return self._manifest.complete
 
     @property
-    def pictures(self) -> int:
-        """Pictures in closed segments."""
-        return sum(each.written for each in self._manifest.segments)
+    def frames(self) -> int:
+        """Number of output frames in closed segments."""
+        return sum(segment.written for segment in self._manifest.segments)
 
     @property
-    def lasts(self) -> bool:
-        """Whether there is something on the disk to go on with."""
-        return bool(self.pictures) and (self.folder / MANIFEST).exists()
+    def resumable(self) -> bool:
+        """Whether a later run can resume from the files on disk."""
+        return bool(self.frames) and (self.folder / MANIFEST).exists()
 
     def attach(self, writer: Writer, reader: Reader | None) -> None:
-        """Have a writer record segments, and a reader begin where the last run was stopped."""
+        """Make `writer` record segments, and make `reader` start where the last run stopped."""
         self._writer, self._reader = writer, reader
-        writer.record(self.segments)
+        writer.use_segments(self.segments)
         if reader is not None:
-            reader.every = self.every
+            reader.resume_interval = self.every
             mark = self._manifest.points[-1].mark if self._manifest.points else None
             if mark is not None:
-                reader.begin_at(mark)
+                reader.resume_at(mark)
 
     def memories(self, count: int, device: torch.device) -> list[Memory]:
-        """The memories of `count` effects as they were when the last segment was closed; empty ones at the start."""
+        """The memories of `count` effects at the end of the last closed segment; empty at the start."""
         if not self._manifest.points:
             return [{} for _ in range(count)]
         point = self._manifest.points[-1]
-        memories: list[Memory] = [{name: _value(*told) for name, told in each.items()} for each in point.values]
+        memories: list[Memory] = [
+            {name: _parse_value(*value) for name, value in values.items()} for values in point.values
+        ]
         if point.memory:
             from safetensors.torch import load_file
 
             for name, tensor in load_file(self.folder / point.memory).items():
                 index, _, key = name.partition("/")
-                memories[int(index)][key] = tensor.clone().to(device)  # a clone is aligned as torch's own are
+                memories[int(index)][key] = tensor.clone().to(device)  # the clone is aligned like torch's tensors
         return memories
 
     def close(self, number: int, memories: Sequence[Memory], *, last: bool = False) -> None:
-        """Close the segment behind `number` input frames, and keep what the effects remember then."""
+        """Close the segment that ends after `number` input frames, and save the memories of the effects."""
         assert self._writer is not None
-        made = self._writer.close_segment(last=last)
-        if made is None and not last:
-            return  # no picture came out: the segment goes on
+        segment = self._writer.close_segment(last=last)
+        if segment is None and not last:
+            return  # no output frames yet: the segment stays open
         try:
             segments = list(self.segments.closed)
-            point = self._kept_point(number, len(segments), [] if last else memories)
+            point = self._save_point(number, len(segments), [] if last else memories)
             points = [*self._manifest.points, point]
-            gone = _thin(points)
+            removed = _thin_points(points)
             manifest = Manifest(
                 self._manifest.identity, self.every, self.segments.layout, segments, points, complete=last
             )
             store(self.folder, manifest)
             self._manifest = manifest
-            for each in gone:
-                if each.memory:
-                    (self.folder / each.memory).unlink(missing_ok=True)
+            for point in removed:
+                if point.memory:
+                    (self.folder / point.memory).unlink(missing_ok=True)
         except OSError as error:
             raise StreamfxError(f"cannot write '{error.filename or self.folder}': {error.strerror or error}") from error
-        _trim()
+        _release_free_memory()
 
     def remove(self) -> None:
-        """Remove all that is in the folder: the film is whole."""
+        """Empty the work folder, once the video is complete."""
         discard(self.folder)
 
-    def _kept_point(self, number: int, segments: int, memories: Sequence[Memory]) -> Point:
-        mark = self._reader.marks.pop(number, None) if self._reader else None
-        held = [(f"{index}/{name}", value) for index, each in enumerate(memories) for name, value in each.items()]
-        tensors = {name: value for name, value in held if not isinstance(value, int | Fraction | str)}
+    def _save_point(self, number: int, segments: int, memories: Sequence[Memory]) -> Point:
+        mark = self._reader.resume_points.pop(number, None) if self._reader else None
+        items = [(f"{index}/{name}", value) for index, memory in enumerate(memories) for name, value in memory.items()]
+        tensors = {name: value for name, value in items if not isinstance(value, int | Fraction | str)}
         values = [
-            {name: [KINDS[type(value)], str(value)] for name, value in each.items() if type(value) in KINDS}
-            for each in memories
+            {name: [VALUE_TYPES[type(v)], str(v)] for name, v in memory.items() if type(v) in VALUE_TYPES}
+            for memory in memories
         ]
         if not tensors:
             return Point(number, segments, mark, values)
         file = self.folder / f"{number:09d}.safetensors"
-        _save(tensors, file)
+        _save_tensors(tensors, file)
         return Point(number, segments, mark, values, file.name, digest_of_file(file))
 
 
-def _trim() -> None:
-    """Give back what lies free in the C library's memory between other things; over hours it would add up."""
+def _release_free_memory() -> None:
+    """Return free heap memory to the system; fragmentation would otherwise grow over hours."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
 
 
 @contextmanager
-def claimed(target: Path) -> Iterator[Path]:
-    """The work folder of a film for this run alone; it goes in the end if nothing is in it.
+def locked_folder(target: Path) -> Iterator[Path]:
+    """Create and lock the work folder of `target`; remove it at the end if it is empty.
 
-    Raises StreamfxError where another run has it.
+    Raises StreamfxError if another run holds the lock.
     """
-    folder = folder_of(target)
+    folder = work_folder_of(target)
     try:
         descriptor = _lock(folder)
     except BlockingIOError:
-        raise StreamfxError(
-            f"another run is writing '{target}'; wait for it or stop it, or give another name"
-        ) from None
+        raise StreamfxError(f"another run is writing '{target}'; wait for it, stop it, or give another name") from None
     except OSError as error:
-        raise StreamfxError(f"cannot make the folder '{folder}': {error.strerror}") from error
+        raise StreamfxError(f"cannot create the folder '{folder}': {error.strerror}") from error
     try:
         yield folder
     finally:
-        with suppress(OSError):  # it is not empty, or gone
+        with suppress(OSError):  # not empty, or already removed
             folder.rmdir()
         os.close(descriptor)
 
 
-def folder_of(target: Path) -> Path:
-    """Where the work on a film lies: out.mp4.streamfx."""
+def work_folder_of(target: Path) -> Path:
+    """The work folder of a video: out.mp4.streamfx."""
     return target.with_name(f"{target.name}.streamfx")
 
 
 def discard(folder: Path) -> None:
-    """Remove all that lies in a work folder."""
-    for name in (MANIFEST, BEFORE):  # first, so that no manifest tells of files that are gone
+    """Remove everything in a work folder."""
+    for name in (MANIFEST, PREVIOUS):  # first, so that no manifest lists removed files
         (folder / name).unlink(missing_ok=True)
     for path in folder.iterdir() if folder.is_dir() else ():
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a run holds the lock of a work folder."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _lock(folder: Path) -> int:
+    tries = 0
     while True:
         folder.mkdir(exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with suppress(FileNotFoundError):  # another run may have ended just now, and removed it
+            with suppress(FileNotFoundError):  # another run that just ended may have removed it
                 if os.path.samestat(os.fstat(descriptor), folder.stat()):
                     return descriptor
+        except BlockingIOError:
+            tries += 1
+            if tries == _LOCK_TRIES:
+                os.close(descriptor)
+                raise
+            time.sleep(_LOCK_PAUSE)
         except BaseException:
             os.close(descriptor)
             raise
         os.close(descriptor)
 
 
-def _value(kind: str, text: str) -> int | Fraction | str:
+def _parse_value(kind: str, text: str) -> int | Fraction | str:
     return int(text) if kind == "int" else Fraction(text) if kind == "fraction" else text
 
 
-def _sound(folder: Path, kept: Manifest) -> Manifest:
-    """The part of the work that is on the disk as it was written: up to the last point behind sound segments."""
-    good = 0
-    for segment in kept.segments:
-        if not _is_sound(folder / segment.file, segment.sha256):
+def _intact_part(folder: Path, saved: Manifest) -> Manifest:
+    """The manifest up to the last point before which all files on disk are intact."""
+    intact = 0
+    for segment in saved.segments:
+        if not _is_intact(folder / segment.file, segment.sha256):
             break
-        good += 1
-    complete = kept.complete and good == len(kept.segments)
-    points = list(kept.points)
+        intact += 1
+    complete = saved.complete and intact == len(saved.segments)
+    points = list(saved.points)
     while points and not complete:
         point = points[-1]
-        if point.segments <= good and (not point.memory or _is_sound(folder / point.memory, point.sha256)):
+        if point.segments <= intact and (not point.memory or _is_intact(folder / point.memory, point.sha256)):
             break
         points.pop()
-    segments = kept.segments[: points[-1].segments if points else 0]
-    return Manifest(kept.identity, kept.every, kept.layout if segments else None, segments, points, complete)
+    segments = saved.segments[: points[-1].segments if points else 0]
+    return Manifest(saved.identity, saved.every, saved.layout if segments else None, segments, points, complete)
 
 
-def _is_sound(file: Path, sha256: str) -> bool:
+def _is_intact(file: Path, sha256: str) -> bool:
     try:
         return digest_of_file(file) == sha256
     except OSError:
         return False
 
 
-def _clear(folder: Path, manifest: Manifest) -> None:
-    """Remove what the manifest does not name: parts of segments and of memories."""
-    named = {MANIFEST, BEFORE, *(each.file for each in manifest.segments), *(each.memory for each in manifest.points)}
+def _remove_unlisted(folder: Path, manifest: Manifest) -> None:
+    """Remove files that the manifest does not list, such as partly written segments."""
+    listed = {
+        MANIFEST,
+        PREVIOUS,
+        STATUS,
+        REQUEST,
+        *(part.file for part in manifest.segments),
+        *(p.memory for p in manifest.points),
+    }
     for path in folder.iterdir():
-        if path.name not in named and path.is_file():  # folders are of effects that keep pictures there
+        if path.name not in listed and path.is_file():  # folders belong to effects that cache frames there
             path.unlink(missing_ok=True)
 
 
-def _thin(points: list[Point]) -> list[Point]:
-    """Take away points, but for the last two and ever fewer of those before; what was taken.
+def _thin_points(points: list[Point]) -> list[Point]:
+    """Remove points, keeping the last two and exponentially fewer older ones; return the removed points.
 
-    A damaged segment then costs no more than about twice what has been done since.
+    If a segment is damaged, at most about twice the work since that segment is lost.
     """
     newest = len(points) and points[-1].segments
-    gone = []
+    removed = []
     for point in points[:-2]:
         age = newest - point.segments
         if point.segments % (1 << (age.bit_length() - 1)):
-            gone.append(point)
+            removed.append(point)
             points.remove(point)
-    return gone
+    return removed
 
 
-def _save(tensors: dict[str, Tensor], file: Path) -> None:
+def _save_tensors(tensors: dict[str, Tensor], file: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     part = file.with_suffix(".part")
-    # copies, because what shares storage cannot be saved
+    # copies, because safetensors refuses tensors that share storage
     copies = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     try:
         save_file(copies, part)
     except SafetensorError as error:
         raise StreamfxError(f"cannot write '{file}': {error}") from error
-    put(part, file)
+    replace_durably(part, file)

@@ -1,4 +1,4 @@
-"""What a run tells of its work: settings, segments, and places to go on from, in one file that is replaced at once."""
+"""The manifest of a run: fingerprint, segments and resume points, in one file that is replaced atomically."""
 
 from __future__ import annotations
 
@@ -11,91 +11,92 @@ from pathlib import Path
 from typing import Any
 
 from streamfx.errors import StreamfxError
-from streamfx.jobs.fingerprint import Identity
-from streamfx.media.input.resume_points import Mark
-from streamfx.media.output.encoder import Shape
+from streamfx.jobs.fingerprint import Fingerprint
+from streamfx.media.input.resume_points import ResumePoint
+from streamfx.media.output.encoder import Layout, Shape
 from streamfx.media.output.encoder_selection import Encoding
-from streamfx.media.output.paths import put
-from streamfx.media.output.segments import Layout, Segment, digest_of
+from streamfx.media.output.paths import replace_durably
+from streamfx.media.output.segments import Segment, digest_of
 from streamfx.media.probe import Coding
 
-MANIFEST, BEFORE = "manifest.json", "manifest.old.json"
-FORM = 1  # of the manifest; another one cannot be read
+MANIFEST, PREVIOUS = "manifest.json", "manifest.old.json"
+STATUS, REQUEST = "status.json", "request"  # of running jobs
+VERSION = 2  # of the manifest format; other versions cannot be read
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A place between two input frames at which a run can go on."""
+    """A point between two input frames from which a run can resume."""
 
-    number: int  # input frames before it
-    segments: int  # closed before it
-    mark: Mark | None  # of the source, where it is a Reader
-    values: list[dict[str, list[str]]]  # of each effect's memory, what is no tensor: name -> kind, text
-    memory: str = ""  # file of the tensors; "" where there are none
+    number: int  # input frames before this point
+    segments: int  # segments closed before this point
+    mark: ResumePoint | None  # of the source, if it is a Reader
+    values: list[dict[str, list[str]]]  # non-tensor values of each effect's memory: name -> type, text
+    memory: str = ""  # file with the tensors; "" if there are none
     sha256: str = ""  # of that file
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All that a run knows of the work that is done."""
+    """The finished part of a run; the field names are keys of the JSON file."""
 
-    identity: Identity
-    every: int  # input frames from one boundary of segments to the next
+    identity: Fingerprint
+    every: int  # input frames per segment
     layout: Layout | None = None
     segments: list[Segment] = field(default_factory=list)
-    points: list[Point] = field(default_factory=list)  # at the ends of segments, the latest last
-    complete: bool = False  # all segments are there; only the film is to be joined
+    points: list[Point] = field(default_factory=list)  # at the ends of segments, oldest first
+    complete: bool = False  # all segments exist and only need to be joined
 
 
 def load(folder: Path) -> Manifest | None:
-    """What an earlier run left in a folder; None where there is nothing to go on with.
+    """Load the manifest of an earlier run; None if there is none.
 
-    Where the manifest is damaged, the one before it is taken. Raises StreamfxError where that is damaged as well.
+    If the manifest is damaged, load the previous one. Raises StreamfxError if both are damaged.
     """
-    found = [folder / name for name in (MANIFEST, BEFORE) if (folder / name).is_file()]
-    for path in found:
+    paths = [folder / name for name in (MANIFEST, PREVIOUS) if (folder / name).is_file()]
+    for path in paths:
         with suppress(ValueError, KeyError, TypeError, OSError):
-            return _manifest_of(json.loads(path.read_bytes()))
-    if found:
-        raise StreamfxError(f"'{found[0]}' is damaged or of another version; begin anew with -y")
+            return _parse_manifest(json.loads(path.read_bytes()))
+    if paths:
+        raise StreamfxError(f"'{paths[0]}' is damaged or from another version; start over with -y")
     return None
 
 
 def store(folder: Path, manifest: Manifest) -> None:
-    """Put a manifest in the place of the last one, which is kept as well."""
+    """Replace the manifest; the last one is kept as PREVIOUS."""
     body = asdict(manifest)
     text = json.dumps(body, default=str)
-    fresh = folder / "manifest.part"
-    fresh.write_text(json.dumps({"form": FORM, "sha256": digest_of(text.encode()), "body": text}))
+    part = folder / "manifest.part"
+    part.write_text(json.dumps({"form": VERSION, "sha256": digest_of(text.encode()), "body": text}))
     with suppress(FileNotFoundError):
-        (folder / BEFORE).unlink(missing_ok=True)
-        os.link(folder / MANIFEST, folder / BEFORE)
-    put(fresh, folder / MANIFEST)
+        (folder / PREVIOUS).unlink(missing_ok=True)
+        os.link(folder / MANIFEST, folder / PREVIOUS)
+    replace_durably(part, folder / MANIFEST)
 
 
-def _manifest_of(told: dict[str, Any]) -> Manifest:
-    """Raises ValueError, KeyError or TypeError where it is damaged."""
-    if told["form"] != FORM or told["sha256"] != digest_of(told["body"].encode()):
+def _parse_manifest(data: dict[str, Any]) -> Manifest:
+    """Raises ValueError, KeyError or TypeError if the data is damaged."""
+    if data["form"] != VERSION or data["sha256"] != digest_of(data["body"].encode()):
         raise ValueError("damaged")
-    body = json.loads(told["body"])
-    segments = [Segment(**each) for each in body["segments"]]
-    points = [Point(**{**each, "mark": _mark_of(each["mark"])}) for each in body["points"]]
-    layout = None if body["layout"] is None else _layout_of(body["layout"])
-    return Manifest(Identity(**body["identity"]), body["every"], layout, segments, points, body["complete"])
+    body = json.loads(data["body"])
+    segments = [Segment(**segment) for segment in body["segments"]]
+    points = [Point(**{**point, "mark": _parse_mark(point["mark"])}) for point in body["points"]]
+    layout = None if body["layout"] is None else _parse_layout(body["layout"])
+    return Manifest(Fingerprint(**body["identity"]), body["every"], layout, segments, points, body["complete"])
 
 
-def _mark_of(told: dict[str, Any] | None) -> Mark | None:
-    if told is None:
+def _parse_mark(data: dict[str, Any] | None) -> ResumePoint | None:
+    if data is None:
         return None
-    broken = None if told["broken"] is None else Fraction(told["broken"])
-    return Mark(**{**told, "moment": Fraction(told["moment"]), "broken": broken})
+    broken = None if data["broken"] is None else Fraction(data["broken"])
+    return ResumePoint(**{**data, "moment": Fraction(data["moment"]), "broken": broken})
 
 
-def _layout_of(told: dict[str, Any]) -> Layout:
-    coding = Coding(**told["encoding"]["coding"])
+def _parse_layout(data: dict[str, Any]) -> Layout:
+    coding = Coding(**data["encoding"]["coding"])
     size, rates = (
-        [told["shape"][name] for name in names]
+        [data["shape"][name] for name in names]
         for names in (("height", "width"), ("rate", "time_base", "sample_aspect_ratio"))
     )
     shape = Shape(*size, *map(Fraction, rates))
-    return Layout(Encoding(**{**told["encoding"], "coding": coding}), shape, Fraction(told["base"]))
+    return Layout(Encoding(**{**data["encoding"], "coding": coding}), shape, Fraction(data["base"]))

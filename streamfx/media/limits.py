@@ -1,6 +1,6 @@
-"""How large a source's pictures may be: asked of their headers, before memory is asked for.
+"""Maximum frame size of sources, checked against file headers before memory is allocated.
 
-One limit for the whole process, as Pillow has it: masks, guides and paintings are opened far from any command line.
+The limit is process-wide, like Pillow's: masks, guides and paintings are opened far from any command line.
 """
 
 from __future__ import annotations
@@ -11,35 +11,35 @@ from math import isqrt
 
 from streamfx.errors import StreamfxError
 
-PIXELS = 8192 * 8192
+DEFAULT_MAX_PIXELS = 8192 * 8192
 
-_limit = PIXELS
+_limit = DEFAULT_MAX_PIXELS
 
 
 def limit_pixels(count: int) -> None:
-    """Let no picture that is read from now on have more than `count` pixels."""
+    """Reject frames and images of more than `count` pixels from now on."""
     global _limit
     _limit = count
 
 
 def decoder_options() -> dict[str, str]:
-    """FFmpeg's own limit. Decoders count whole blocks, so that theirs is larger than what is allowed."""
+    """Return FFmpeg's option for the limit, with headroom: decoders count the padding to whole blocks."""
     return {"max_pixels": str(2 * _limit + 1_000_000)}
 
 
 def check_size(name: str, width: int, height: int) -> None:
-    """Raise StreamfxError where a picture of the source `name` has more pixels than are allowed."""
+    """Raise StreamfxError if frames of the source `name` exceed the limit."""
     if width * height > _limit:
         side = isqrt(_limit)
         allowed = f"{side}x{side}" if side * side == _limit else str(_limit)
         raise StreamfxError(
-            f"'{name}' has pictures of {width}x{height} pixels, but {allowed} at most are read; "
-            "give --max-pixels if it is to be trusted"
+            f"'{name}' is {width}x{height} pixels, but the limit is {allowed}; "
+            "raise it with --max-pixels if you trust this file"
         )
 
 
-def check_said(name: str, messages: Iterable[str]) -> None:
-    """The same, where FFmpeg refused a size by itself and says so in one of its `messages`."""
+def check_messages(name: str, messages: Iterable[str]) -> None:
+    """Like `check_size`, for a size that FFmpeg itself rejected in one of its log `messages`."""
     for text in messages:
-        if found := re.search(r"Picture size (\d+)x(\d+)", text):
-            check_size(name, int(found[1]), int(found[2]))
+        if match := re.search(r"Picture size (\d+)x(\d+)", text):
+            check_size(name, int(match[1]), int(match[2]))

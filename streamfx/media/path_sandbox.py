@@ -1,7 +1,6 @@
-"""What a file that came from elsewhere may ask for: filters that touch no files, sources that are files.
+"""Limits on untrusted timelines and presets: only filters that access no files, and only sources that are files.
 
-Timelines and presets are data that people hand on. What stands in them must not do more than make a picture; on the
-command line all of FFmpeg is free.
+Timelines and presets are shared between users, so they may only produce images. The command line may use all of FFmpeg.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ from pathlib import Path
 from streamfx.errors import StreamfxError
 from streamfx.media.filters.graph import Filter
 
-# of FFmpeg 8.1: those that make pictures of pictures, or of nothing, with neither files nor devices nor commands. Left
-# out are those that read or write files in any of their options (lut3d, movie, removelogo, psnr, ...), those that send
-# commands to others (sendcmd), those that wait for a clock (realtime, cue), those of devices (hwupload, *_qsv), and
-# those that work on sound
-_HARMLESS = """
+# FFmpeg 8.1's video filters and test sources that use no files, devices or commands. Excluded: filters with any option
+# that names a file (lut3d, movie, removelogo, psnr, ...), filters that send commands to other filters (sendcmd), that
+# wait for a clock (realtime, cue), that use hardware devices (hwupload, *_qsv), and audio filters
+_SAFE_NAMES = """
     addroi alphaextract alphamerge amplify atadenoise avgblur backgroundkey bbox bilateral bitplanenoise blackdetect
     blend blockdetect blurdetect bm3d bwdif cas chromahold chromakey chromanr chromashift ciescope codecview color
     colorbalance colorchannelmixer colorchart colorcontrast colorcorrect colordetect colorhold colorize colorkey
@@ -40,58 +38,58 @@ _HARMLESS = """
     unsharp untile v360 varblur vectorscope vflip vfrdet vibrance vif vignette vstack w3fdif waveform weave xbr
     xcorrelate xfade xmedian xstack yadif yaepblur yuvtestsrc zoneplate zoompan
 """
-HARMLESS = frozenset(_HARMLESS.split())
-# harmless but for these options, which name files; their options must be written as key=value
-HARMLESS_BUT = {
+SAFE_FILTERS = frozenset(_SAFE_NAMES.split())
+# filters that are safe without these options, which name files; their options must be written as key=value
+FORBIDDEN_OPTIONS = {
     "curves": frozenset(("psfile", "plot")),
     "life": frozenset(("filename", "f")),
     "metadata": frozenset(("file",)),
     "paletteuse": frozenset(("debug_kdtree",)),
     "selectivecolor": frozenset(("psfile",)),
 }
-_URLS = """
+_PROTOCOLS = """
     ftp gopher gophers http https icecast ipfs ipns mmsh mmst rist rtmp rtmpe rtmps rtmpt rtmpte rtmpts rtp rtsp rtsps
     sctp sftp smb srt srtp tcp tls udp udplite
 """
-_NETWORK = frozenset(_URLS.split())
+_NETWORK = frozenset(_PROTOCOLS.split())
 
 
 def check_filters(nodes: Iterable[Filter]) -> None:
-    """Raise StreamfxError for an FFmpeg filter that does not come from the list of those that touch no files."""
+    """Raise StreamfxError for an FFmpeg filter that is not on the list of filters that access no files."""
     for node in nodes:
-        if node.name in HARMLESS_BUT:
-            _check_options(node, HARMLESS_BUT[node.name])
-        elif node.name not in HARMLESS:
-            reason = "reads or writes files, or reaches devices or other filters"
+        if node.name in FORBIDDEN_OPTIONS:
+            _check_options(node, FORBIDDEN_OPTIONS[node.name])
+        elif node.name not in SAFE_FILTERS:
             raise StreamfxError(
-                f"the filter '{node.name}' {reason}, or is not known not to: it is for the command line, not for files"
+                f"the filter '{node.name}' may access files or devices; "
+                "use it on the command line, not in a timeline or preset"
             )
 
 
 def _check_options(node: Filter, forbidden: frozenset[str]) -> None:
-    """Refuse options that are forbidden, and what could hide one: quotes, backslashes, options without names."""
+    """Reject forbidden options and anything that could hide one: quotes, backslashes, positional options."""
     for option in node.options.split(":") if node.options else []:
-        found = re.fullmatch(r"\s*([A-Za-z0-9_]+)\s*=([^'\\]*)", option)
-        if found is None:
-            raise StreamfxError(f"{node.name}: in a file, write '{option}' as key=value, with no quotes or backslashes")
-        if found[1] in forbidden:
-            raise StreamfxError(f"{node.name}: {found[1]} names a file: it is for the command line, not for files")
+        match = re.fullmatch(r"\s*([A-Za-z0-9_]+)\s*=([^'\\]*)", option)
+        if match is None:
+            raise StreamfxError(f"{node.name}: write '{option}' as key=value, without quotes or backslashes")
+        if match[1] in forbidden:
+            raise StreamfxError(f"{node.name}: option {match[1]} names a file and is allowed only on the command line")
 
 
 def check_source(text: str, folder: Path, *, network: bool = False) -> str:
-    """What `text`, a source named in a file of `folder`, stands for: a path, beside that file if it is relative.
+    """Return the path of `text`, a source named in a file; relative paths start at that file's `folder`.
 
-    With `network` it may be a URL, which is given back as it is. Raises StreamfxError for one without, and for what
-    FFmpeg would take for something else than a path: pipes, parts and lists of files, devices.
+    With `network`, `text` may be a URL, which is returned unchanged. Raises StreamfxError for a URL without it, and for
+    names that FFmpeg would not treat as a path: pipes, file segments, file lists and devices.
     """
     scheme = re.match(r"([A-Za-z0-9+.-]+):|subfile,", text)
     if scheme and (scheme[1] or "").lower() in _NETWORK and "://" in text:
         if network:
             return text
-        raise StreamfxError(f"'{text}' reaches into the network; give --allow-network if the file is to be trusted")
+        raise StreamfxError(f"'{text}' is a network URL; give --allow-network if you trust this file")
     if scheme or text in ("", "-") or "\0" in text:
-        raise StreamfxError(f"'{text}' is no path of a file; a name with a colon in it is written ./{text or 'NAME'}")
+        raise StreamfxError(f"'{text}' is not a file path; write a name that contains a colon as ./{text or 'NAME'}")
     path = folder / text
-    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):  # which no name makes raise
-        raise StreamfxError(f"'{text}' is a device or a pipe: it is for the command line, not for files")
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):  # unlike Path.exists, never raises
+        raise StreamfxError(f"'{text}' is a device or a pipe, which is allowed only on the command line")
     return str(path)

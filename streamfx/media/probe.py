@@ -1,4 +1,4 @@
-"""What a source says about itself, and what this build of FFmpeg can do."""
+"""Metadata of a source, and the codecs of this build of FFmpeg."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import av.codec
 import av.error
 from av.video.format import VideoFormat
 
-UNSPECIFIED = 2  # of matrix, primaries and transfer, as H.273 counts them
-LIMITED, FULL = 1, 2  # colour ranges, as FFmpeg counts them
+UNSPECIFIED = 2  # code point of matrix, primaries and transfer in H.273
+LIMITED, FULL = 1, 2  # color ranges, FFmpeg's AVColorRange
 
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """How samples code colour: FFmpeg's pixel format and the code points of ITU-T H.273."""
+    """How samples encode color: FFmpeg's pixel format and the code points of ITU-T H.273."""
 
     pix_fmt: str
     range: int = 0  # 0 unspecified, 1 limited, 2 full
@@ -37,22 +37,22 @@ class Coding:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """The picture stream of a source, read once when it is opened. Sizes are those of the upright picture."""
+    """Properties of a source's video stream, read when it is opened. Height and width are those after rotation."""
 
     height: int
     width: int
-    rate: Fraction | None  # frames a second, average; None where the source does not say
-    time_base: Fraction  # seconds a tick
-    duration: Fraction | None  # seconds; None where the source does not say (pipes, cameras)
+    rate: Fraction | None  # average frames per second; None if unknown
+    time_base: Fraction  # seconds per tick
+    duration: Fraction | None  # seconds; None if unknown (pipes, cameras)
     coding: Coding
-    sample_aspect_ratio: Fraction  # width of a pixel over its height
+    sample_aspect_ratio: Fraction  # width of a pixel / its height
     interlaced: bool
-    mastering: bytes | None = None  # AVMasteringDisplayMetadata of HDR10, as FFmpeg lays it out
-    light_level: bytes | None = None  # AVContentLightMetadata of HDR10
+    mastering: bytes | None = None  # HDR10: FFmpeg's AVMasteringDisplayMetadata struct
+    light_level: bytes | None = None  # HDR10: FFmpeg's AVContentLightMetadata struct
 
     @property
     def frames(self) -> int | None:
-        """How many frames to expect; None where the source does not say."""
+        """Expected number of frames; None if unknown."""
         if self.duration is None or self.rate is None:
             return None
         return max(1, round(self.duration * self.rate))
@@ -65,31 +65,31 @@ def depth(pix_fmt: str) -> int:
 
 
 def has_alpha(pix_fmt: str) -> bool:
-    """Whether a pixel format can say how transparent a pixel is."""
+    """Whether a pixel format has an alpha channel, or a palette, which may have one."""
     fmt = VideoFormat(pix_fmt)
     return fmt.has_palette or any(component.is_alpha for component in fmt.components)
 
 
 def encoders(kind: str = "video") -> frozenset[str]:
-    """Names of the encoders of this build: kind is "video", "audio" or "subtitle"."""
+    """Names of the encoders in this build of FFmpeg; kind is "video", "audio" or "subtitle"."""
     return _codecs(kind, "w")
 
 
 def decoders(kind: str = "video") -> frozenset[str]:
-    """Names of the decoders of this build: kind is "video", "audio" or "subtitle"."""
+    """Names of the decoders in this build of FFmpeg; kind is "video", "audio" or "subtitle"."""
     return _codecs(kind, "r")
 
 
 def _codecs(kind: str, mode: str) -> frozenset[str]:
-    found = set()
+    names = set()
     for name in av.codec.codecs_available:
         try:
             codec = av.codec.Codec(name, "w" if mode == "w" else "r")
-        except ValueError:  # this build has it the other way round only
+        except ValueError:  # the build has only the encoder, or only the decoder
             continue
         if codec.type == kind:
-            found.add(name)
-    return frozenset(found)
+            names.add(name)
+    return frozenset(names)
 
 
 def versions() -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""What was painted before, brought to where it belongs now."""
+"""Previous stylized frames, warped to the current frame."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -11,120 +11,118 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamfx.frame import Memory
-from streamfx.motion.flow import Motion
-from streamfx.ops.warp import enlarge, split_trust, warp
+from streamfx.motion.flow import Estimate, Motion
+from streamfx.ops.warp import enlarge, split_confidence, warp
 
-_LOOK_BACK = Fraction(1)  # seconds; the older picture is one to two times that old
-_CELLS = 18, 32  # rows and columns of parts of a frame; one that the last frame leaves nearly unexplained is a gap
-_GAPS = 3  # parts, from how many on it is worth to look further back
-_FINE = 4  # pixels, of the steps in which shares are told
-_BETTER = 0.3  # by so much must an older picture be trusted more than the last
-
-Follow = Callable[[Tensor, Tensor], Motion]  # previous image, current image [3, H, W]
+_LOOK_BACK = Fraction(1)  # seconds; the older frame is one to two times that old
+_CELLS = 18, 32  # rows and columns of cells; cells with low mean confidence count as disoccluded
+_MIN_DISOCCLUDED = 3  # cells, from which an older frame is used
+_SUBSAMPLING = 4  # pixels; shares vary slowly
+_MARGIN = 0.3  # by which the confidence in the older frame must exceed that in the last
 
 
 @dataclass(frozen=True, slots=True)
-class Prior:
-    """A painting made before, in the places of the present frame."""
+class WarpedFrame:
+    """A previous stylized frame, warped to the current frame."""
 
     warped: Tensor  # [3, H, W] RGB 0..1
-    trust: Tensor  # [1, H, W] 0..1
-    share: Tensor  # [1, H, W] 0..1, of it that stays as it is
-    followed: Tensor  # [1, h, w] `follow`, smaller
+    confidence: Tensor  # [1, H, W] 0..1, of the flow
+    share: Tensor  # [1, H, W] 0..1, share of `warped` to blend into the new stylized frame
+    moving_small: Tensor  # [1, h, w], `moving` at reduced size
 
     @property
-    def follow(self) -> Tensor:
-        """[1, H, W] 0..1, how far the painter is to follow it."""
-        return enlarge(self.followed, (self.trust.shape[1], self.trust.shape[2]))
+    def moving(self) -> Tensor:
+        """[1, H, W] 0..1: the confidence where the content moves, 0 in still areas."""
+        return enlarge(self.moving_small, (self.confidence.shape[1], self.confidence.shape[2]))
 
 
-def follow_past(memory: Memory, seen: Tensor, size: tuple[int, int], follow: Follow) -> dict[str, Motion]:
-    """Where the parts of the frame `seen` [3, h, w] were in the frames remembered, by the age of these.
+def estimate_motions(memory: Memory, frame: Tensor, size: tuple[int, int], estimate: Estimate) -> dict[str, Motion]:
+    """Motions from `frame` [3, h, w] to the remembered frames, by age, scaled to stylized frames of `size` (H, W).
 
-    The motions are for paintings of `size` (H, W), whatever the size at which the frame is seen.
-    Only where there are gaps, which the last frame does not explain, is an older one asked: what was hidden for a
-    moment gets its strokes back (the long-term consistency of Ruder et al. 2016).
+    An older frame is used only if the last one leaves disocclusions: areas that were hidden for a moment get their
+    earlier strokes back (long-term consistency, Ruder et al. 2016).
     """
     last = memory.get("last.seen")
-    if not isinstance(last, Tensor) or last.shape != seen.shape:
+    if not isinstance(last, Tensor) or last.shape != frame.shape:
         memory.clear()
         return {}
-    motion = follow(last, seen)
+    motion = estimate(last, frame)
     motions = {"last": _scaled(motion, size)}
     old = memory.get("old.seen")
-    if isinstance(old, Tensor) and (F.adaptive_avg_pool2d(_finely(motion.trust), _CELLS) < 0.1).sum() >= _GAPS:
-        motions["old"] = _scaled(follow(old, seen), size)
+    disoccluded = F.adaptive_avg_pool2d(_subsampled(motion.confidence), _CELLS) < 0.1
+    if isinstance(old, Tensor) and disoccluded.sum() >= _MIN_DISOCCLUDED:
+        motions["old"] = _scaled(estimate(old, frame), size)
     return motions
 
 
-def find_prior(memory: Memory, name: str, motions: Mapping[str, Motion]) -> Prior | None:
-    """The painting called `name` as these motions bring it here; None where there is none to bring."""
-    found: Prior | None = None
+def warp_previous(memory: Memory, name: str, motions: Mapping[str, Motion]) -> WarpedFrame | None:
+    """The previous stylized frame called `name`, warped along `motions`; None if there is none."""
+    best: WarpedFrame | None = None
     for age, motion in motions.items():
-        painted = memory.get(f"{age}.{name}")
-        if isinstance(painted, Tensor):
-            height, width = motion.trust.shape[-2:]
-            if painted.shape[-2:] != (height, width):  # the canvas is another one since
-                painted = enlarge(painted, (height, width))
-            prior = bring(painted, motion)
-            found = prior if found is None else _best(found, prior)
-    return found
+        stylized = memory.get(f"{age}.{name}")
+        if isinstance(stylized, Tensor):
+            height, width = motion.confidence.shape[-2:]
+            if stylized.shape[-2:] != (height, width):  # the working resolution has changed
+                stylized = enlarge(stylized, (height, width))
+            warped = warp_frame(stylized, motion)
+            best = warped if best is None else _select(best, warped)
+    return best
 
 
-def remember(memory: Memory, seen: Tensor, paintings: Mapping[str, Tensor], pts: Fraction) -> None:
-    """Keep the frame `seen` and the `paintings` of it, [3, H, W] each, by name; forget those that are too old."""
-    _put(memory, "last", seen, paintings)
+def remember(memory: Memory, frame: Tensor, stylized: Mapping[str, Tensor], pts: Fraction) -> None:
+    """Store `frame` and its stylized frames by name, [3, H, W] each; drop those that are too old."""
+    _put(memory, "last", frame, stylized)
     since = memory.get("young.pts")
     if not isinstance(since, Fraction):
         memory["young.pts"] = pts
-        _put(memory, "young", seen, paintings)
+        _put(memory, "young", frame, stylized)
     elif pts - since >= _LOOK_BACK:
         _put(memory, "old", *_get(memory, "young"))
         memory["young.pts"] = pts
-        _put(memory, "young", seen, paintings)
+        _put(memory, "young", frame, stylized)
 
 
-def _put(memory: Memory, age: str, seen: Tensor, paintings: Mapping[str, Tensor]) -> None:
+def _put(memory: Memory, age: str, frame: Tensor, stylized: Mapping[str, Tensor]) -> None:
     for key in [key for key in memory if key.startswith(f"{age}.") and key != f"{age}.pts"]:
         del memory[key]
-    memory[f"{age}.seen"] = seen
-    for name, painted in paintings.items():
-        memory[f"{age}.{name}"] = painted
+    memory[f"{age}.seen"] = frame
+    for name, image in stylized.items():
+        memory[f"{age}.{name}"] = image
 
 
 def _get(memory: Memory, age: str) -> tuple[Tensor, dict[str, Tensor]]:
-    kept = {key.partition(".")[2]: value for key, value in memory.items() if key.startswith(f"{age}.")}
-    pictures = {name: value for name, value in kept.items() if isinstance(value, Tensor)}
-    return pictures.pop("seen"), pictures
+    values = {key.partition(".")[2]: value for key, value in memory.items() if key.startswith(f"{age}.")}
+    images = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+    return images.pop("seen"), images
 
 
-def bring(painted: Tensor, motion: Motion) -> Prior:
-    """The painting [3, H, W], of the previous frame, in the places of the present one."""
-    followed, share = split_trust(_finely(motion.flow), _finely(motion.trust))  # small: shares are smooth
-    size = painted.shape[1], painted.shape[2]
-    return Prior(warp(painted, motion.flow), motion.trust, enlarge(share, size), followed)
+def warp_frame(stylized: Tensor, motion: Motion) -> WarpedFrame:
+    """The stylized frame [3, H, W] of the previous frame, warped to the current one."""
+    moving, share = split_confidence(_subsampled(motion.flow), _subsampled(motion.confidence))
+    size = stylized.shape[1], stylized.shape[2]
+    return WarpedFrame(warp(stylized, motion.flow), motion.confidence, enlarge(share, size), moving)
 
 
-def _finely(field: Tensor) -> Tensor:
-    """Every so many pixels of [C, H, W]."""
-    return field[:, ::_FINE, ::_FINE].contiguous()
+def _subsampled(field: Tensor) -> Tensor:
+    """Every _SUBSAMPLING-th pixel of [C, H, W]."""
+    return field[:, ::_SUBSAMPLING, ::_SUBSAMPLING].contiguous()
 
 
-def _best(first: Prior, second: Prior) -> Prior:
-    """The first, but where the second is to be trusted more by far."""
-    where = second.trust > first.trust + _BETTER
-    return Prior(
+def _select(first: WarpedFrame, second: WarpedFrame) -> WarpedFrame:
+    """`second` where its confidence is higher by _MARGIN, else `first`."""
+    where = second.confidence > first.confidence + _MARGIN
+    return WarpedFrame(
         torch.where(where, second.warped, first.warped),
-        torch.where(where, second.trust, first.trust),
+        torch.where(where, second.confidence, first.confidence),
         torch.where(where, second.share, first.share),
-        torch.where(_finely(where), second.followed, first.followed),
+        torch.where(_subsampled(where), second.moving_small, first.moving_small),
     )
 
 
 def _scaled(motion: Motion, size: tuple[int, int]) -> Motion:
-    """The motion as pictures of `size` (H, W) show it."""
-    height, width = motion.trust.shape[-2:]
+    """The motion resized for images of `size` (H, W)."""
+    height, width = motion.confidence.shape[-2:]
     if (height, width) == size:
         return motion
     scale = motion.flow.new_tensor([size[1] / width, size[0] / height]).view(2, 1, 1)
-    return Motion(enlarge(motion.flow, size).mul_(scale), enlarge(motion.trust, size))
+    return Motion(enlarge(motion.flow, size).mul_(scale), enlarge(motion.confidence, size))

@@ -1,1 +1,1 @@
-"""Pure tensor functions, [C, H, W] in, [C, H, W] out."""
+"""Pure tensor functions, [C, H, W] in and out."""

@@ -1,4 +1,4 @@
-"""Zoom, turn and shift a picture by a matrix."""
+"""Zoom, rotate and shift an image by a matrix."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Matrix = Sequence[Sequence[float]]
 
 
 def affine(image: Tensor, matrix: Matrix, filter: Filter = "bilinear", border: Border = "replicate") -> Tensor:
-    """`image` [..., C, H, W] seen through `matrix`: the pixel at p = (x, y, 1) is the image's at matrix p, in pixels.
+    """`image` [..., C, H, W] warped by `matrix`: the output at p = (x, y, 1) is the image at matrix p, in pixels.
 
-    Two rows of three numbers, or three: then both coordinates are divided by the third. Filter and border are those of
-    `streamfx.ops.warp.warp`.
+    `matrix` has two rows of three numbers, or three rows: then both coordinates are divided by the third. Filter and
+    border as in `streamfx.ops.warp.warp`.
     """
-    if cuda.takes(image):
+    if cuda.supports(image):
         return cuda.affine(image, matrix, filter, border)
     return _affine(image, matrix, filter, border)
 
@@ -28,11 +28,11 @@ def _affine(image: Tensor, matrix: Matrix, filter: Filter, border: Border) -> Te
     height, width = image.shape[-2:]
     rows = torch.tensor([list(row) for row in matrix], dtype=torch.float64).tolist()
     if len(rows) not in (2, 3) or any(len(row) != 3 for row in rows):
-        raise ValueError(f"a matrix has two or three rows of three numbers; got {matrix}")
+        raise ValueError(f"matrix must have two or three rows of three numbers, got {matrix}")
     x = torch.arange(width, dtype=torch.float32, device=image.device)
     y = torch.arange(height, dtype=torch.float32, device=image.device)[:, None]
-    at = [across * x + down * y + by for across, down, by in rows]  # 2 or 3 of [H, W]
-    if len(at) == 3:
-        at = [at[0] / at[2], at[1] / at[2]]
-    flow = torch.stack([at[0] - x, at[1] - y]).expand(*image.shape[:-3], 2, height, width)
+    source = [a * x + b * y + c for a, b, c in rows]  # 2 or 3 of [H, W]
+    if len(source) == 3:
+        source = [source[0] / source[2], source[1] / source[2]]
+    flow = torch.stack([source[0] - x, source[1] - y]).expand(*image.shape[:-3], 2, height, width)
     return _warp(image, flow, filter, border)

@@ -1,4 +1,4 @@
-"""Keep a picture that was changed as bright, as rich in contrast and as colourful as its source allows."""
+"""Color statistics: keep the brightness, contrast and saturation of a changed image close to its source."""
 
 from __future__ import annotations
 
@@ -8,84 +8,83 @@ import torch
 from torch import Tensor
 
 from streamfx.ops.color import luma
-from streamfx.ops.warp import around
+from streamfx.ops.warp import box_mean
 
-_RICHER = 1.6  # of the source's variance, how much a changed picture may have
-_SEEN = 4  # every so many-th pixel is enough to judge light and colour by
-_LEAST, _MOST = 0.8, 1.25  # times that contrast and colour may become at once
-_KNEE = 0.04  # of 0..1: what is that near to an end of the range is drawn together, however far beyond
-_LIGHT, _HUE = 0.10, 0.06  # deviation of luma and length of chroma that even a plain source may come to
+_MAX_VARIANCE = 1.6  # of a changed image, relative to its source
+_SUBSAMPLING = 4  # pixels; statistics use every fourth pixel in both directions
+_MIN_GAIN, _MAX_GAIN = 0.8, 1.25  # of contrast and saturation, per call
+_KNEE = 0.04  # of 0..1: values closer than this to an end of the range, or beyond it, are compressed
+_LUMA, _CHROMA = 0.10, 0.06  # standard deviation of luma and RMS chroma that are always allowed
 
 
-def govern(source: Tensor, changed: Tensor) -> Tensor:
-    """`changed` [3, H, W], near 0..1, drawn to the statistics of `source` [3, H, W], and softly into 0..1.
+def limit_statistics(source: Tensor, changed: Tensor) -> Tensor:
+    """`changed` [3, H, W], near 0..1, with statistics limited by those of `source` [3, H, W], soft-clipped to 0..1.
 
-    The mean colour becomes the source's. Where the variance of luma or the mean square of chroma is more than the
-    source allows, the change of it is made smaller. What would leave 0..1 nears the end of the range instead. A picture
-    that is fed back through this, frame by frame, can so neither burn out nor fade.
+    The mean color becomes the source's. If the variance of luma or the mean square of chroma exceeds the limit set by
+    the source, that part of the change is scaled down. Repeated application, frame by frame, neither blows out nor
+    fades the image.
     """
     change = changed - source
     change = change - change.mean((1, 2), keepdim=True)
-    light, light_change = luma(source), luma(change)
-    kept_light = _share(light - light.mean(), light_change, _LIGHT)
-    kept_hue = _share(source - light, change - light_change, _HUE)
-    if kept_light < 1 or kept_hue < 1:
-        change = light_change * kept_light + (change - light_change) * kept_hue
-    return _softly(source, change)
+    source_luma, luma_change = luma(source), luma(change)
+    luma_share = _share(source_luma - source_luma.mean(), luma_change, _LUMA)
+    chroma_share = _share(source - source_luma, change - luma_change, _CHROMA)
+    if luma_share < 1 or chroma_share < 1:
+        change = luma_change * luma_share + (change - luma_change) * chroma_share
+    return _add_soft_clipped(source, change)
 
 
-def _share(own: Tensor, change: Tensor, least: float) -> float:
-    """How much of `change` can be added to `own`, both around 0, for the mean square not to exceed its bound."""
-    had, added = float(own.square().mean()), float(change.square().mean())
-    both = float((own * change).mean())
-    planes = own.shape[0]
-    over = had + 2 * both + added - (_RICHER * had + least**2 / planes)
-    if over <= 0 or added <= 0:
+def _share(source: Tensor, change: Tensor, allowance: float) -> float:
+    """The share 0..1 of `change` that keeps the mean square of the sum within its limit; both are centered at 0."""
+    a, b, c = float(source.square().mean()), float((source * change).mean()), float(change.square().mean())
+    planes = source.shape[0]
+    excess = a + 2 * b + c - (_MAX_VARIANCE * a + allowance**2 / planes)
+    if excess <= 0 or c <= 0:
         return 1.0
-    # added k^2 + 2 both k - spare = 0, for the k > 0
-    spare = (_RICHER - 1) * had + least**2 / planes
-    return min(1.0, (math.sqrt(both * both + added * spare) - both) / added)
+    # the positive root k of c k^2 + 2 b k - budget = 0
+    budget = (_MAX_VARIANCE - 1) * a + allowance**2 / planes
+    return min(1.0, (math.sqrt(b * b + c * budget) - b) / c)
 
 
-def _softly(source: Tensor, change: Tensor) -> Tensor:
-    """source + change in 0..1: c / (1 + (c / room)^4)^(1/4), where `room` is what is left to the end of the range."""
-    room = torch.where(change > 0, 1 - source, source).clamp_(min=1e-6)
-    fourth = (change / room).square_().square_()
+def _add_soft_clipped(source: Tensor, change: Tensor) -> Tensor:
+    """source + c / (1 + (c / headroom)^4)^(1/4) in 0..1; headroom is the distance to the end of the range."""
+    headroom = torch.where(change > 0, 1 - source, source).clamp_(min=1e-6)
+    fourth = (change / headroom).square_().square_()
     return torch.addcdiv(source, change, fourth.add_(1).sqrt_().sqrt_()).clamp_(0, 1)
 
 
-def traits(image: Tensor) -> Tensor:
-    """[5]: the mean red, green and blue of `image` [3, H, W], the deviation of luma and of chroma."""
-    seen = image[:, ::_SEEN, ::_SEEN]
-    light = luma(seen)
-    hue = seen - light
-    around = hue - hue.mean((1, 2), keepdim=True)
-    return torch.cat([seen.mean((1, 2)), light.std()[None], around.square().mean().sqrt()[None]])
+def color_statistics(image: Tensor) -> Tensor:
+    """[5]: mean red, green and blue of `image` [3, H, W], standard deviations of luma and chroma."""
+    pixels = image[:, ::_SUBSAMPLING, ::_SUBSAMPLING]
+    y = luma(pixels)
+    chroma = pixels - y
+    centered = chroma - chroma.mean((1, 2), keepdim=True)
+    return torch.cat([pixels.mean((1, 2)), y.std()[None], centered.square().mean().sqrt()[None]])
 
 
-def hold(image: Tensor, aim: Tensor, share: float) -> Tensor:
-    """`image` [3, H, W] near 0..1 with its `traits` drawn by `share` 0..1 to those in `aim`, and softly into 0..1.
+def correct_drift(image: Tensor, target: Tensor, share: float) -> Tensor:
+    """`image` [3, H, W], near 0..1, with its `color_statistics` moved by `share` 0..1 toward `target`, soft-clipped.
 
-    For pictures that are fed back: what goes astray is taken back little by little, whatever it comes from.
+    For feedback loops: removes any drift of the statistics gradually.
     """
-    now = traits(image)
-    light_gain, hue_gain = (
-        min(max((float(aim[at]) + 1e-3) / (float(now[at]) + 1e-3), _LEAST), _MOST) ** share for at in (3, 4)
+    current = color_statistics(image)
+    luma_gain, chroma_gain = (
+        min(max((float(target[i]) + 1e-3) / (float(current[i]) + 1e-3), _MIN_GAIN), _MAX_GAIN) ** share for i in (3, 4)
     )
-    mean = now[:3, None, None]
-    light = luma(mean)
-    offset = mean.lerp(aim[:3, None, None], share) - light * light_gain - (mean - light) * hue_gain
-    return into_range(image * hue_gain + luma(image) * (light_gain - hue_gain) + offset)
+    mean = current[:3, None, None]
+    y = luma(mean)
+    offset = mean.lerp(target[:3, None, None], share) - y * luma_gain - (mean - y) * chroma_gain
+    return soft_clip(image * chroma_gain + luma(image) * (luma_gain - chroma_gain) + offset)
 
 
-def into_range(image: Tensor) -> Tensor:
-    """`image` in 0..1: what lies beyond a knee near either end goes on ever more slowly, and never reaches the end."""
+def soft_clip(image: Tensor) -> Tensor:
+    """`image` compressed into 0..1: values beyond a knee near either end approach that end asymptotically."""
     below = ((image - _KNEE) / _KNEE).clamp_(max=0)
     above = ((1 - _KNEE - image) / _KNEE).clamp_(max=0)
-    bent = (1 - below).reciprocal_() - (1 - above).reciprocal_()  # of k / (1 - x): as steep as x at the knee
-    return image.clamp(_KNEE, 1 - _KNEE).add_(bent, alpha=_KNEE)
+    curve = (1 - below).reciprocal_() - (1 - above).reciprocal_()  # k / (1 - x) has slope 1 at the knee
+    return image.clamp(_KNEE, 1 - _KNEE).add_(curve, alpha=_KNEE)
 
 
 def soften(image: Tensor, share: float) -> Tensor:
-    """`image` [3, H, W] with `share` 0..1 less of what differs from the mean of its neighbours."""
-    return image.lerp(around(image, 3), share)
+    """`image` [3, H, W] with the difference from its 3 x 3 mean reduced by `share` 0..1."""
+    return image.lerp(box_mean(image, 3), share)

@@ -1,4 +1,4 @@
-"""Compile and launch cuda_kernels/*.cu on tensors where they lie, on torch's stream; the only file with cupy."""
+"""Compiles and launches cuda_kernels/*.cu on CUDA tensors, on torch's stream; the only file that imports cupy."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from streamfx.resources import resource
 
 FAMILIES = ("flow", "mix", "nv12", "warp")
 OPTIONS = ("--std=c++17",)  # CuPy adds the GPU's architecture and -ftz=true
-LARGEST_RADIUS = 5  # of lucas_kanade's window: what its shared memory holds
-_SUMS = 352  # blocks of a channel at most, whose sums `moments` leaves to torch
+MAX_RADIUS = 5  # of the window of lucas_kanade; limited by its shared memory
+_MAX_BLOCKS = 352  # per channel in `moments`; torch adds up their sums
 
-Coding: TypeAlias = tuple[float, float, float, float, float, float]  # kr, kb, black, luma span, neutral, chroma span
+Coding: TypeAlias = tuple[float, float, float, float, float, float]  # kr, kb, black, luma range, neutral, chroma range
 Argument: TypeAlias = Tensor | int | float
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One launch of a kernel: `arguments` are tensors, given by address, and 32-bit integers and floats."""
+    """A kernel launch: `arguments` are tensors, passed by address, and 32-bit integers and floats."""
 
     family: str
     kernel: str
@@ -39,38 +39,37 @@ class Call:
     arguments: tuple[Argument, ...]
 
 
-def takes(*images: Tensor) -> bool:
-    """Whether kernels can work on these: CUDA tensors of one kind, float32 or float16, that nothing is learned from.
+def supports(*images: Tensor) -> bool:
+    """Whether the kernels support these: CUDA tensors of one dtype, float32 or float16, that need no gradient.
 
-    Where this is false, the twins in torch do the same on any device. A GPU without CuPy is such a place: `streamfx
-    doctor` says how to get it.
+    Otherwise, also if CuPy is missing, the reference implementations in torch compute the same on any device.
     """
     first = images[0]
-    alike = all(image.device == first.device and image.dtype == first.dtype for image in images)
-    learned = torch.is_grad_enabled() and any(image.requires_grad for image in images)
-    return first.is_cuda and first.dtype in launch.PIXELS and alike and not learned and installed()
+    same_type = all(image.device == first.device and image.dtype == first.dtype for image in images)
+    needs_gradient = torch.is_grad_enabled() and any(image.requires_grad for image in images)
+    return first.is_cuda and first.dtype in launch.PIXELS and same_type and not needs_gradient and installed()
 
 
 @cache
 def installed() -> bool:
-    """Whether CuPy is here; it is not imported."""
+    """Whether CuPy is installed; does not import it."""
     return find_spec("cupy") is not None
 
 
 def source(family: str) -> str:
-    """The CUDA C++ of a family as one text; what it includes is pasted in, so CuPy's cache sees a change of it."""
+    """The CUDA C++ source of a family with includes inlined, so that CuPy's cache notices changes in them."""
     folder = resource("cuda_kernels")
     text = (folder / f"{family}.cu").read_text("utf-8")
-    return re.sub(r'#include "(\w+\.cuh)"\n', lambda found: (folder / found[1]).read_text("utf-8"), text)
+    return re.sub(r'#include "(\w+\.cuh)"\n', lambda match: (folder / match[1]).read_text("utf-8"), text)
 
 
 def options(half: bool) -> tuple[str, ...]:
-    """What the compiler is told."""
+    """The compiler options."""
     return (*OPTIONS, "-DHALF") if half else OPTIONS
 
 
 def launch_cuda(call: Call, device: torch.device) -> None:
-    """Launch on a CUDA device, behind what torch's current stream there already has to do."""
+    """Launch on a CUDA device, in torch's current stream."""
     import cupy
 
     stream = torch.cuda.current_stream(device)
@@ -80,7 +79,7 @@ def launch_cuda(call: Call, device: torch.device) -> None:
 
 
 def _as_argument(value: Argument) -> Any:
-    """Tensors as addresses, which CuPy hands on as they are; numbers in the 32 bits that kernels take."""
+    """Tensors as addresses, which CuPy passes unchanged; numbers as 32-bit values."""
     if isinstance(value, Tensor):
         return np.uintp(value.data_ptr())
     return np.int32(value) if isinstance(value, int) else np.float32(value)
@@ -88,19 +87,19 @@ def _as_argument(value: Argument) -> Any:
 
 @cache
 def _module(family: str, half: bool) -> Any:
-    """The compiled file; CuPy compiles it at the first launch on a kind of GPU, and keeps the result on disk."""
+    """The compiled file; CuPy compiles it on the first launch for a GPU architecture and caches the result on disk."""
     import cupy
 
     return cupy.RawModule(code=source(family), options=options(half))
 
 
-LAUNCHERS: dict[str, Callable[[Call, torch.device], None]] = {"cuda": launch_cuda}  # by a device's type
+LAUNCHERS: dict[str, Callable[[Call, torch.device], None]] = {"cuda": launch_cuda}  # by device type
 
 
 def _run(family: str, kernel: str, like: Tensor, grid: Size, block: Size, *arguments: Argument) -> None:
     for value in arguments:
         if isinstance(value, Tensor) and value.device != like.device:
-            raise ValueError(f"kernel {kernel}: tensors lie on {like.device} and {value.device}; bring them together")
+            raise ValueError(f"kernel {kernel}: tensors are on {like.device} and {value.device}; use one device")
     launch = LAUNCHERS.get(like.device.type)
     if launch is None:
         raise ValueError(f"kernel {kernel} runs on {' or '.join(LAUNCHERS)}, not on {like.device}")
@@ -111,8 +110,8 @@ def _run(family: str, kernel: str, like: Tensor, grid: Size, block: Size, *argum
 
 def warp(image: Tensor, flow: Tensor, filter: str = "bilinear", border: str = "replicate") -> Tensor:
     """`streamfx.ops.warp.warp`: image [..., C, H, W], flow [..., 2, H, W] pixels."""
-    image = launch.picture("image", image)
-    flow = launch.plane("flow", flow, image, 2)
+    image = launch.check_image("image", image)
+    flow = launch.check_plane("flow", flow, image, 2)
     out = torch.empty_like(image)
     arguments = (image, flow, out, *launch.sides(image), launch.border(border))
     _run("warp", f"warp_{launch.filter(filter)}", image, launch.tiles(image), launch.BLOCK, *arguments)
@@ -120,14 +119,14 @@ def warp(image: Tensor, flow: Tensor, filter: str = "bilinear", border: str = "r
 
 
 def warp_blend(
-    ground: Tensor, image: Tensor, flow: Tensor, share: Tensor, filter: str = "bilinear", border: str = "replicate"
+    background: Tensor, image: Tensor, flow: Tensor, share: Tensor, filter: str = "bilinear", border: str = "replicate"
 ) -> Tensor:
-    """`streamfx.ops.mix.warp_blend`: ground and image [..., C, H, W], flow [..., 2, H, W], share [..., 1, H, W]."""
-    ground, image = launch.picture("ground", ground), launch.picture("image", image)
-    launch.alike("image", image, ground)
-    flow, share = launch.plane("flow", flow, image, 2), launch.plane("share", share, image, 1)
-    out = torch.empty_like(ground)
-    arguments = (ground, image, flow, share, out, *launch.sides(image), launch.border(border))
+    """`streamfx.ops.mix.warp_blend`: background and image [..., C, H, W], flow [..., 2, H, W], share [..., 1, H, W]."""
+    background, image = launch.check_image("background", background), launch.check_image("image", image)
+    launch.check_same("image", image, background)
+    flow, share = launch.check_plane("flow", flow, image, 2), launch.check_plane("share", share, image, 1)
+    out = torch.empty_like(background)
+    arguments = (background, image, flow, share, out, *launch.sides(image), launch.border(border))
     _run("warp", f"warp_blend_{launch.filter(filter)}", image, launch.tiles(image), launch.BLOCK, *arguments)
     return out
 
@@ -135,11 +134,11 @@ def warp_blend(
 def affine(
     image: Tensor, matrix: Sequence[Sequence[float]], filter: str = "bilinear", border: str = "replicate"
 ) -> Tensor:
-    """`streamfx.ops.affine.affine`: image [..., C, H, W], matrix of two or three rows of three."""
-    image = launch.picture("image", image)
+    """`streamfx.ops.affine.affine`: image [..., C, H, W], matrix of two or three rows of three numbers."""
+    image = launch.check_image("image", image)
     rows = [*matrix, (0.0, 0.0, 1.0)][:3]
     if len(matrix) not in (2, 3) or any(len(row) != 3 for row in rows):
-        raise ValueError(f"a matrix has two or three rows of three numbers; got {matrix}")
+        raise ValueError(f"matrix must have two or three rows of three numbers, got {matrix}")
     out = torch.empty_like(image)
     numbers = [float(value) for row in rows for value in row]
     arguments: tuple[Argument, ...] = (image, out, *launch.sides(image), launch.border(border), *numbers)
@@ -147,20 +146,20 @@ def affine(
     return out
 
 
-def trust_mask(backward: Tensor, forward: Tensor, outside: float) -> Tensor:
-    """`streamfx.motion.flow.trust_mask`: both [..., 2, H, W] float32; `outside` is that module's OUTSIDE."""
-    backward = launch.flow("backward", backward)
-    forward = launch.plane("forward", forward, backward, 2)
+def consistency_mask(backward: Tensor, forward: Tensor, outside: float) -> Tensor:
+    """`streamfx.motion.flow.consistency_mask`: both [..., 2, H, W] float32; `outside` is that module's OUTSIDE."""
+    backward = launch.check_flow("backward", backward)
+    forward = launch.check_plane("forward", forward, backward, 2)
     out = torch.empty_like(backward[..., :1, :, :])
     height, width = backward.shape[-2:]
     arguments = (backward, forward, out, height, width, float(outside))
-    _run("flow", "trust_mask", backward, launch.tiles(backward), launch.BLOCK, *arguments)
+    _run("flow", "consistency_mask", backward, launch.tiles(backward), launch.BLOCK, *arguments)
     return out
 
 
 def luma(image: Tensor) -> Tensor:
     """BT.709 luma [1, H, W] float32 0..255 of RGB [3, H, W] 0..1."""
-    image = launch.rgb(image)
+    image = launch.check_rgb(image)
     out = image.new_empty((1, *image.shape[1:]), dtype=torch.float32)
     grid = (launch.blocks(out.numel(), launch.LINE), 1, 1)
     _run("flow", "luma", image, grid, (launch.LINE, 1, 1), image, out, out.numel())
@@ -168,8 +167,8 @@ def luma(image: Tensor) -> Tensor:
 
 
 def halve(plane: Tensor) -> Tensor:
-    """The means of 2 x 2 of [1, H, W] float32; odd sides are rounded up."""
-    plane = launch.flow("plane", plane, 1)
+    """[1, H, W] float32 reduced by 2 x 2 means; odd sides are rounded up."""
+    plane = launch.check_flow("plane", plane, 1)
     height, width = plane.shape[-2:]
     out = plane.new_empty((1, (height + 1) // 2, (width + 1) // 2))
     _run("flow", "halve", plane, launch.tiles(out), launch.BLOCK, plane, out, height, width)
@@ -177,10 +176,10 @@ def halve(plane: Tensor) -> Tensor:
 
 
 def enlarge(flow: Tensor, height: int, width: int) -> Tensor:
-    """A flow [2, (H + 1) // 2, (W + 1) // 2] at [2, H, W], in pixels of that size."""
-    flow = launch.flow("flow", flow)
+    """A flow [2, (H + 1) // 2, (W + 1) // 2] enlarged to [2, H, W], in pixels of the new size."""
+    flow = launch.check_flow("flow", flow)
     if flow.shape[1:] != ((height + 1) // 2, (width + 1) // 2):
-        raise ValueError(f"a flow {tuple(flow.shape)} is not half of {height} x {width}")
+        raise ValueError(f"flow {tuple(flow.shape)} is not half of {height} x {width}")
     out = flow.new_empty((2, height, width))
     columns, rows, _ = launch.tiles(flow)
     _run("flow", "enlarge", flow, (columns, rows, 2), launch.BLOCK, flow, out, height, width)
@@ -188,11 +187,11 @@ def enlarge(flow: Tensor, height: int, width: int) -> Tensor:
 
 
 def lucas_kanade(image: Tensor, other: Tensor, flow: Tensor, radius: int, damping: float, limit: float) -> Tensor:
-    """One round on lumas [1, H, W]: see `streamfx.motion.lucas_kanade`. The new flow [2, H, W]."""
-    image = launch.flow("image", image, 1)
-    other, flow = launch.plane("other", other, image, 1), launch.plane("flow", flow, image, 2)
-    if not 0 < radius <= LARGEST_RADIUS:
-        raise ValueError(f"a radius of 1 to {LARGEST_RADIUS} is allowed, not {radius}")
+    """One iteration on lumas [1, H, W], see `streamfx.motion.lucas_kanade`; returns the new flow [2, H, W]."""
+    image = launch.check_flow("image", image, 1)
+    other, flow = launch.check_plane("other", other, image, 1), launch.check_plane("flow", flow, image, 2)
+    if not 0 < radius <= MAX_RADIUS:
+        raise ValueError(f"radius must be from 1 to {MAX_RADIUS}, got {radius}")
     out = torch.empty_like(flow)
     height, width = image.shape[-2:]
     arguments = (image, other, flow, out, height, width, radius, float(damping), float(limit))
@@ -200,21 +199,23 @@ def lucas_kanade(image: Tensor, other: Tensor, flow: Tensor, radius: int, dampin
     return out
 
 
-def blend(ground: Tensor, cover: Tensor, share: Tensor) -> Tensor:
-    """`streamfx.ops.warp.blend`: ground and cover [..., C, H, W], share [..., 1, H, W]."""
-    ground, cover = launch.picture("ground", ground), launch.picture("cover", cover)
-    launch.alike("cover", cover, ground)
-    share = launch.plane("share", share, ground, 1)
-    out = torch.empty_like(ground)
-    channels, height, width = launch.sides(ground)
-    grid = (launch.blocks(height * width, 4 * launch.LINE), 1, launch.batch(ground))
-    _run("mix", "blend", ground, grid, (launch.LINE, 1, 1), ground, cover, share, out, channels, height * width)
+def blend(background: Tensor, foreground: Tensor, share: Tensor) -> Tensor:
+    """`streamfx.ops.warp.blend`: background and foreground [..., C, H, W], share [..., 1, H, W]."""
+    background = launch.check_image("background", background)
+    foreground = launch.check_image("foreground", foreground)
+    launch.check_same("foreground", foreground, background)
+    share = launch.check_plane("share", share, background, 1)
+    out = torch.empty_like(background)
+    channels, height, width = launch.sides(background)
+    grid = (launch.blocks(height * width, 4 * launch.LINE), 1, launch.batch(background))
+    arguments = (background, foreground, share, out, channels, height * width)
+    _run("mix", "blend", background, grid, (launch.LINE, 1, 1), *arguments)
     return out
 
 
 def fade(image: Tensor, color: Sequence[float], share: float) -> Tensor:
     """`streamfx.ops.mix.fade`: image [3, H, W]."""
-    image = launch.rgb(image)
+    image = launch.check_rgb(image)
     out = torch.empty_like(image)
     red, green, blue = map(float, color)
     grid, count = launch.lines(image)
@@ -223,32 +224,32 @@ def fade(image: Tensor, color: Sequence[float], share: float) -> Tensor:
 
 
 def ring(
-    size: tuple[int, int], centre: tuple[float, float], inner: float, outer: float, soft: float, device: torch.device
+    size: tuple[int, int], center: tuple[float, float], inner: float, outer: float, soft: float, device: torch.device
 ) -> Tensor:
     """`streamfx.ops.mix.ring`: a mask [1, H, W] float32."""
     out = torch.empty((1, *size), device=device)
-    arguments: tuple[Argument, ...] = (out, *size, *map(float, (*centre, inner, outer, soft)))
+    arguments: tuple[Argument, ...] = (out, *size, *map(float, (*center, inner, outer, soft)))
     _run("mix", "ring", out, launch.tiles(out), launch.BLOCK, *arguments)
     return out
 
 
 def moments(image: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation [C], float64, of an image [C, H, W]."""
-    image = launch.channels(image)
+    image = launch.check_channels(image)
     channels, height, width = launch.sides(image)
     count = height * width
-    blocks = min(_SUMS, launch.blocks(count, 4 * launch.LINE))
+    blocks = min(_MAX_BLOCKS, launch.blocks(count, 4 * launch.LINE))
     sums = image.new_empty((channels, blocks, 2), dtype=torch.float32)
     _run("mix", "moments", image, (blocks, channels, 1), (launch.LINE, 1, 1), image, sums, count)
-    mean, square = (sums.double().sum(1) / count).unbind(-1)  # of what is over 1/2
+    mean, square = (sums.double().sum(1) / count).unbind(-1)  # of x - 1/2
     return mean + 0.5, (square - mean.square()).clamp_min(0).sqrt()
 
 
 def recolor(image: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
-    """image [C, H, W] times gain [C] plus shift [C], float32, clamped to 0..1."""
-    image = launch.channels(image)
+    """image [C, H, W] * gain [C] + shift [C], clamped to 0..1; gain and shift are float32."""
+    image = launch.check_channels(image)
     if gain.shape != shift.shape or gain.shape != image.shape[:1]:
-        raise ValueError(f"gain {tuple(gain.shape)} and shift {tuple(shift.shape)} are one number a channel")
+        raise ValueError(f"gain {tuple(gain.shape)} and shift {tuple(shift.shape)} must have one number per channel")
     out = torch.empty_like(image)
     grid, count = launch.lines(image)
     arguments = (image, gain.float().contiguous(), shift.float().contiguous(), out, count)
@@ -260,17 +261,17 @@ def nv12_to_rgb(y: Tensor, uv: Tensor, coding: Coding, shift: int, dtype: torch.
     """`streamfx.ops.color.nv12_to_rgb`: y [H, W] and uv [(H + 1) // 2, (W + 1) // 2, 2], uint8 or uint16, any pitch."""
     sides = launch.nv12_sides(y, uv)
     out = torch.empty((3, *y.shape), dtype=dtype, device=y.device)
-    launch.rgb(out)
+    launch.check_rgb(out)
     name = "nv12_to_rgb" if y.dtype == torch.uint8 else "p010_to_rgb"
     _run("nv12", name, out, launch.tiles(uv[..., 0]), launch.BLOCK, y, uv, out, *sides, shift, *coding)
     return out
 
 
 def rgb_to_nv12(image: Tensor, y: Tensor, uv: Tensor, coding: Coding, shift: int) -> None:
-    """`streamfx.ops.color.rgb_to_nv12`, from image [3, H, W] into y and uv, whose pitches stay theirs."""
-    image = launch.rgb(image)
+    """`streamfx.ops.color.rgb_to_nv12`: writes image [3, H, W] to y and uv, at their pitches."""
+    image = launch.check_rgb(image)
     sides = launch.nv12_sides(y, uv)
     if y.shape != image.shape[1:]:
-        raise ValueError(f"an image {tuple(image.shape)} does not fit luma {tuple(y.shape)}")
+        raise ValueError(f"image {tuple(image.shape)} does not fit luma {tuple(y.shape)}")
     name = "rgb_to_nv12" if y.dtype == torch.uint8 else "rgb_to_p010"
     _run("nv12", name, image, launch.tiles(uv[..., 0]), launch.BLOCK, image, y, uv, *sides, shift, *coding)

@@ -1,4 +1,4 @@
-"""What kernels take: shapes and dtypes that fit each other, and how threads are laid over them."""
+"""Checks of the shapes and dtypes that kernels accept, and the layout of thread blocks."""
 
 from __future__ import annotations
 
@@ -14,71 +14,71 @@ FILTERS = ("bilinear", "bicubic")
 BORDERS = ("replicate", "reflect", "wrap", "zeros")  # the order of `enum Border` in pixel.cuh
 PIXELS = (torch.float32, torch.float16)
 BLOCK = (32, 8, 1)  # threads
-LINE = 256  # threads where a picture is one line of pixels
-MOST = 1 << 30  # pixels of a plane, so that an int counts them
+LINE = 256  # threads per block for 1-D kernels
+MAX_PIXELS = 1 << 30  # of a plane, so that int indices are enough
 
 
 def nv12_sides(y: Tensor, uv: Tensor) -> tuple[int, int, int, int]:
-    """Height, width and both pitches in samples."""
+    """Height, width, and the pitches of y and uv in samples."""
     if y.dtype != uv.dtype or y.dtype not in (torch.uint8, torch.uint16):
         raise ValueError(f"NV12 is uint8, P010 is uint16; got {y.dtype} and {uv.dtype}")
     if y.ndim != 2 or uv.shape != ((y.shape[0] + 1) // 2, (y.shape[1] + 1) // 2, 2) or not y.numel():
         raise ValueError(f"chroma {tuple(uv.shape)} does not fit luma {tuple(y.shape)}")
     if y.stride(1) != 1 or uv.stride()[1:] != (2, 1):
-        raise ValueError(f"samples of a row lie side by side; got strides {y.stride()} and {uv.stride()}")
+        raise ValueError(f"rows must be contiguous; got strides {y.stride()} and {uv.stride()}")
     return y.shape[0], y.shape[1], y.stride(0), uv.stride(0)
 
 
-def picture(name: str, image: Tensor) -> Tensor:
-    """Contiguous [..., C, H, W] of pixels that kernels know."""
-    if image.ndim < 3 or not image.numel() or image.shape[-1] * image.shape[-2] > MOST:
-        raise ValueError(f"{name} is [..., C, H, W] with 1 to {MOST} pixels; got {tuple(image.shape)}")
+def check_image(name: str, image: Tensor) -> Tensor:
+    """`image` [..., C, H, W], contiguous; raises ValueError for unsupported shapes and dtypes."""
+    if image.ndim < 3 or not image.numel() or image.shape[-1] * image.shape[-2] > MAX_PIXELS:
+        raise ValueError(f"{name} must be [..., C, H, W] with 1 to {MAX_PIXELS} pixels, got {tuple(image.shape)}")
     if image.dtype not in PIXELS:
-        raise ValueError(f"{name} is float32 or float16, not {image.dtype}")
+        raise ValueError(f"{name} must be float32 or float16, not {image.dtype}")
     return image.detach().contiguous()
 
 
-def channels(image: Tensor) -> Tensor:
+def check_channels(image: Tensor) -> Tensor:
     if image.ndim != 3:
-        raise ValueError(f"an image is [C, H, W]; got {tuple(image.shape)}")
-    return picture("image", image)
+        raise ValueError(f"image must be [C, H, W], got {tuple(image.shape)}")
+    return check_image("image", image)
 
 
-def rgb(image: Tensor) -> Tensor:
+def check_rgb(image: Tensor) -> Tensor:
     if image.ndim != 3 or image.shape[0] != 3:
-        raise ValueError(f"an image is [3, H, W]; got {tuple(image.shape)}")
-    return picture("image", image)
+        raise ValueError(f"image must be [3, H, W], got {tuple(image.shape)}")
+    return check_image("image", image)
 
 
-def flow(name: str, plane: Tensor, channels: int = 2) -> Tensor:
+def check_flow(name: str, plane: Tensor, channels: int = 2) -> Tensor:
     if plane.ndim < 3 or plane.shape[-3] != channels:
-        raise ValueError(f"{name} is [..., {channels}, H, W]; got {tuple(plane.shape)}")
-    return picture(name, plane.float())
+        raise ValueError(f"{name} must be [..., {channels}, H, W], got {tuple(plane.shape)}")
+    return check_image(name, plane.float())
 
 
-def plane(name: str, plane: Tensor, like: Tensor, channels: int) -> Tensor:
-    """Contiguous float32 [..., channels, H, W] that fits the picture `like`."""
+def check_plane(name: str, plane: Tensor, like: Tensor, channels: int) -> Tensor:
+    """`plane` [..., channels, H, W], contiguous float32; raises ValueError if it does not fit the image `like`."""
     if plane.shape != (*like.shape[:-3], channels, *like.shape[-2:]):
-        raise ValueError(f"a {name} {tuple(plane.shape)} does not fit an image {tuple(like.shape)}")
+        raise ValueError(f"{name} {tuple(plane.shape)} does not fit image {tuple(like.shape)}")
     return plane.detach().float().contiguous()
 
 
-def alike(name: str, image: Tensor, first: Tensor) -> None:
+def check_same(name: str, image: Tensor, first: Tensor) -> None:
     if image.shape != first.shape or image.dtype != first.dtype:
         raise ValueError(
-            f"{name} {tuple(image.shape)} {image.dtype} is not like the other, {tuple(first.shape)} {first.dtype}"
+            f"{name} {tuple(image.shape)} {image.dtype} must match the other image, {tuple(first.shape)} {first.dtype}"
         )
 
 
 def filter(name: str) -> str:
     if name not in FILTERS:
-        raise ValueError(f"filter is one of {FILTERS}; got '{name}'")
+        raise ValueError(f"filter must be one of {FILTERS}, got '{name}'")
     return name
 
 
 def border(name: str) -> int:
     if name not in BORDERS:
-        raise ValueError(f"border is one of {BORDERS}; got '{name}'")
+        raise ValueError(f"border must be one of {BORDERS}, got '{name}'")
     return BORDERS.index(name)
 
 
@@ -90,16 +90,16 @@ def batch(image: Tensor) -> int:
     return prod(image.shape[:-3])
 
 
-def blocks(count: int, each: int) -> int:
-    return -(-count // each)
+def blocks(count: int, size: int) -> int:
+    return -(-count // size)
 
 
 def tiles(image: Tensor) -> Size:
-    """Blocks of `BLOCK` threads, one a pixel."""
+    """Grid of blocks of `BLOCK` threads, one thread per pixel."""
     return blocks(image.shape[-1], BLOCK[0]), blocks(image.shape[-2], BLOCK[1]), batch(image)
 
 
 def lines(image: Tensor) -> tuple[Size, int]:
-    """Blocks of `LINE` threads, one for four pixels of a channel, and the pixels of one."""
+    """Grid of blocks of `LINE` threads, one thread per four pixels of a channel; and the pixels of a channel."""
     count = image.shape[-2] * image.shape[-1]
     return (blocks(count, 4 * LINE), 1, image.shape[-3]), count

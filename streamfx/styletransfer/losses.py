@@ -29,7 +29,7 @@ _STRAY_SAMPLES, _STRAY_COLORS = 8192, 512  # colors checked per step, and colors
 _MIN_FRINGE = 1 / 255  # lower values do not count
 _FRINGE_SHARE = 0.4  # of the paintings' fringes that a stylized frame may have: reproductions are noisy
 _CONTENT_RANGE = 0.6, 1.6  # weight of the content where the photo is smoothest, and where it is most detailed
-_CONTRAST_AREAS = 8, 16, 32  # pixels
+_CONTRAST_SCALES = 2, 4, 8, 16  # pixels that a gradient spans
 _FAINT = 1e-4  # squared contrast that does not count
 _WHOLE = "palette", "fringes", "contrast"  # entries of a style in a file beside its features' statistics
 _CPU = torch.device("cpu")
@@ -367,17 +367,17 @@ def contrast_loss(images: Tensor, target: Tensor, octave: int = 0) -> Tensor:
     Uniform areas cost here: paintings have strokes everywhere, in plain skies and in the dark. Images of `octave` 1
     have half the size that the target is meant for, and so on.
     """
-    own = _contrast(images, octave)  # [N, areas, bins]
-    return F.mse_loss(own, target[: own.shape[1]].expand_as(own))
+    own = _contrast(images, octave)  # [N, scales, bins]
+    return F.mse_loss(own, target[-own.shape[1] :].expand_as(own))
 
 
 def _contrast(images: Tensor, octave: int = 0) -> Tensor:
-    """Sorted logarithms of the squared gradient over areas of some pixels: [N, 3, H, W] -> [N, areas, bins]."""
-    light = F.avg_pool2d(images.mean(1, keepdim=True), 2) if octave == 0 else images.mean(1, keepdim=True)
-    energy = F.pad(light.diff(dim=-1), (0, 1)).square() + F.pad(light.diff(dim=-2), (0, 0, 0, 1)).square()
-    curves = []
-    for area in _CONTRAST_AREAS:
-        local = F.avg_pool2d(energy, max(2, area >> max(1, octave)))
+    """Sorted logarithms of the local gradient energy at several scales: [N, 3, H, W] -> [N, scales, bins]."""
+    light, curves = images.mean(1, keepdim=True), []
+    for scale in (scale >> octave for scale in _CONTRAST_SCALES if scale >> octave):
+        x = _reduced(light, scale)
+        energy = F.pad(x.diff(dim=-1), (0, 1)).square() + F.pad(x.diff(dim=-2), (0, 0, 0, 1)).square()
+        local = F.avg_pool2d(energy, 3, 1, 1, count_include_pad=False)
         curves.append(F.adaptive_avg_pool1d((local + _FAINT).log().flatten(1).sort(dim=1).values, _BINS))
     return torch.stack(curves, dim=1)
 
@@ -386,12 +386,14 @@ def stray_loss(images: Tensor, palette: Tensor) -> Tensor:
     """The mean squared distance of colors, averaged over 2x2 pixels, from the nearest color of `palette` [M, 3].
 
     Relative to the palette's variance. Few pixels of a foreign hue, as along straight edges, hardly change
-    `palette_loss`; here they count.
+    `palette_loss`; here they count, the worst 2 % of the samples most.
     """
     own = F.avg_pool2d(images, 2).transpose(0, 1).flatten(1).T  # [K, 3]
     some = own[torch.randint(len(own), (min(len(own), _STRAY_SAMPLES),), device=own.device)]
     known = palette[:: max(1, len(palette) // _STRAY_COLORS)]
-    return torch.cdist(some, known).amin(1).square().mean() / palette.var(dim=0).mean()
+    distances = torch.cdist(some, known).amin(1).square()
+    worst = distances.topk(max(1, len(distances) // 50)).values
+    return (distances.mean() + 0.2 * worst.mean()) / palette.var(dim=0).mean()
 
 
 def _palette(painting: Tensor, share: float) -> Tensor:

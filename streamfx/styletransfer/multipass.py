@@ -1,4 +1,4 @@
-"""Paint a shot in several passes, to and fro, so that what was painted first follows what came later, too."""
+"""Stylize a shot in several passes, alternately forward and backward, so that early frames match later ones too."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from torch import Tensor
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame, Memory
 from streamfx.motion.flow import Estimate
-from streamfx.motion.temporal import Prior, bring
+from streamfx.motion.temporal import WarpedFrame, warp_frame
 
-LONGEST = 250  # frames of a shot, that are all kept in memory
+MAX_FRAMES = 250  # of a shot; all are kept in memory
 
-# frame, the last painting brought here, and the painting of it that the pass before left -> painting, [3, H, W] all
-Repaint: TypeAlias = Callable[[Tensor, Prior | None, Tensor | None], Tensor]
+# (frame, warped stylized neighbor, result of the pass before) -> stylized frame; all images [3, H, W]
+StylizeFrame: TypeAlias = Callable[[Tensor, WarpedFrame | None, Tensor | None], Tensor]
 
 
-def paint_shot(frames: Sequence[Tensor], repaint: Repaint, motion: Estimate, passes: int) -> list[Tensor]:
-    """Paintings of the `frames` of one shot, [3, H, W] each (Ruder et al. 2016, the multi-pass algorithm).
+def stylize_shot(frames: Sequence[Tensor], stylize: StylizeFrame, motion: Estimate, passes: int) -> list[Tensor]:
+    """Stylize the `frames` [3, H, W] of one shot with the multi-pass algorithm (Ruder et al. 2016).
 
-    Every pass but the first starts from the paintings that the one before left, and goes the other way.
+    Passes alternate in direction, and each one after the first refines the results of the previous pass.
     """
-    painted: list[Tensor | None] = [None] * len(frames)
+    results: list[Tensor | None] = [None] * len(frames)
     for number in range(passes):
         order = range(len(frames)) if number % 2 == 0 else reversed(range(len(frames)))
-        last: tuple[Tensor, Tensor] | None = None  # a frame and its painting
-        for at in order:
-            prior = None if last is None else bring(last[1], motion(last[0], frames[at]))
-            painted[at] = made = repaint(frames[at], prior, painted[at])
-            last = frames[at], made
-    return [each for each in painted if each is not None]
+        previous: tuple[Tensor, Tensor] | None = None  # a frame and its stylized frame
+        for index in order:
+            warped = None if previous is None else warp_frame(previous[1], motion(previous[0], frames[index]))
+            results[index] = result = stylize(frames[index], warped, results[index])
+            previous = frames[index], result
+    return [result for result in results if result is not None]
 
 
-def hold(memory: Memory, frame: Frame) -> None:
-    """Keep a frame of the shot. Raises StreamfxError where there are too many."""
+def store_frame(memory: Memory, frame: Frame) -> None:
+    """Append a frame of the shot. Raises StreamfxError after MAX_FRAMES frames."""
     count = _count(memory)
-    if count >= LONGEST:
+    if count >= MAX_FRAMES:
         raise StreamfxError(
-            f"several passes keep a shot in memory, and this one has more than {LONGEST} frames; take one pass, or cut "
-            "it shorter with --from and --to"
+            f"a shot has more than {MAX_FRAMES} frames, the limit for several passes; use one pass, or a shorter part "
+            "with --from and --to"
         )
     memory["count"] = count + 1
     for name in ("image", "pts", "duration"):
@@ -50,8 +50,8 @@ def hold(memory: Memory, frame: Frame) -> None:
         memory[f"{count}.alpha"] = frame.alpha
 
 
-def held(memory: Memory) -> Iterator[Frame]:
-    """The frames that are kept, in order."""
+def stored_frames(memory: Memory) -> Iterator[Frame]:
+    """The stored frames, in order."""
     for number in range(_count(memory)):
         image, alpha = memory[f"{number}.image"], memory.get(f"{number}.alpha")
         pts, duration = memory[f"{number}.pts"], memory[f"{number}.duration"]

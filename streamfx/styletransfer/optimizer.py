@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from streamfx.motion.temporal import Prior
+from streamfx.motion.temporal import WarpedFrame
 from streamfx.presets import TrainingSettings
 from streamfx.styletransfer.losses import (
     FeatureExtractor,
@@ -60,7 +60,7 @@ class PixelOptimizer:
         self.extractors = [FeatureExtractor(self.settings, name, device) for name in settings.style_layers]
         self.loss = StyleLoss(mix_targets(parts).to(device), self.settings)
 
-    def __call__(self, frame: Tensor, previous: Prior | None, current: Tensor | None = None) -> Tensor:
+    def __call__(self, frame: Tensor, previous: WarpedFrame | None, current: Tensor | None = None) -> Tensor:
         """The stylized frame [3, H, W] of `frame` [3, H, W], close to `previous` where that is valid.
 
         `current` is the stylized frame of an earlier pass to start from.
@@ -78,7 +78,7 @@ class PixelOptimizer:
         elif previous is None:
             image = self._optimize(photo, start, None, None, 0, self.iterations)
         else:
-            warped, valid = whole(previous.warped), whole(previous.trust)
+            warped, valid = whole(previous.warped), whole(previous.confidence)
             start = torch.lerp(start, warped, valid if current is None else valid * _PASS_SHARE)
             known = _FOLLOWING * valid.mean().item() if current is None else 0.0
             count = max(1, round(self.iterations * (1 - known)))

@@ -1,4 +1,4 @@
-"""Songs as files, and a cache of our own."""
+"""Synthetic audio files with known beats, and an isolated cache."""
 
 import pytest
 import songs
@@ -6,21 +6,22 @@ import songs
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
+    """The cache folder of audio analyses, in the test's own folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "streamfx" / "music"
 
 
 @pytest.fixture(scope="session")
-def song_file(tmp_path_factory):
-    """song_file(bpm, ...): a song made with these settings, as a wav, and what is in it."""
-    folder = tmp_path_factory.mktemp("songs")
-    made = {}
+def audio_file(tmp_path_factory):
+    """audio_file(bpm, ...): (WAV file, its `Song`) synthesized with these settings; made once per session."""
+    folder = tmp_path_factory.mktemp("audio")
+    files = {}
 
-    def song_file(bpm, **settings):
+    def audio_file(bpm, **settings):
         key = (bpm, *sorted(settings.items()))
-        if key not in made:
+        if key not in files:
             song = songs.song(bpm, **settings)
-            made[key] = songs.write(folder / f"{len(made)}.wav", song.samples), song
-        return made[key]
+            files[key] = songs.write(folder / f"{len(files)}.wav", song.samples), song
+        return files[key]
 
-    return song_file
+    return audio_file

@@ -43,7 +43,7 @@ from torch.nn.functional import avg_pool2d
 from streamfx.cli._allocator import keep_memory
 from streamfx.effects.style import Style
 from streamfx.errors import StreamfxError
-from streamfx.evaluation.temporal import Figures, mean_color, measure, sharpness, warp_error
+from streamfx.evaluation.temporal import Metrics, mean_color, measure, sharpness, warp_error
 from streamfx.frame import Effect, Frame, Memory
 from streamfx.media.input.reader import Reader
 from streamfx.motion.flow import Estimate, build_motion
@@ -240,14 +240,14 @@ def _frames(clip: Path, most: int) -> Iterator[Frame]:
         yield from islice(frames, most)
 
 
-def _measured(clip: Path, most: int, motion: Estimate, effect: Effect, side: Side) -> Figures:
+def _measured(clip: Path, most: int, motion: Estimate, effect: Effect, side: Side) -> Metrics:
     def made() -> Iterator[Frame]:
         images = (frame.image for frame in _frames(clip, most))
         for number, image in enumerate(run(effect, images)):
             side.add(image)
             yield Frame(image, Fraction(number, 25), Fraction(1, 25))
 
-    return measure(_frames(clip, most), made(), motion).processed.figures()
+    return measure(_frames(clip, most), made(), motion).processed.metrics()
 
 
 def show_timelapse(table: Table, pair: Pair, _: argparse.Namespace) -> None:
@@ -277,8 +277,8 @@ def show_occlusion(table: Table, _: Pair | None, __: argparse.Namespace) -> None
             seen, hidden = moment.visible * moment.sure, (1 - moment.visible) * moment.sure
             away = (found.flow - moment.flow).norm(dim=0, keepdim=True)
             errors.append(float((away * seen).sum() / seen.sum()))
-            caught.append(float(((1 - found.trust) * hidden).sum() / hidden.sum()))
-            distrusted.append(float(((1 - found.trust) * seen).sum() / seen.sum()))
+            caught.append(float(((1 - found.confidence) * hidden).sum() / hidden.sum()))
+            distrusted.append(float(((1 - found.confidence) * seen).sum() / seen.sum()))
         last = moment.image
     print(f"| any | occlusion | end-point error of dis, pixels | | {fmean(errors):.3f} | | |")
     table.alone("any", "occlusion", "occluded that is caught", fmean(caught), CAUGHT_GOAL, least=True)
@@ -315,7 +315,7 @@ def show_peer(command: str, pair: Pair, most: int) -> None:
     clip = real_clip("bikes.mp4")
     motion = build_motion("dis", CPU)
     print(f"\nbikes.mp4, first {most} frames\n\n| | E_warp, lag 1 | E_warp, lag 10 | sharpness |\n|:--|--:|--:|--:|")
-    _peer_row("source", measure(_frames(clip, most), _frames(clip, most), motion).source.figures())
+    _peer_row("source", measure(_frames(clip, most), _frames(clip, most), motion).source.metrics())
     for name, effect in (("off", pair.off), ("on", pair.on)):
         _peer_row(f"{pair.name}, {name}", _measured(clip, most, motion, effect, Side()))
     with tempfile.TemporaryDirectory(prefix="streamfx-bench-") as folder:
@@ -329,10 +329,10 @@ def show_peer(command: str, pair: Pair, most: int) -> None:
                 raise SystemExit(f"{shlex.join(asked)} failed:\n{done.stderr[-2000:]}")
             with Reader(cut) as source, Reader(target) as made:
                 found = measure(source, made, motion, names=("the cut clip", f"{PEER}'s"))
-            _peer_row(" ".join([PEER, "--style 19", *more]), found.processed.figures())
+            _peer_row(" ".join([PEER, "--style 19", *more]), found.processed.metrics())
 
 
-def _peer_row(name: str, figures: Figures) -> None:
+def _peer_row(name: str, figures: Metrics) -> None:
     print(f"| {name} | {figures.warp_near:.5f} | {figures.warp_far:.5f} | {figures.sharpness:.1f} |", flush=True)
 
 
@@ -342,7 +342,7 @@ def write_strips(folder: Path, pair: Pair, name: str, images: Sequence[Tensor]) 
     middle = len(images) - STRIP // 2
     found = motion(images[middle - 1], images[middle])
     speed = found.flow.norm(dim=0, keepdim=True)
-    places = {"still": -speed, "mover": speed, "occlusion": 1 - found.trust}
+    places = {"still": -speed, "mover": speed, "occlusion": 1 - found.confidence}
     made = [list(run(effect, images))[-STRIP:] for effect in (pair.off, pair.on)]
     for what, wanted in places.items():
         side = min(CROP, *images[0].shape[1:])

@@ -28,7 +28,7 @@ import torch
 from clips import load_photo, pan, still
 from coherence import run
 
-from streamfx.animation.schedule import Context
+from streamfx.animation.context import Context
 from streamfx.cli._allocator import keep_memory
 from streamfx.deepdream.ascent import Ascent, octave_sizes
 from streamfx.deepdream.inception import load_inception
@@ -137,7 +137,7 @@ def random_inception(layer: str) -> torch.nn.Module:
 
 def show_feedback(asked: argparse.Namespace) -> None:
     count = min(asked.frames, 24)
-    effect = Feedback(Context(count, 30.0), HD, model="lite0", step="0.014").settled()
+    effect = Feedback(Context(count, 30.0), HD, model="lite0", step="0.014").with_network()
     step, memory = effect.build(CPU), {}
     photo = load_photo("astronaut.png", *HD)
     frames = (Frame(photo, Fraction(number, 30), Fraction(1, 30)) for number in range(count + 1))

@@ -22,13 +22,15 @@ ASTRONAUT, ROCKET = "skimage/data/astronaut.png", "skimage/data/rocket.jpg"
 SCENES = {
     "shift": Scene(),
     "turn and zoom": Scene(shift=(0.3, 0.2), turn=0.4, zoom=1.006),
-    "two textures": Scene(ground=COFFEE, cover=ASTRONAUT, shift=(-7.7, 3.1), cover_shift=(9.2, 4.1), zoom=0.99),
-    "noise": Scene(ground=ASTRONAUT, shift=(1.4, 0.6), turn=-0.6, cover_shift=(-3.3, 0), noise=2.5),
-    "fast": Scene(ground=ROCKET, shift=(18.4, -6.3), cover_shift=(-20, 5)),
-    "still ground": Scene(shift=(0, 0), cover_shift=(8, 0), noise=2.5),
-    "still dark ground": Scene(ground=ROCKET, shift=(0, 0), cover_shift=(-4, 2), noise=2.5),
-    "still shot": Scene(cover=None, shift=(0, 0), noise=2.5),
-    "slow pan": Scene(cover=None, shift=(0.1, 0), noise=2.5),
+    "two textures": Scene(
+        background=COFFEE, foreground=ASTRONAUT, shift=(-7.7, 3.1), foreground_shift=(9.2, 4.1), zoom=0.99
+    ),
+    "noise": Scene(background=ASTRONAUT, shift=(1.4, 0.6), turn=-0.6, foreground_shift=(-3.3, 0), noise=2.5),
+    "fast": Scene(background=ROCKET, shift=(18.4, -6.3), foreground_shift=(-20, 5)),
+    "still ground": Scene(shift=(0, 0), foreground_shift=(8, 0), noise=2.5),
+    "still dark ground": Scene(background=ROCKET, shift=(0, 0), foreground_shift=(-4, 2), noise=2.5),
+    "still shot": Scene(foreground=None, shift=(0, 0), noise=2.5),
+    "slow pan": Scene(foreground=None, shift=(0.1, 0), noise=2.5),
 }
 
 
@@ -49,7 +51,7 @@ def main() -> None:
             motion = estimate(*images)
             times.append(time.process_time() - began)
         error = np.hypot(*(motion.flow.numpy() - pair.flow))
-        seen, distrusted = ~pair.occluded, motion.trust[0].numpy() < 0.5
+        seen, distrusted = ~pair.occluded, motion.confidence[0].numpy() < 0.5
         row = f"| {name} | {error[seen].mean():.3f} | {error[seen & ~distrusted].mean():.3f} | "
         row += f"{np.median(error[seen]):.3f} | {percent(distrusted[pair.occluded])} | {percent(distrusted[seen])} | "
         print(row + f"{motion.flow.norm(dim=0).mean():.3f} | {1000 * min(times):.1f} |", flush=True)

@@ -15,7 +15,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from streamfx.evaluation.kernel_checks import rows
+from streamfx.evaluation.kernel_checks import comparisons
 
 RUNS = 30
 
@@ -66,8 +66,8 @@ def main() -> None:
     kind = "float16" if asked.half else "float32"
     print(f"{torch.cuda.get_device_name()}, {width}x{height}, {kind}, copies at {bandwidth / 1e9:.0f} GB/s\n")
     print("| kernel | us | twin, us | times as quick | GB/s | share of copying |\n|:--|--:|--:|--:|--:|--:|")
-    for row in rows(height, width, torch.float16 if asked.half else torch.float32, torch.device("cuda")):
-        time, twin = (seconds(recorded(job), cache) for job in (row.kernel, row.twin))
+    for row in comparisons(height, width, torch.float16 if asked.half else torch.float32, torch.device("cuda")):
+        time, twin = (seconds(recorded(job), cache) for job in (row.kernel, row.reference))
         rate = row.bytes / time
         told = f"{rate / 1e9:.0f} | {100 * rate / bandwidth:.0f} %" if row.bytes else " | "
         print(f"| {row.name} | {1e6 * time:.1f} | {1e6 * twin:.1f} | {twin / time:.1f} | {told} |", flush=True)

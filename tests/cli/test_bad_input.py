@@ -35,11 +35,11 @@ def sound(clip, tone):
         ("empty.mp4", ["'empty.mp4' is empty"]),
         ("text.txt", ["text file"]),
         ("text.mp4", ["'text.mp4'"]),
-        ("text.srt", ["no pictures"]),
-        ("zeros.mkv", ["not a video or picture"]),
+        ("text.srt", ["no video"]),
+        ("zeros.mkv", ["not a video or image"]),
         ("%05d.png", ["no file matches"]),
-        ("sound.m4a", ["sound only"]),
-        ("song.mp3", ["sound only, its cover art aside"]),
+        ("sound.m4a", ["has only audio"]),
+        ("song.mp3", ["has only audio and cover art"]),
     ],
 )
 def test_sources_that_are_no_video(name, words, streamfx, sound, clip, tone):
@@ -70,69 +70,69 @@ def test_sources_that_are_no_video(name, words, streamfx, sound, clip, tone):
         (["out.mp4", "--chain", "miror"], ["mirror"]),
         (["out.mp4", "--chain", "scale=w=big"], ["scale"]),
         (["out.mp4", "--chain", "null", "--encoder", "libx624"], ["unknown encoder 'libx624'", "libx264"]),
-        (["out.mp4", "--chain", "null", "-e", "presett=slow"], ["libx264 knows no option 'presett'"]),
+        (["out.mp4", "--chain", "null", "-e", "presett=slow"], ["libx264 has no option 'presett'"]),
         (["out.mp4", "--chain", "null", "--pix-fmt", "yuv422p99"], ["unknown pixel format", "yuv422p"]),
-        (["out.mp4", "--chain", "null", "--pix-fmt", "rgb24"], ["libx264 takes no rgb24"]),
+        (["out.mp4", "--chain", "null", "--pix-fmt", "rgb24"], ["libx264 does not support rgb24"]),
         (["out.mp4", "--chain", "null", "--device", "gpu"], ["unknown device 'gpu'", "cuda"]),
         (["out.mp4", "--chain", "null", "--format", "matroshka"], ["unknown format 'matroshka'", "matroska"]),
         (["out.mp4", "--chain", "null", "--input-format", "nonsense"], ["unknown input format 'nonsense'"]),
         (["out.webm", "--chain", "null", "--encoder", "libx264"], ["webm", "libx264"]),
         (["out.xyz", "--chain", "null"], ["cannot tell the format of 'out.xyz'", ".mp4"]),
-        (["nowhere/out.mp4", "--chain", "null"], ["no folder 'nowhere'"]),
+        (["nowhere/out.mp4", "--chain", "null"], ["folder 'nowhere' not found"]),
         ([".", "--chain", "null"], ["is a folder"]),
-        ([f"{'a' * 237}.mp4", "--chain", "null"], ["'aaaa", "too long a name", "240 bytes or fewer"]),
+        ([f"{'a' * 237}.mp4", "--chain", "null"], ["'aaaa", "is too long", "at most 240"]),
         (["in.mp4", "--chain", "null", "-y"], ["is the input itself"]),
         (["./in.mp4", "--chain", "null"], ["is the input itself"]),
         (["-", "--chain", "null", "--format", "mp4"], ["fmp4", "matroska", "nut"]),
-        (["out.png", "--chain", "null", "--no-audio"], ["holds one picture", "%05d"]),
-        (["out.mp4", "--chain", "null", "--from", "9"], ["no picture from 9 s on"]),
-        (["out.mp4", "--chain", "select=0"], ["no picture came out of the chain"]),
+        (["out.png", "--chain", "null", "--no-audio"], ["is a still image", "%05d"]),
+        (["out.mp4", "--chain", "null", "--from", "9"], ["after 9 s can be decoded"]),
+        (["out.mp4", "--chain", "select=0"], ["the chain produced no frames"]),
     ],
 )
-def test_requests_that_cannot_be_met(arguments, words, streamfx, film):
-    shutil.copy(film, streamfx.home / "in.mp4")
+def test_requests_that_cannot_be_met(arguments, words, streamfx, video):
+    shutil.copy(video, streamfx.home / "in.mp4")
     refused(streamfx("run", "in.mp4", *arguments), *words)
     assert [path.name for path in streamfx.home.iterdir()] == ["in.mp4"]
-    assert (streamfx.home / "in.mp4").read_bytes() == film.read_bytes()
+    assert (streamfx.home / "in.mp4").read_bytes() == video.read_bytes()
 
 
-def test_the_longest_name(streamfx, film):
+def test_the_longest_name(streamfx, video):
     name = f"{'a' * 236}.mp4"
-    done = streamfx("run", film, name, "--chain", "hflip", "--segment", "5")
+    done = streamfx("run", video, name, "--chain", "hflip", "--segment", "5")
     assert (done.returncode, done.stderr) == (0, "")
     assert [path.name for path in streamfx.home.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("name", ["a" * 300 + ".png", "a/" * 2100 + "b.png"])
-def test_names_that_no_disk_takes(name, streamfx, film):
-    refused(streamfx("run", film, name, "--chain", "null"), "too long")
-    refused(streamfx("sheet", film, name), "too long")
+def test_names_that_no_disk_takes(name, streamfx, video):
+    refused(streamfx("run", video, name, "--chain", "null"), "too long")
+    refused(streamfx("sheet", video, name), "too long")
     refused(streamfx("run", name, "out.mp4", "--chain", "null"), "no such file")
 
 
-def test_pictures_are_not_written_over_themselves(streamfx, film):
-    streamfx("run", film, "%d.png", "--chain", "null", "--no-audio")
+def test_pictures_are_not_written_over_themselves(streamfx, video):
+    streamfx("run", video, "%d.png", "--chain", "null", "--no-audio")
     before = (streamfx.home / "3.png").read_bytes()
     refused(streamfx("run", "%d.png", "%d.png", "--chain", "negate", "-y"), "input itself")
     assert (streamfx.home / "3.png").read_bytes() == before
 
 
-def test_an_unwritable_folder(streamfx, film):
+def test_an_unwritable_folder(streamfx, video):
     closed = streamfx.home / "closed"
     closed.mkdir()
     closed.chmod(0o555)
     if os.access(closed, os.W_OK):  # the superuser may write anywhere but where nobody can
-        refused(streamfx("run", film, "/proc/out.mp4", "--chain", "null"), "/proc")
+        refused(streamfx("run", video, "/proc/out.mp4", "--chain", "null"), "/proc")
     else:
-        refused(streamfx("run", film, "closed/out.mp4", "--chain", "null"), "may not be written")
+        refused(streamfx("run", video, "closed/out.mp4", "--chain", "null"), "is not writable")
     assert list(closed.iterdir()) == []
 
 
 @pytest.mark.parametrize("chain", ["vignete", "scale=9999999:2"])
-def test_an_existing_output_is_unharmed(chain, streamfx, film):
+def test_an_existing_output_is_unharmed(chain, streamfx, video):
     target = streamfx.home / "out.mp4"
     target.write_bytes(b"precious")
-    refused(streamfx("run", film, "out.mp4", "--chain", chain, "-y"))
+    refused(streamfx("run", video, "out.mp4", "--chain", chain, "-y"))
     assert target.read_bytes() == b"precious"
     assert len(list(streamfx.home.iterdir())) == 1
 
@@ -221,18 +221,18 @@ def test_damage_in_the_middle(streamfx, long_film, times):
     assert float(times(streamfx.home / "out.mp4")[-1]) > 3.5
 
 
-def test_a_setting_that_an_encoder_refuses(streamfx, film):
-    done = streamfx("run", film, "out.mp4", "--chain", "null", "-e", "preset=slowest")
+def test_a_setting_that_an_encoder_refuses(streamfx, video):
+    done = streamfx("run", video, "out.mp4", "--chain", "null", "-e", "preset=slowest")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("streamfx: encoder libx264")  # behind what libx264 itself says
     assert "slowest" in done.stderr.splitlines()[-1]
     assert list(streamfx.home.iterdir()) == []
 
 
-def test_an_mp4_without_its_index(streamfx, film):
-    data = film.read_bytes()
+def test_an_mp4_without_its_index(streamfx, video):
+    data = video.read_bytes()
     (streamfx.home / "in.mp4").write_bytes(data[: data.index(b"moov") - 4])
-    refused(streamfx("run", "in.mp4", "out.mp4", "--chain", "null"), "'in.mp4'", "no index (moov)")
+    refused(streamfx("run", "in.mp4", "out.mp4", "--chain", "null"), "'in.mp4'", "no readable index (moov)")
     assert [path.name for path in streamfx.home.iterdir()] == ["in.mp4"]
 
 
@@ -273,7 +273,7 @@ def test_an_interrupt_keeps_what_is_there(number, name, endless, start, streamfx
     assert f"are in '{kept}'" in stderr.decode()
     assert stderr.decode().count("\n") == 1
     assert [path.name for path in streamfx.home.iterdir()] == [kept]
-    count = int(stderr.decode().split(" frames made")[0].split()[-1])
+    count = int(stderr.decode().split(" frames are in ")[0].split()[-1])
     assert abs(len(times(streamfx.home / kept)) - count) <= 1
     assert len(probe(streamfx.home / kept)["streams"]) == 2
 
@@ -363,4 +363,4 @@ def test_too_little_memory_of_a_gpu_is_one_line():
     code = "import torch; from streamfx import cli; raised = torch.OutOfMemoryError('CUDA out of memory.')\n"
     code += "def app(): raise raised\ncli.app = app; cli.main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    refused(done, "the GPU has too little memory", "--tile", "--device cpu")
+    refused(done, "the GPU is out of memory", "--tile", "--device cpu")

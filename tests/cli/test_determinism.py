@@ -8,11 +8,11 @@ EFFECTS = "hue=s=1.2,style=vangogh:quality=fast,trails,dream=steps=1:octaves=1,m
 
 
 @pytest.fixture
-def twice(streamfx, film, ffmpeg):
+def twice(streamfx, video, ffmpeg):
     """The hashes of the frames of the films that a command makes."""
 
     def twice(command, **options):
-        (streamfx.home / "film.mp4").write_bytes(film.read_bytes())
+        (streamfx.home / "film.mp4").write_bytes(video.read_bytes())
         made = []
         for target in ("one.nut", "two.nut"):
             done = streamfx(*command.replace("OUT", target).split(), "--device", "cpu", **options)

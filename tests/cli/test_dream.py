@@ -40,8 +40,8 @@ def test_a_picture_and_what_is_told_once(streamfx, small, here):
     assert (streamfx.home / "again.png").read_bytes() == (streamfx.home / "out.png").read_bytes()
 
 
-def test_a_film_keeps_its_sound_and_tells_its_settings(streamfx, film, probe, here):
-    done = streamfx("dream", film, "out.mkv", *QUICK, "--duration", "0.2", "-q", **here)
+def test_a_film_keeps_its_sound_and_tells_its_settings(streamfx, video, probe, here):
+    done = streamfx("dream", video, "out.mkv", *QUICK, "--duration", "0.2", "-q", **here)
     assert (done.returncode, done.stderr) == (0, "")
     said = probe(streamfx.home / "out.mkv")
     assert [stream["codec_type"] for stream in said["streams"]] == ["video", "audio"]
@@ -49,9 +49,9 @@ def test_a_film_keeps_its_sound_and_tells_its_settings(streamfx, film, probe, he
     assert any("dream=layer=block3:model=lite0" in value for value in tags.values()), tags
 
 
-def test_a_chain_tells_the_model_too(command, film, probe):
+def test_a_chain_tells_the_model_too(command, video, probe):
     chain = "dream=octaves=1:steps=1"
-    done = command("run", film, "out.mkv", "--chain", chain, "--duration", "0.1")
+    done = command("run", video, "out.mkv", "--chain", chain, "--duration", "0.1")
     assert done.returncode == 0, done.stderr
     tags = probe(command.home / "out.mkv")["format"]["tags"].values()
     assert any("layer=block10:model=lite0" in value for value in tags)
@@ -60,25 +60,25 @@ def test_a_chain_tells_the_model_too(command, film, probe):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["in.mp4"], 2, "give what to dream on and what to write"),
-        (["a.png", "b.png", "--start", "c.png"], 2, "with --start there is one more name"),
+        (["in.mp4"], 2, "give an input and an output"),
+        (["a.png", "b.png", "--start", "c.png"], 2, "with --start, give only the image or video to write"),
         (["out.mp4", "--start", "c.png"], 1, "no such file: 'c.png'"),
         (["out.mp4", "--start", "c.png", "--audio", "none.mp3"], 1, "no such file: 'none.mp3'"),
-        (["out.mp4", "--start", "c.png", "--zoom", "1+beat"], 1, "needs a song; give one with --audio"),
-        (["out.mp4", "--start", "c.png", "--size", "640:-2"], 2, "give both in --size"),
-        (["out.mp4", "--start", "c.png", "--from", "3"], 2, "--from is for films that are read"),
-        (["out.mp4", "--start", "c.png", "--mask", "m.png"], 2, "--mask is for pictures and films that are read"),
-        (["in.mp4", "out.mp4", "--audio", "a.mp3"], 2, "--audio is for a film from one picture"),
+        (["out.mp4", "--start", "c.png", "--zoom", "1+beat"], 1, "'beat' needs audio; give a file with --audio"),
+        (["out.mp4", "--start", "c.png", "--size", "640:-2"], 2, "give both sides in --size"),
+        (["out.mp4", "--start", "c.png", "--from", "3"], 2, "--from needs a source video"),
+        (["out.mp4", "--start", "c.png", "--mask", "m.png"], 2, "--mask needs a source image or video"),
+        (["in.mp4", "out.mp4", "--audio", "a.mp3"], 2, "--audio needs a video made from an image"),
         (["in.mp4", "out.mp4", "--step", "0.01*beat"], 2, "must be a number from 0 to 1"),
         (["in.mp4", "out.mp4", "--layer", "blck10"], 1, "did you mean block10"),
         (["in.mp4", "out.mp4", "--layer", "mixed4c"], 1, "streamfx models fetch inceptionv1"),
         (["in.mp4", "out.mp4", "--layer", "block10:999"], 1, "has channels 0 to 111"),
-        (["in.mp4", "out.mp4", "--model", "lite0", "--weights", "x"], 1, "has its weights with it"),
+        (["in.mp4", "out.mp4", "--model", "lite0", "--weights", "x"], 1, "has built-in weights"),
         (["none.mp4", "out.mp4", *QUICK, "--model", "lite0"], 1, "no such file: 'none.mp4'"),
     ],
 )
-def test_mistakes_are_one_line_and_leave_nothing(arguments, code, words, command, film):
-    given = [str(film) if each == "in.mp4" and len(arguments) > 1 else each for each in arguments]
+def test_mistakes_are_one_line_and_leave_nothing(arguments, code, words, command, video):
+    given = [str(video) if each == "in.mp4" and len(arguments) > 1 else each for each in arguments]
     done = command("dream", *given)
     assert done.returncode == code, done.stderr
     assert words in done.stderr

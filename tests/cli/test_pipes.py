@@ -38,35 +38,35 @@ def ours(*arguments):
     return [Path(sys.executable).with_name("streamfx"), "run", *arguments]
 
 
-def sender(film, name):
-    return ["ffmpeg", "-v", "error", "-nostdin", "-i", film, *FORMATS[name], "-"]
+def sender(video, name):
+    return ["ffmpeg", "-v", "error", "-nostdin", "-i", video, *FORMATS[name], "-"]
 
 
 @pytest.mark.parametrize("name", list(FORMATS))
 @pytest.mark.parametrize("chain", ["null", "negate,mirror"])
-def test_ffmpeg_on_both_ends(name, chain, film, tmp_path, times, probe):
+def test_ffmpeg_on_both_ends(name, chain, video, tmp_path, times, probe):
     out = tmp_path / "out.mp4"
     receiver = ["ffmpeg", "-v", "error", "-i", "-", "-fps_mode", "passthrough", out]
-    codes, said = piped(sender(film, name), ours("-", "-", "--chain", chain, "--format", name), receiver)
+    codes, said = piped(sender(video, name), ours("-", "-", "--chain", chain, "--format", name), receiver)
     assert codes == [0, 0, 0], said
     assert said[1] == ""
     assert len(times(out)) == 25
     assert len(probe(out)["streams"]) == (1 if name == "yuv4mpegpipe" else 2)
 
 
-def test_stdout_is_lossless_nut_unless_asked(film, tmp_path, probe, ffmpeg):
+def test_stdout_is_lossless_nut_unless_asked(video, tmp_path, probe, ffmpeg):
     out = tmp_path / "out.nut"
     with out.open("wb") as stream:
-        subprocess.run(list(map(str, ours(film, "-", "--chain", "null"))), stdout=stream, check=True)
+        subprocess.run(list(map(str, ours(video, "-", "--chain", "null"))), stdout=stream, check=True)
     assert probe(out)["format"]["format_name"] == "nut"
     sums = [
         ffmpeg("-i", path, "-map", "0:v", "-f", "rawvideo", "-c:v", "rawvideo", "-f", "md5", "-")
-        for path in (film, out)
+        for path in (video, out)
     ]
     assert sums[0] == sums[1]
 
 
-def test_raw_pictures_to_ffmpeg(film, tmp_path, times):
+def test_raw_pictures_to_ffmpeg(video, tmp_path, times):
     out = tmp_path / "out.mp4"
     receiver = [
         "ffmpeg",
@@ -84,13 +84,13 @@ def test_raw_pictures_to_ffmpeg(film, tmp_path, times):
         "-",
         out,
     ]
-    codes, said = piped(ours(film, "-", "--chain", "null", "--format", "rawvideo", "--no-audio"), receiver)
+    codes, said = piped(ours(video, "-", "--chain", "null", "--format", "rawvideo", "--no-audio"), receiver)
     assert (codes, said) == ([0, 0], ["", ""])
     assert len(times(out)) == 25
 
 
-def test_pictures_through_a_pipe(tmp_path, film, times):
-    still = ["ffmpeg", "-v", "error", "-nostdin", "-i", film, "-frames:v", "3", "-f", "image2pipe", "-c:v", "png", "-"]
+def test_pictures_through_a_pipe(tmp_path, video, times):
+    still = ["ffmpeg", "-v", "error", "-nostdin", "-i", video, "-frames:v", "3", "-f", "image2pipe", "-c:v", "png", "-"]
     codes, said = piped(still, ours("-", tmp_path / "out.mp4", "--chain", "null"))
     assert codes == [0, 0], said
     assert len(times(tmp_path / "out.mp4")) == 3
@@ -112,13 +112,13 @@ def test_an_mp4_with_its_index_at_its_end(clip, moving, tmp_path):
     codes, said = piped(["cat", source], ours("-", tmp_path / "out.mp4", "--chain", "null"))
     assert codes[1] == 1
     assert said[1].count("\n") == 1
-    assert "file's name" in said[1]
+    assert "file name" in said[1]
     assert "-movflags +faststart" in said[1]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_mp4_with_its_index_in_front(film, clip, tmp_path, times):
-    source = clip("fast.mp4", "-i", film, "-c", "copy", "-movflags", "faststart")
+def test_an_mp4_with_its_index_in_front(video, clip, tmp_path, times):
+    source = clip("fast.mp4", "-i", video, "-c", "copy", "-movflags", "faststart")
     codes, said = piped(["cat", source], ours("-", tmp_path / "out.mp4", "--chain", "null"))
     assert codes == [0, 0], said
     assert len(times(tmp_path / "out.mp4")) == 25
@@ -132,8 +132,8 @@ def test_nothing_on_stdin(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["mp4", "mov", "avi", "apng"])
-def test_what_cannot_go_into_a_pipe(name, film):
-    done = subprocess.run(list(map(str, ours(film, "-", "--chain", "null", "--format", name))), capture_output=True)
+def test_what_cannot_go_into_a_pipe(name, video):
+    done = subprocess.run(list(map(str, ours(video, "-", "--chain", "null", "--format", name))), capture_output=True)
     assert done.returncode == 1
     assert done.stdout == b""
     said = done.stderr.decode()
@@ -141,7 +141,8 @@ def test_what_cannot_go_into_a_pipe(name, film):
     assert all(word in said for word in ["fmp4", "nut", "matroska", "mpegts", "yuv4mpegpipe", "rawvideo"])
 
 
-def test_json_goes_to_stderr_where_stdout_carries_the_film(film):
-    done = subprocess.run(list(map(str, ours(film, "-", "--chain", "null", "--json"))), capture_output=True, check=True)
+def test_json_goes_to_stderr_where_stdout_carries_the_film(video):
+    command = map(str, ours(video, "-", "--chain", "null", "--json"))
+    done = subprocess.run(list(command), capture_output=True, check=True)
     assert done.stdout.startswith(b"nut/multimedia container")
     assert b'"frames": 25' in done.stderr

@@ -107,7 +107,7 @@ def test_timelines_that_came_along_have_names(command):
     assert "backwards" in done.stdout
     missing = command("render", "tabea", "out.mp4", "-q")
     assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
-    assert "pictures.guide_a: there is no file" in missing.stderr
+    assert "pictures.guide_a: no file" in missing.stderr
     assert "--assets" in missing.stderr
     other = command("render", "tabbea", "out.mp4")
     assert "tabea" in other.stderr
@@ -119,9 +119,9 @@ def test_timelines_that_came_along_have_names(command):
     [
         (["--section", "too"], 1, "did you mean two"),
         (["--fps", "3"], 2, "10 divided by a whole number"),
-        (["--size", "64:-2"], 2, "no shape to keep"),
+        (["--size", "64:-2"], 2, "no aspect ratio to keep"),
         (["--size", "16x16"], 1, "too small"),
-        (["--from", "3"], 2, "--section takes a part"),
+        (["--from", "3"], 2, "--section renders a part"),
         (["--model", "lite7"], 1, "lite7"),
         (["--loop"], 1, "'end' cannot be looped"),
         (["--audio", "none.mp3"], 1, "no such file: 'none.mp3'"),
@@ -138,9 +138,9 @@ def test_mistakes_are_one_line_and_leave_nothing(more, code, words, render):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("begin.png", "../film.toml", "line 5, pictures.begin: '../film.toml' lies outside"),
+        ("begin.png", "../film.toml", "line 5, pictures.begin: '../film.toml' is outside"),
         ("begin.png", "http://localhost/x.png", "--allow-network"),
-        ("begin.png", "none.png", "there is no file 'none.png'"),
+        ("begin.png", "none.png", "no file 'none.png'"),
         ('layer = "block1"', 'layer = "blok1"', "line 8, defaults.layer"),
         ('zoom = "1 + t/100"', 'zoom = "1 + tt"', "line 13, section[1].zoom: zoom, character 5"),
         ('zoom = "1 + t/100"', "__import__ = 3", "line 13, section[1].__import__: unknown key"),

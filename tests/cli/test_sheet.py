@@ -33,14 +33,15 @@ file = "mine.jpg"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Painted small and by torch itself, where nothing need be compiled: here it is about the sheet."""
+    """Small stylized frames, and networks run by torch without compilation."""
     monkeypatch.setattr("streamfx.styletransfer.working_resolution.AREA", 64 * 48)
-    monkeypatch.setattr("streamfx.inference.engine.build_engine", lambda painter, *_: painter)
+    for name in ("styletransfer.stylizer", "inference.engine"):
+        monkeypatch.setattr(f"streamfx.{name}.build_engine", lambda network, *_, **__: network)
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """An empty folder to work in; the user has no presets."""
+    """An empty working folder, and no presets of the user's own."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     home = tmp_path / "work"
     home.mkdir()
@@ -50,124 +51,124 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def photo(home):
-    """A red picture of 64x48."""
+    """A red image, 64x48."""
     Image.new("RGB", (64, 48), (200, 40, 30)).save(home / "photo.png")
     return "photo.png"
 
 
 @pytest.fixture
 def tiles(home, monkeypatch):
-    """tiles(*arguments): the tiles that the command puts on a sheet."""
-    found = []
+    """tiles(*arguments): the tiles that the command draws."""
+    drawn = []
 
-    def drawing(given, *sizes):
-        found.extend(given)
-        return draw(given, *sizes)
+    def record(tiles, *sizes):
+        drawn.extend(tiles)
+        return draw(tiles, *sizes)
 
     def tiles(*arguments):
-        found.clear()
+        drawn.clear()
         CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
-        return list(found)
+        return list(drawn)
 
-    monkeypatch.setattr(module, "draw", drawing)
+    monkeypatch.setattr(module, "draw", record)
     return tiles
 
 
-def colour(picture):
-    """The mean colour, to the nearest fifty."""
-    pixel = picture.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
+def mean_color(image):
+    """The mean color, rounded to multiples of 50."""
+    pixel = image.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
     return tuple(round(value / 50) * 50 for value in pixel)
 
 
-def test_all_presets_behind_the_source(tiles, photo, home):
-    made = tiles(photo, "sheet.png", *FAST)
+def test_source_and_all_presets_are_drawn(tiles, photo, home):
+    drawn = tiles(photo, "sheet.png", *FAST)
     names = list(preset_files())
-    assert [tile.name for tile in made] == ["source", *names]
-    assert made[0].line == "photo.png"
-    assert made[-1].line == "Vincent van Gogh, The Starry Night, 1889"
-    assert {tile.picture.size for tile in made} == {(64, 48)}
-    assert colour(made[0].picture) == (200, 50, 50)
-    assert len({tile.picture.tobytes() for tile in made}) == len(made)
-    with Image.open(home / "sheet.png") as picture:
-        assert picture.getpixel((0, 0)) == PAPER
-        assert picture.width > 3 * 64
+    assert [tile.name for tile in drawn] == ["source", *names]
+    assert drawn[0].line == "photo.png"
+    assert drawn[-1].line == "Vincent van Gogh, The Starry Night, 1889"
+    assert {tile.picture.size for tile in drawn} == {(64, 48)}
+    assert mean_color(drawn[0].picture) == (200, 50, 50)
+    assert len({tile.picture.tobytes() for tile in drawn}) == len(drawn)
+    with Image.open(home / "sheet.png") as image:
+        assert image.getpixel((0, 0)) == PAPER
+        assert image.width > 3 * 64
     assert sorted(path.name for path in home.iterdir()) == ["photo.png", "sheet.png"]
 
 
-def test_own_presets_are_shown_too(tiles, photo, home):
+def test_own_presets_replace_shipped_ones(tiles, photo, home):
     user_presets().mkdir(parents=True)
-    shipped_one = load_preset("vangogh")
-    (user_presets() / "vangogh.toml").write_text(OWN)  # instead of the shipped one of this name
-    (user_presets() / "mine.safetensors").write_bytes(shipped_one.weights("fast").read_bytes())
-    made = tiles(photo, "sheet.png", *FAST)
-    assert made[-1].name == "vangogh"
-    assert made[-1].line == "Mine"
+    shipped = load_preset("vangogh")
+    (user_presets() / "vangogh.toml").write_text(OWN)
+    (user_presets() / "mine.safetensors").write_bytes(shipped.weights("fast").read_bytes())
+    drawn = tiles(photo, "sheet.png", *FAST)
+    assert drawn[-1].name == "vangogh"
+    assert drawn[-1].line == "Mine"
 
 
-def test_chosen_presets_and_blends_in_the_order_given(tiles, photo):
+def test_given_presets_and_blends_are_drawn_in_order(tiles, photo):
     chosen = ["--preset", "vangogh", "--preset", "munch:0.3,monet:0.7", "--preset", "cezanne"]
-    made = tiles(photo, "sheet.png", *FAST, *chosen)
-    assert [tile.name for tile in made] == ["source", "vangogh", "munch 30% + monet 70%", "cezanne"]
-    assert made[2].line == "Edvard Munch, Claude Monet"
+    drawn = tiles(photo, "sheet.png", *FAST, *chosen)
+    assert [tile.name for tile in drawn] == ["source", "vangogh", "munch 30% + monet 70%", "cezanne"]
+    assert drawn[2].line == "Edvard Munch, Claude Monet"
 
 
 @pytest.mark.parametrize(
     ("name", "format"), [("a.jpg", "JPEG"), ("a.JPEG", "JPEG"), ("a.webp", "WEBP"), ("a.png", "PNG")]
 )
-def test_the_ending_names_the_format(tiles, photo, home, name, format):
+def test_file_suffix_selects_the_format(tiles, photo, home, name, format):
     tiles(photo, name, *ONE)
-    with Image.open(home / name) as picture:
-        assert picture.format == format
-        assert all(abs(one - other) < 8 for one, other in zip(picture.convert("RGB").getpixel((1, 1)), PAPER))
+    with Image.open(home / name) as image:
+        assert image.format == format
+        assert all(abs(value - expected) < 8 for value, expected in zip(image.convert("RGB").getpixel((1, 1)), PAPER))
 
 
-@pytest.mark.parametrize(("at", "wanted"), [("0", (250, 0, 0)), ("1.5", (0, 0, 250)), ("0:00:01.5", (0, 0, 250))])
-def test_a_frame_of_a_video(tiles, clip, at, wanted):
-    two = "color=red:s=64x48:r=10:d=1[a];color=blue:s=64x48:r=10:d=1[b];[a][b]concat"
-    film = clip("two.mp4", "-f", "lavfi", "-i", two, "-c:v", "libx264", "-pix_fmt", "yuv420p")
-    made = tiles(film, "sheet.png", *ONE, "--at", at)
-    assert colour(made[0].picture) == wanted
-    assert made[0].line == ("two.mp4" if at == "0" else f"two.mp4, at {at}")
+@pytest.mark.parametrize(("at", "expected"), [("0", (250, 0, 0)), ("1.5", (0, 0, 250)), ("0:00:01.5", (0, 0, 250))])
+def test_frame_of_a_video(tiles, clip, at, expected):
+    red_blue = "color=red:s=64x48:r=10:d=1[a];color=blue:s=64x48:r=10:d=1[b];[a][b]concat"
+    video = clip("two.mp4", "-f", "lavfi", "-i", red_blue, "-c:v", "libx264", "-pix_fmt", "yuv420p")
+    drawn = tiles(video, "sheet.png", *ONE, "--at", at)
+    assert mean_color(drawn[0].picture) == expected
+    assert drawn[0].line == ("two.mp4" if at == "0" else f"two.mp4, at {at}")
 
 
-def test_turned_and_anamorphic_sources_are_shown_as_players_show_them(tiles, ffmpeg, home, moving):
+def test_rotated_and_anamorphic_sources_are_shown_as_displayed(tiles, ffmpeg, home, moving):
     ffmpeg(*moving(), "-vf", "setsar=2", "-c:v", "libx264", "-pix_fmt", "yuv420p", home / "wide.mp4")
     assert tiles("wide.mp4", "wide.png", *ONE)[0].picture.size == (64, 24)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
-    Image.new("RGB", (64, 48)).save(home / "turned.jpg", exif=exif)
-    assert tiles("turned.jpg", "turned.png", *ONE)[0].picture.size == (64, 85)
+    Image.new("RGB", (64, 48)).save(home / "rotated.jpg", exif=exif)
+    assert tiles("rotated.jpg", "rotated.png", *ONE)[0].picture.size == (64, 85)
 
 
 @pytest.mark.parametrize(("size", "shown"), [((1, 1), (64, 64)), ((20, 400), (5, 102)), ((400, 2), (64, 1))])
-def test_odd_sizes(tiles, home, size, shown):
+def test_extreme_sizes(tiles, home, size, shown):
     Image.new("RGB", size).save(home / "odd.png")
     assert [tile.picture.size for tile in tiles("odd.png", "sheet.png", *ONE)] == [shown, shown]
 
 
-def test_a_large_source_is_seen_no_larger_than_it_is_painted(home, monkeypatch, tiles):
+def test_large_sources_are_scaled_to_the_working_resolution(home, monkeypatch, tiles):
     monkeypatch.setattr("streamfx.styletransfer.working_resolution.AREA", 120 * 90)
     Image.new("RGB", (1600, 1200)).save(home / "large.png")
-    seen = []
-    monkeypatch.setattr(module, "_painted", lambda frame, *_, **__: seen.append(frame.image.shape) or [])
+    shapes = []
+    monkeypatch.setattr(module, "_painted", lambda frame, *_, **__: shapes.append(frame.image.shape) or [])
     tiles("large.png", "sheet.png", *ONE)
-    assert seen == [(3, 90, 120)]
+    assert shapes == [(3, 90, 120)]
 
 
-def test_transparency_shows_the_paper(tiles, home):
+def test_transparent_parts_show_the_sheet(tiles, home):
     Image.new("RGBA", (64, 48), (200, 40, 30, 0)).save(home / "glass.png")
-    made = tiles("glass.png", "sheet.png", *ONE)
-    assert [tile.picture.getpixel((9, 9)) for tile in made] == [PAPER, PAPER]
+    drawn = tiles("glass.png", "sheet.png", *ONE)
+    assert [tile.picture.getpixel((9, 9)) for tile in drawn] == [PAPER, PAPER]
 
 
-def test_from_stdin_by_the_real_command(streamfx, photo, home):
+def test_source_from_stdin(streamfx, photo, home):
     done = streamfx("sheet", "-", "sheet.png", *ONE, stdin=(home / photo).read_bytes())
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", "")
-    with Image.open(streamfx.home / "sheet.png") as picture:
-        assert picture.width > 64
+    with Image.open(streamfx.home / "sheet.png") as image:
+        assert image.width > 64
 
 
-# --- what is refused, and what is left out
+# --- errors and skipped presets
 
 
 @pytest.mark.parametrize(
@@ -179,19 +180,19 @@ def test_from_stdin_by_the_real_command(streamfx, photo, home):
         (["photo.png", "sheet"], "'sheet' must end in one of"),
         (["photo.png", "-"], "'-' must end in one of"),
         (["photo.png", "%03d.png"], "a sheet is one picture"),
-        (["photo.png", "nowhere/sheet.png"], "no folder 'nowhere'"),
+        (["photo.png", "nowhere/sheet.png"], "folder 'nowhere' not found; create it first"),
         (["photo.png", "photo.png", "-y"], "is the input itself"),
         (["photo.png", "kept.png"], "'kept.png' exists; give -y"),
         (["photo.png", "kept.png", "-y", "--preset", "vangoh"], "unknown preset 'vangoh'; did you mean vangogh"),
-        (["photo.png", "kept.png", "-y", "--preset", "vangogh:0"], "at least one must be above 0"),
+        (["photo.png", "kept.png", "-y", "--preset", "vangogh:0"], "the sum must be finite and above 0"),
         (["photo.png", "kept.png", "-y", "--device", "gpu"], "unknown device 'gpu'"),
-        (["photo.png", "kept.png", "-y", "--at", "5"], "no picture from 5 s on"),
-        (["photo.png", "kept.png", "-y", "--at", "soon"], "'soon' is no time"),
+        (["photo.png", "kept.png", "-y", "--at", "5"], "no frame of 'photo.png' after 5 s can be decoded"),
+        (["photo.png", "kept.png", "-y", "--at", "soon"], "'soon' is not a time"),
     ],
 )
-def test_bad_input_is_one_line_and_harms_nothing(home, photo, arguments, message):
-    (home / "text.txt").write_text("Once upon a time there was no picture.\n" * 50)
-    (home / "kept.png").write_bytes(b"precious")
+def test_errors_are_one_line_and_change_no_files(home, photo, arguments, message):
+    (home / "text.txt").write_text("This is not an image.\n" * 50)
+    (home / "kept.png").write_bytes(b"kept")
     before = {path.name: path.read_bytes() for path in home.iterdir()}
     error = CliRunner().invoke(app, [*arguments, *FAST[2:]]).exception
     assert isinstance(error, Misuse if "soon" in arguments else StreamfxError)
@@ -207,14 +208,14 @@ def test_misuse_exits_with_2(photo, arguments):
     assert CliRunner().invoke(app, [photo, "sheet.png", *arguments]).exit_code == 2
 
 
-def test_overwriting_when_asked(tiles, photo, home):
+def test_y_overwrites(tiles, photo, home):
     (home / "sheet.png").write_bytes(b"old")
     tiles(photo, "sheet.png", "-y", *ONE)
-    with Image.open(home / "sheet.png") as picture:
-        assert picture.format == "PNG"
+    with Image.open(home / "sheet.png") as image:
+        assert image.format == "PNG"
 
 
-def test_a_preset_without_weights_is_left_out_by_name(tiles, photo, caplog):
+def test_presets_without_usable_weights_are_skipped_with_a_warning(tiles, photo, caplog):
     user_presets().mkdir(parents=True)
     (user_presets() / "mine.toml").write_text(OWN)
     (user_presets() / "slow.toml").write_text(OWN.replace("fast =", "fine ="))
@@ -224,30 +225,30 @@ def test_a_preset_without_weights_is_left_out_by_name(tiles, photo, caplog):
         names = [tile.name for tile in tiles(photo, "sheet.png", *FAST)]
     assert "vangogh" in names
     assert not {"mine", "slow", "torn"} & set(names)
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == 3
-    for line, name, word in zip(said, ("mine", "slow", "torn"), ("missing", "no fast painter", "safetensors")):
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 3
+    for line, name, reason in zip(lines, ("mine", "slow", "torn"), ("not found", "no fast network", "safetensors")):
         assert line.startswith(f"the preset {name} is left out: ")
-        assert word in line
+        assert reason in line
 
 
-def test_a_preset_that_was_asked_for_is_not_left_out(tiles, photo, home):
+def test_given_presets_without_weights_are_errors(tiles, photo, home):
     user_presets().mkdir(parents=True)
     (user_presets() / "mine.toml").write_text(OWN)
-    with pytest.raises(StreamfxError, match=r"mine\.safetensors are missing"):
+    with pytest.raises(StreamfxError, match=r"not found: .*mine\.safetensors"):
         tiles(photo, "sheet.png", *FAST, "--preset", "vangogh", "--preset", "mine")
     assert not (home / "sheet.png").exists()
 
 
-# --- the drawing
+# --- drawing
 
 
-def some(number, size=(80, 60)):
+def green_tiles(number, size=(80, 60)):
     return [Tile(Image.new("RGB", size, (0, 90, 0)), f"name {i}", "a line") for i in range(number)]
 
 
-def greens(sheet):
-    """Corners of the tiles: where green begins, row by row."""
+def top_left_corners(sheet):
+    """(x, y) of the top left corners of green tiles, row by row."""
     pixels = sheet.load()
     return [
         (x, y)
@@ -258,33 +259,33 @@ def greens(sheet):
 
 
 @pytest.mark.parametrize(("number", "columns"), [(1, 1), (3, 2), (9, 3), (9, 5), (9, 20)])
-def test_tiles_stand_in_rows_with_equal_margins(number, columns):
-    sheet = draw(some(number), 80, columns)
-    corners = greens(sheet)
-    across = min(columns, number)
+def test_tiles_are_arranged_in_rows_with_equal_margins(number, columns):
+    sheet = draw(green_tiles(number), 80, columns)
+    corners = top_left_corners(sheet)
+    row = min(columns, number)
     assert len(corners) == number
-    assert len({x for x, _ in corners}) == across
-    assert len({y for _, y in corners}) == -(-number // across)
+    assert len({x for x, _ in corners}) == row
+    assert len({y for _, y in corners}) == -(-number // row)
     assert corners[0][0] == corners[0][1] == round(module.MARGIN * 80)
     assert sheet.width - max(x for x, _ in corners) - 80 == corners[0][0]
 
 
-def test_columns_are_chosen_for_the_shape():
+def test_default_columns_give_a_good_aspect_ratio():
     for size in ((160, 90), (90, 160), (100, 100)):
-        sheet = draw(some(9, size), max(size))
+        sheet = draw(green_tiles(9, size), max(size))
         assert abs(math.log(sheet.width / sheet.height / 1.3)) < 0.6
 
 
-def test_names_are_written_below_and_never_reach_the_next_tile():
+def test_names_stay_below_their_own_tile():
     tiles = [Tile(Image.new("RGB", (80, 60), (0, 90, 0)), "a very long name " * 9, "Cézanne " * 20)] * 2
     sheet = draw(tiles, 80, 2)
-    (left, top), (right, _) = greens(sheet)
+    (left, top), (right, _) = top_left_corners(sheet)
     below = sheet.crop((left, top + 60, left + 80, sheet.height))
     assert below.convert("L").getextrema()[0] < 100
     assert sheet.crop((left + 81, 0, right, sheet.height)).getcolors() == [((right - left - 81) * sheet.height, PAPER)]
 
 
-def test_letters_that_the_font_lacks_are_replaced():
+def test_characters_missing_in_the_font_are_replaced():
     font = module._font(20)
     assert module._fitted("Cézanne, Hašek", font, 500) == "Cezanne, Hasek"
     assert module._fitted("北斎\n", font, 500) == "???"

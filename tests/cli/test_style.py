@@ -1,5 +1,6 @@
 """`streamfx style`: its masks on real films, its sizes and rates, its mistakes."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,7 +11,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from streamfx.chain import build_chain, chain_text
-from streamfx.cli._framing import on_clock
 from streamfx.effects.style import Style
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
@@ -79,9 +79,10 @@ def test_a_mask_in_a_chain(halves):
 
 @settings(deadline=None)
 @given(start=st.fractions(0, 10**4), more=st.fractions(0, 10))
-def test_a_cut_film_goes_on_in_its_mask(start, more):
-    chain = [Style(mask="a.mp4", mask_start=more), Style()]
-    assert on_clock(chain, start) == [Style(mask="a.mp4", mask_start=start + more), Style()]
+def test_a_job_that_starts_later_starts_later_in_its_mask(start, more):
+    style = Style(mask="a.mp4", mask_start=more, precision="fp32")
+    assert style.resolve(CPU, start) == replace(style, mask_start=start + more)
+    assert Style(precision="fp32").resolve(CPU, start) == Style(precision="fp32")
 
 
 def test_a_step_begun_in_the_middle_paints_the_same(blink):
@@ -119,16 +120,16 @@ def test_a_cut_film_with_a_mask_of_the_whole(streamfx, short_film, blink, rgb):
 def test_a_short_mask_stays_and_says_so_in_the_chain(short_film, convert, clip, rgb):
     white = clip("white.mkv", "-f", "lavfi", "-i", f"color=white:size={SIZE}:rate=10:duration=0.4", "-c:v", "ffv1")
     made = convert(short_film, "out.mkv", f"style=mask={white}", encoder="ffv1")
-    assert made.lines == [f"the mask '{white}' ends at 0.40 s, before the film: its last frame stays"]
+    assert made.warnings == [f"the mask '{white}' ends at 0.40 s, before the video; holding its last frame"]
     assert (np.abs(rgb(made.path).astype(int) - rgb(short_film)).mean((1, 2, 3)) > 5).all()
 
 
-def test_a_gif_at_once(streamfx, short_film, picture):
+def test_a_gif_at_once(streamfx, short_film, video_stream):
     done = streamfx("style", short_film, "out.gif", "--fps", "4", "--width", "33", "--quality", "fast", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     assert b'"frames": 4' in done.stdout
     assert b'"frames_read": 4' in done.stdout  # what is not shown is not painted
-    made = picture(streamfx.home / "out.gif")
+    made = video_stream(streamfx.home / "out.gif")
     assert (made["width"], made["height"]) == (33, 22)
 
 
@@ -138,9 +139,9 @@ def test_a_gif_at_once(streamfx, short_film, picture):
         (["--mask", "none.png"], 1, "the mask: no such file: 'none.png'"),
         (["--mask", "-"], 1, "the mask cannot come from stdin"),
         (["--mask-preset", "munch"], 2, "--mask-preset is for the black part of a mask; give --mask as well"),
-        (["--preset", "vangogh:0,munch:0"], 1, "at least one must be above 0"),
-        *((["--fps", wrong], 2, f"'{wrong}' is no frame rate") for wrong in ("0", "-3", "abc", "1/0", "1e9")),
-        *((["--width", wrong], 2, f"'{wrong}' is no width") for wrong in ("0", "-3", "3.5", "100000", "wide", "٣")),
+        (["--preset", "vangogh:0,munch:0"], 1, "must be finite and above 0"),
+        *((["--fps", wrong], 2, f"'{wrong}' is not a frame rate") for wrong in ("0", "-3", "abc", "1/0", "1e9")),
+        *((["--width", wrong], 2, f"'{wrong}' is not a width") for wrong in ("0", "-3", "3.5", "100000", "wide", "٣")),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(arguments, code, words, streamfx, short_film):

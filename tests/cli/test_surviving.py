@@ -1,4 +1,4 @@
-"""Runs that are killed, interrupted, and robbed of their files and their disk, for real."""
+"""Runs that are killed or interrupted, or that lose their files or their disk."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def when_closed(process, folder, count=2):
 
 @pytest.fixture(scope="module")
 def wreck(long, tmp_path_factory):
-    """The folder of a run that was killed with kill -9 behind two segments or more, and the film as it is to become."""
+    """The folder of a run that was killed with kill -9 after two or more segments, and the uninterrupted video."""
     folder = tmp_path_factory.mktemp("wreck")
     run = [*kills.COMMAND, "run", str(long), "out.mkv", *CHAIN, "--segment", "20"]
     process = subprocess.Popen(run, cwd=folder, stderr=subprocess.PIPE)
@@ -78,38 +78,38 @@ def stopped(wreck, here):
     return load(here / "out.mkv.streamfx").points[-1].number
 
 
-def same(film, other):
-    assert kills.seen_and_heard(film) == kills.seen_and_heard(other)
+def same(video, other):
+    assert kills.seen_and_heard(video) == kills.seen_and_heard(other)
 
 
-def asked(long, *more):
+def run_arguments(long, *more):
     return ["run", long, "out.mkv", *CHAIN, *more]
 
 
-# --- going on
+# --- resume
 
 
 @pytest.mark.parametrize("name", ["dream", "render"])  # tests/soak/kills.py kills all, and often
-def test_runs_killed_at_random_moments_go_on_to_the_same_film(name, tmp_path):
+def test_runs_killed_at_random_moments_resume_to_the_same_video(name, tmp_path):
     kind = next(kind for kind in kills.kinds(tmp_path) if kind.name == name)
     kills.learn(kind, tmp_path)
     assert kills.kill_one(kind, tmp_path, random.Random(7), 0)[0] >= 1
 
 
-def test_going_on_after_a_kill(command, stopped, long, here, wreck):
-    done = command(*asked(long, "--resume", "--json"))
+def test_resume_after_a_kill(command, stopped, long, here, wreck):
+    done = command(*run_arguments(long, "--resume", "--json"))
     assert done.returncode == 0
-    assert done.stderr == f"streamfx: going on behind {stopped} frames\n"
+    assert done.stderr == f"streamfx: resuming at frame {stopped}\n"
     report = json.loads(done.stdout)
     assert (report["resumed_frames"], report["frames"], report["frames_read"]) == (stopped, 750, 750)
     assert [path.name for path in here.iterdir()] == ["out.mkv"]
     same(here / "out.mkv", wreck / "whole.mkv")
 
 
-def test_what_is_there_is_not_thrown_away_by_mistake(command, stopped, long, here):
-    refused(command(*asked(long)), "holds", "--resume to go on, -y to begin anew", "--join-partial")
+def test_a_checkpoint_is_not_overwritten_by_mistake(command, stopped, long, here):
+    refused(command(*run_arguments(long)), "holds", "--resume to continue, -y to start over", "--join-partial")
     assert load(here / "out.mkv.streamfx").points[-1].number == stopped
-    done = command(*asked(long, "-y", "--json"))
+    done = command(*run_arguments(long, "-y", "--json"))
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["frames"] == 750
     assert [path.name for path in here.iterdir()] == ["out.mkv"]
@@ -118,32 +118,37 @@ def test_what_is_there_is_not_thrown_away_by_mistake(command, stopped, long, her
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        (["--crf", "30"], ["--crf was not given, is 30"]),
-        (["--from", "1"], ["--from was not given, is 1"]),
-        (["--segment", "50"], ["--segment was 20, is 50"]),
-        (["-e", "g=5", "--no-audio"], ["-e was not given, is g=5", "--no-audio was not given"]),
+        (["--crf", "30"], ["crf was not given, is 30"]),
+        (["--from", "1"], ["start was 0, is 1"]),
+        (["--segment", "50"], ["segment was 20, is 50"]),
+        (["-e", "g=5", "--no-audio"], ["encoder options was not given, is g=5", "audio was True, is False"]),
         (["--chain", "vflip"], ["chain was hflip, is vflip"]),
     ],
 )
-def test_other_settings_are_told(changed, words, command, stopped, long, here):
-    refused(command(*asked(long, "-y", "--resume", *changed)), "cannot go on with 'out.mkv'", "-y alone", *words)
+def test_changed_settings_are_refused(changed, words, command, stopped, long, here):
+    refused(
+        command(*run_arguments(long, "-y", "--resume", *changed)),
+        "cannot resume 'out.mkv'",
+        "-y without --resume",
+        *words,
+    )
     assert load(here / "out.mkv.streamfx").points[-1].number == stopped
 
 
-def test_another_source_is_told(command, stopped, film):
-    refused(command(*asked(film, "--resume")), "the source has changed")
+def test_a_changed_source_is_refused(command, stopped, video):
+    refused(command(*run_arguments(video, "--resume")), "the source has changed")
 
 
-def test_resume_without_anything_to_go_on_with(command, long, here):
-    done = command(*asked(long, "--resume", "--json", "--to", "1"))
+def test_resume_without_a_checkpoint(command, long, here):
+    done = command(*run_arguments(long, "--resume", "--json", "--to", "1"))
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["resumed_frames"] == 0
     assert [path.name for path in here.iterdir()] == ["out.mkv"]
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.nut", "out.mov", "out.avi", "out.flv"])
-def test_a_film_that_is_finished_is_left_alone(name, command, film, here):
-    made = ["run", film, name, *CHAIN, "--segment", "10"]
+def test_a_finished_video_is_not_changed(name, command, video, here):
+    made = ["run", video, name, *CHAIN, "--segment", "10"]
     assert command(*made).returncode == 0
     state = (here / name).stat()
     for more in (["--resume"], ["-y", "--resume"]):
@@ -156,40 +161,43 @@ def test_a_film_that_is_finished_is_left_alone(name, command, film, here):
     assert [path.name for path in here.iterdir()] == [name]
 
 
-def test_joining_what_is_there(command, stopped, long, here, times, hashes, probe):
-    done = command(*asked(long, "--join-partial"))
+def test_join_partial(command, stopped, long, here, times, hashes, probe):
+    done = command(*run_arguments(long, "--join-partial"))
     assert done.returncode == 0, done.stderr
-    assert "are in 'out.partial.mkv'; --resume goes on" in done.stderr
+    assert "frames are in 'out.partial.mkv'; resume with --resume" in done.stderr
     shown = times(here / "out.partial.mkv")
     assert len(shown) == stopped
     kinds = [stream["codec_type"] for stream in probe(here / "out.partial.mkv")["streams"]]
     assert kinds == ["video", "audio"]
     heard = times(here / "out.partial.mkv", "a:0")
     assert abs(float(heard[-1]) - float(shown[-1])) < 0.1
-    assert command(*asked(long, "--resume")).returncode == 0
-    refused(command(*asked(long, "--join-partial")), "no closed segments")
+    assert command(*run_arguments(long, "--resume")).returncode == 0
+    refused(command(*run_arguments(long, "--join-partial")), "no closed segments")
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["{film}", "out.gif", "--chain", "mirror"], "'out.gif' is of a format that is made in one piece"),
-        (["{film}", "p%02d.png", "--chain", "mirror"], "'p%02d.png' is no file that takes its name when it is whole"),
-        (["{film}", "out.mp4", "--chain", "mirror,tmix"], "the filter tmix behind an effect remembers"),
-        (["{film}", "out.mp4", "--chain", "mirror,hue=H=n/9"], "the filter hue behind an effect remembers"),
-        (["{film}", "out.mp4", "--chain", "mirror", "--segment", "0"], "--segment 0 turns that off"),
+        (["{film}", "out.gif", "--chain", "mirror"], "the format of 'out.gif' cannot be joined from segments"),
+        (["{film}", "p%02d.png", "--chain", "mirror"], "'p%02d.png' is not a regular file"),
+        (["{film}", "out.mp4", "--chain", "mirror,tmix"], "the filter tmix after an effect depends on earlier frames"),
+        (
+            ["{film}", "out.mp4", "--chain", "mirror,hue=H=n/9"],
+            "the filter hue after an effect depends on earlier frames",
+        ),
+        (["{film}", "out.mp4", "--chain", "mirror", "--segment", "0"], "checkpoints are off (--segment 0)"),
     ],
 )
-def test_what_cannot_be_resumed_says_so_only_when_asked(arguments, words, command, film):
-    arguments = [str(film) if each == "{film}" else each for each in arguments]
+def test_what_cannot_be_resumed_is_reported_only_with_resume(arguments, words, command, video):
+    arguments = [str(video) if each == "{film}" else each for each in arguments]
     said = command("run", *arguments, "--no-audio", "--resume")
     assert said.returncode == 0
     assert f"this run cannot be resumed: {words}" in said.stderr
     assert "resume" not in command("run", *arguments, "--no-audio", "-y").stderr
 
 
-def test_stdin_cannot_be_resumed(film, here, streamfx):
-    done = streamfx("run", "-", "out.mp4", *CHAIN, "--resume", stdin=film.read_bytes())
+def test_stdin_cannot_be_resumed(video, here, streamfx):
+    done = streamfx("run", "-", "out.mp4", *CHAIN, "--resume", stdin=video.read_bytes())
     assert done.returncode == 0
     assert "stdin can be read only once" in done.stderr
 
@@ -198,26 +206,26 @@ def test_stdin_cannot_be_resumed(film, here, streamfx):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_keeps_the_segments_and_says_how_to_go_on(number, start, here, long, command):
-    process = start(*asked(long, "--segment", "20", "--json"), cwd=here)
+def test_an_interrupt_keeps_the_segments_and_says_how_to_resume(number, start, here, long, command):
+    process = start(*run_arguments(long, "--segment", "20", "--json"), cwd=here)
     when_closed(process, here / "out.mkv.streamfx")
     process.send_signal(number)
     said = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 130
     assert "stopping at the next frame" in said
-    assert "with --resume goes on, with --join-partial makes a film" in said
+    assert "repeat the command with --resume to continue, or with --join-partial" in said
     assert said.count("\n") == 2
-    count = int(said.split(" frames are kept")[0].split()[-1])
+    count = int(said.split(" frames are saved")[0].split()[-1])
     assert count == load(here / "out.mkv.streamfx").points[-1].number >= 40
     assert [path.name for path in here.iterdir()] == ["out.mkv.streamfx"]
-    done = command(*asked(long, "--resume", "--json"))
+    done = command(*run_arguments(long, "--resume", "--json"))
     assert json.loads(done.stdout)["resumed_frames"] == count
 
 
-def test_a_second_interrupt_stops_at_once(start, here, film):
+def test_a_second_interrupt_stops_at_once(start, here, video):
     """In the middle of a frame that takes minutes."""
     slow = ["--layer", "block10", "--steps", "1000", "--octaves", "3", "--segment", "2", "--quiet"]
-    process = start("dream", film, "out.mp4", *slow, cwd=here)
+    process = start("dream", video, "out.mp4", *slow, cwd=here)
     while not (here / "out.mp4.streamfx").exists():
         assert process.poll() is None
         time.sleep(0.01)
@@ -238,7 +246,7 @@ def test_a_second_interrupt_stops_at_once(start, here, film):
 def test_a_full_disk(small_disk, command, long, wreck):
     options = [long, small_disk / "out.mkv", *CHAIN, "--segment", "20"]
     done = command("run", *options)
-    refused(done, "cannot write", "No space left on device", "frames are kept in", "--resume")
+    refused(done, "cannot write", "No space left on device", "frames are saved in", "--resume")
     assert [path.name for path in small_disk.iterdir()] == ["out.mkv.streamfx"]
     subprocess.run(["mount", "-o", "remount,size=30m", small_disk], check=True)
     done = command("run", *options, "--resume", "--json")
@@ -256,7 +264,7 @@ def test_a_folder_that_goes_away(start, here, long, command, wreck):
     said = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 1
     assert said.startswith("streamfx: cannot write")
-    assert (said.count("\n"), "Traceback" in said, "are kept" in said) == (1, False, False)
+    assert (said.count("\n"), "Traceback" in said, "are saved" in said) == (1, False, False)
     home.mkdir()
     assert command("run", long, home / "out.mkv", *CHAIN, "--segment", "20", "--resume").returncode == 0
     same(home / "out.mkv", wreck / "whole.mkv")
@@ -279,8 +287,8 @@ def test_a_source_that_is_cut_short_while_it_is_read(start, here, long, times, c
     assert sorted(path.name for path in here.iterdir()) == ["in.mkv", "out.mkv"]
 
 
-def test_a_writer_that_stalls_and_a_second_run_on_its_film(start, here, film, clip, times, command):
-    source = clip("pipe.mkv", "-i", film, "-c", "copy")
+def test_a_writer_that_stalls_and_a_second_run_on_its_film(start, here, video, clip, times, command):
+    source = clip("pipe.mkv", "-i", video, "-c", "copy")
     process = start("run", "-", "out.mp4", *CHAIN, cwd=here, stdin=subprocess.PIPE)
     data = source.read_bytes()
     process.stdin.write(data[: len(data) // 2])
@@ -289,7 +297,7 @@ def test_a_writer_that_stalls_and_a_second_run_on_its_film(start, here, film, cl
         assert process.poll() is None
         time.sleep(0.01)
     for more in ([], ["-y"], ["-y", "--resume"]):
-        refused(command("run", film, "out.mp4", *CHAIN, *more), "another run is writing 'out.mp4'")
+        refused(command("run", video, "out.mp4", *CHAIN, *more), "another run is writing 'out.mp4'")
     process.stdin.write(data[len(data) // 2 :])
     said = process.communicate(timeout=60)[1].decode()
     assert (process.returncode, said) == (0, "")
@@ -327,25 +335,25 @@ def test_a_clock_that_jumps(start, here, long, wreck):
     jumping = os.environ | {"LD_PRELOAD": str(library)}
     shown = [subprocess.run(["date", "+%s"], env=jumping, capture_output=True).stdout for _ in range(2)]
     assert abs(int(shown[0]) - time.time()) > 3600
-    process = start(*asked(long, "--segment", "20"), cwd=here, env=jumping)
+    process = start(*run_arguments(long, "--segment", "20"), cwd=here, env=jumping)
     when_closed(process, here / "out.mkv.streamfx")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
-    process = start(*asked(long, "--resume", "--json"), cwd=here, env=jumping, stdout=subprocess.PIPE)
+    process = start(*run_arguments(long, "--resume", "--json"), cwd=here, env=jumping, stdout=subprocess.PIPE)
     told, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert json.loads(told)["resumed_frames"] >= 20
     same(here / "out.mkv", wreck / "whole.mkv")
 
 
-def test_a_preset_that_changes_under_a_run(start, here, film, command, picture):
+def test_a_preset_that_changes_under_a_run(start, here, video, command, video_stream):
     from streamfx.presets import load_preset
 
     preset = load_preset("vangogh")
     for path in (preset.path, preset.weights("fast")):
         shutil.copy(path, here / path.name)
     own = here / preset.path.name
-    made = ["style", film, "out.mkv", "--preset", own, "--quality", "fast", "--segment", "5"]
+    made = ["style", video, "out.mkv", "--preset", own, "--quality", "fast", "--segment", "5"]
     process = start(*made, cwd=here)
     when_closed(process, here / "out.mkv.streamfx")
     process.kill()

@@ -1,4 +1,4 @@
-"""`streamfx train` and `streamfx style --style-image` from the command line's side."""
+"""`streamfx train` and `streamfx style --style-image` on the command line."""
 
 import json
 import shutil
@@ -14,6 +14,7 @@ from streamfx.cli.style import style
 from streamfx.cli.train import train
 from streamfx.errors import StreamfxError
 from streamfx.presets import TrainingSettings, load_preset
+from streamfx.styletransfer.network import is_style_network
 from streamfx.styletransfer.training.finetune import cached_preset, fit_style
 
 app = typer.Typer()
@@ -33,7 +34,7 @@ def photos(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     Image.fromarray(data.chelsea()[::6, ::6].copy()).save(folder / "cat.png")
-    (folder / "broken.jpg").write_bytes(b"no photo")
+    (folder / "broken.jpg").write_bytes(b"not an image")
     return folder
 
 
@@ -41,46 +42,49 @@ def call(*arguments):
     return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
-def test_it_trains_a_preset_and_says_where_it_is(painting, photos, tmp_path, caplog):
+def test_training_writes_a_preset_and_can_be_resumed(painting, photos, tmp_path, caplog):
     out = tmp_path / "out"
-    given = ["train", painting, "--out", out, "--photos", photos, "--quality", "fast", "--minutes", "0.01"]
-    done = call(*given, "--height", 96, "--seed", 3)
+    command = ["train", painting, "--out", out, "--photos", photos, "--quality", "fast", "--minutes", "0.01"]
+    done = call(*command, "--height", 96, "--seed", 3)
     assert done.exit_code == 0, done.output
     assert done.stdout == ""
     assert f"preset a-cup: {out / 'a-cup.toml'}" in done.stderr
     assert "gram " in done.stderr
     assert "broken.jpg" in caplog.text
     preset = load_preset(str(out / "a-cup.toml"))
-    assert preset.weights("fast").is_file()
+    assert is_style_network(preset.weights("fast"))
     assert preset.style.painting[0].height == 96
     assert (preset.style.training.minutes, preset.style.training.seed) == (0.01, 3)
-    assert (out / "a-cup-fast.sheet.png").is_file()
-
     before = {file.name: file.stat().st_mtime_ns for file in out.iterdir()}
-    again = call(*given)
-    assert isinstance(again.exception, StreamfxError)
-    assert "overwrite it with -y" in str(again.exception)
+    assert set(before) == {
+        *("a-cup.toml", "a-cup.jpg", "a-cup-targets.safetensors"),
+        *(f"a-cup-fast.{suffix}" for suffix in ("safetensors", "checkpoint", "sheet.png")),
+    }
+
+    repeated = call(*command)
+    assert isinstance(repeated.exception, StreamfxError)
+    assert "overwrite it with -y" in str(repeated.exception)
     assert {file.name: file.stat().st_mtime_ns for file in out.iterdir()} == before
 
-    over = call(*given, "--resume")
-    assert over.exit_code == 0, over.output
-    assert "are over already" in over.stderr
+    resumed = call(*command, "--resume")
+    assert resumed.exit_code == 0, resumed.output
+    assert "are over already" in resumed.stderr
 
 
-def test_presets_go_to_the_user_s_folder(painting, photos, tmp_path, monkeypatch):
+def test_presets_are_written_to_the_user_s_folder(painting, photos, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    given = ["--name", "tasse", "--photos", photos, "--quality", "fast", "--minutes", "0.01"]
-    assert call("train", painting, painting, *given).exit_code == 0
-    preset = load_preset("tasse")
-    assert preset.path == tmp_path / "data" / "streamfx" / "presets" / "tasse.toml"
-    assert [each.file for each in preset.style.painting] == ["a cup.png", "a cup.png"]
+    options = ["--name", "cup", "--photos", photos, "--quality", "fast", "--minutes", "0.01"]
+    assert call("train", painting, painting, *options).exit_code == 0
+    preset = load_preset("cup")
+    assert preset.path == tmp_path / "data" / "streamfx" / "presets" / "cup.toml"
+    assert [entry.file for entry in preset.style.painting] == ["a cup.png", "a cup.png"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["none.jpg"], "none.jpg does not exist"),
-        (["photos"], "photos is no picture"),
+        (["photos"], "photos is not a readable image"),
         (["a cup.png", "--name", "../x"], "is not a preset name"),
         (["a cup.png", "--name", "mine,yours"], "is not a preset name"),
         (["a cup.png", "--photos", "nowhere"], "is not a folder"),
@@ -88,7 +92,7 @@ def test_presets_go_to_the_user_s_folder(painting, photos, tmp_path, monkeypatch
         (["a cup.png", "--device", "gpu"], "unknown device"),
     ],
 )
-def test_mistakes_are_one_line(painting, photos, tmp_path, monkeypatch, arguments, message):
+def test_errors_are_one_line(painting, photos, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(painting.parent)
     failed = call("train", *arguments, "--out", tmp_path / "out")
     assert isinstance(failed.exception, StreamfxError)
@@ -100,50 +104,51 @@ def test_mistakes_are_one_line(painting, photos, tmp_path, monkeypatch, argument
 @pytest.mark.parametrize(
     "arguments", [["--minutes", "0"], ["--minutes", "nan"], ["--quality", "finest"], ["--seed", "-1"]]
 )
-def test_what_makes_no_sense_is_a_misuse(painting, arguments):
+def test_invalid_options_exit_with_2(painting, arguments):
     assert call("train", painting, *arguments).exit_code == 2
 
 
 @pytest.mark.parametrize("arguments", [["--resume", "-y"], ["--minutes", "inf"]])
-def test_what_contradicts_itself_is_a_misuse(painting, arguments):
+def test_contradictory_options_are_misuse(painting, arguments):
     assert isinstance(call("train", painting, *arguments).exception, Misuse)
 
 
 @pytest.fixture
-def fitted(painting, tmp_path, monkeypatch):
-    """A cache that holds the style after the painting, as if it had been fitted at full length."""
+def cached(painting, tmp_path, monkeypatch):
+    """The preset file of the painting in the cache, trained for one step."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    made = fit_style(painting, "fast", settings=TrainingSettings(steps=1, crop=64, batch=2))
-    kept = cached_preset(painting, "fast")
-    shutil.move(made.parent, kept.parent)
-    return kept
+    trained = fit_style(painting, "fast", settings=TrainingSettings(steps=1, crop=64, batch=2))
+    preset = cached_preset(painting, "fast")  # under the default settings
+    shutil.move(trained.parent, preset.parent)
+    return preset
 
 
-def test_a_film_is_painted_after_any_painting(painting, film, fitted, tmp_path, probe):
+def test_style_image_uses_the_cached_preset(painting, video, cached, tmp_path, probe):
     output = tmp_path / "out.mp4"
-    done = call("style", film, output, "--style-image", painting, "--quality", "fast", "--json")
+    done = call("style", video, output, "--style-image", painting, "--quality", "fast", "--json")
     assert done.exit_code == 0, done.output
-    said = json.loads(done.stdout)
-    assert said["frames"] == 25
-    assert (said["preset"], said["style_image"]) == (str(fitted), str(painting))
+    report = json.loads(done.stdout)
+    assert report["frames"] == 25
+    assert (report["preset"], report["style_image"]) == (str(cached), str(painting))
     assert probe(output)["streams"][0]["codec_type"] == "video"
-    assert "learning" not in done.stderr
+    assert "training" not in done.stderr
 
 
-def test_what_stops_the_film_is_said_before_the_fit(painting, film, tmp_path, monkeypatch):
+def test_errors_of_input_and_output_are_raised_before_training(painting, video, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    there = tmp_path / "there.mp4"
-    there.write_bytes(b"kept")
-    for source, target, message in ((film, there, "exists"), (tmp_path / "no.mp4", tmp_path / "x.mp4", "no such file")):
+    existing = tmp_path / "existing.mp4"
+    existing.write_bytes(b"kept")
+    missing, output = tmp_path / "missing.mp4", tmp_path / "out.mp4"
+    for source, target, message in ((video, existing, "exists"), (missing, output, "no such file")):
         failed = call("style", source, target, "--style-image", painting)
         assert isinstance(failed.exception, StreamfxError)
         assert message in str(failed.exception)
-    failed = call("style", film, tmp_path / "x.mp4", "--style-image", tmp_path / "none.jpg")
+    failed = call("style", video, output, "--style-image", tmp_path / "none.jpg")
     assert "cannot read" in str(failed.exception)
     assert not (tmp_path / "cache").exists()
-    assert there.read_bytes() == b"kept"
+    assert existing.read_bytes() == b"kept"
 
 
-def test_a_painting_and_a_preset_together_are_a_misuse(painting, film, tmp_path):
-    failed = call("style", film, tmp_path / "x.mp4", "--style-image", painting, "--preset", "munch")
+def test_style_image_and_preset_exclude_each_other(painting, video, tmp_path):
+    failed = call("style", video, tmp_path / "x.mp4", "--style-image", painting, "--preset", "munch")
     assert isinstance(failed.exception, Misuse)

@@ -1,6 +1,5 @@
-// Runs CUDA C++ on the CPU, to see what it computes: block by block, the threads of a block as coroutines that change
-// places at __syncthreads(). Odd blocks run their threads from the last to the first, so that what only one order of
-// threads gives is not always given.
+// Runs CUDA C++ on the CPU for tests: block by block, with the threads of a block as coroutines that switch at
+// __syncthreads(). Odd blocks run their threads in reverse order, to reveal results that depend on the order.
 #pragma once
 #include <ucontext.h>
 
@@ -45,29 +44,29 @@ struct Thread {
     Dim index;
     enum { READY, WAITS, DONE } state;
 };
-static std::vector<Thread> team;
-static ucontext_t conductor;
+static std::vector<Thread> threads;
+static ucontext_t scheduler;
 static Thread* self;
 static std::function<void()> body;
 
-static void play() {
+static void run_thread() {
     body();
     self->state = Thread::DONE;
-    swapcontext(&self->context, &conductor);
+    swapcontext(&self->context, &scheduler);
 }
 
 [[maybe_unused]] static void __syncthreads() {
     self->state = Thread::WAITS;
-    swapcontext(&self->context, &conductor);
+    swapcontext(&self->context, &scheduler);
     threadIdx = self->index;
 }
 
-// Whether all threads of a block came to every barrier together, or to the end
+// Whether all threads of the block reach every barrier, or the end, together
 static bool run_block(bool backwards) {
     const size_t count = (size_t)blockDim.x * blockDim.y * blockDim.z;
-    if (team.size() < count) team = std::vector<Thread>(count);
+    if (threads.size() < count) threads = std::vector<Thread>(count);
     for (size_t i = 0; i < count; ++i) {
-        Thread& thread = team[i];
+        Thread& thread = threads[i];
         thread.index = {(unsigned)(i % blockDim.x), (unsigned)(i / blockDim.x % blockDim.y),
                         (unsigned)(i / blockDim.x / blockDim.y)};
         thread.state = Thread::READY;
@@ -75,16 +74,16 @@ static bool run_block(bool backwards) {
         thread.context.uc_stack.ss_sp = thread.stack.data();
         thread.context.uc_stack.ss_size = thread.stack.size();
         thread.context.uc_link = nullptr;
-        makecontext(&thread.context, play, 0);
+        makecontext(&thread.context, run_thread, 0);
     }
     for (size_t done = 0; done < count;) {
         size_t waiting = 0;
         done = 0;
         for (size_t i = 0; i < count; ++i) {
-            self = &team[backwards ? count - 1 - i : i];
+            self = &threads[backwards ? count - 1 - i : i];
             if (self->state != Thread::DONE) {
                 threadIdx = self->index;
-                swapcontext(&conductor, &self->context);
+                swapcontext(&scheduler, &self->context);
             }
             done += self->state == Thread::DONE;
             waiting += self->state == Thread::WAITS;
@@ -99,14 +98,14 @@ static void call(void (*kernel)(A...), void** arguments, std::index_sequence<I..
     kernel(*static_cast<std::remove_cv_t<A>*>(arguments[I])...);
 }
 
-// 0, or -1 where the arguments' number or sizes are not the kernel's, or -2 where threads miss each other at a barrier
+// 0; or -1 if the number or sizes of the arguments do not match the kernel; or -2 if threads diverge at a barrier
 template <typename... A>
 static int launch(void (*kernel)(A...), const int* grid, const int* block, int count, const int* sizes,
                   void** arguments) {
-    const size_t wanted[] = {sizeof(A)...};
+    const size_t expected[] = {sizeof(A)...};
     if (count != (int)sizeof...(A)) return -1;
     for (int i = 0; i < count; ++i)
-        if ((size_t)sizes[i] != wanted[i]) return -1;
+        if ((size_t)sizes[i] != expected[i]) return -1;
     gridDim = {(unsigned)grid[0], (unsigned)grid[1], (unsigned)grid[2]};
     blockDim = {(unsigned)block[0], (unsigned)block[1], (unsigned)block[2]};
     body = [=] { call(kernel, arguments, std::index_sequence_for<A...>()); };

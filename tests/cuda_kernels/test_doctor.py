@@ -1,9 +1,9 @@
-"""`streamfx doctor --gpu`: the whole of it on the CPU, where a stand-in is the GPU and the kernels run by g++."""
+"""`streamfx doctor --gpu` on the CPU, with a simulated GPU and kernels compiled by g++."""
 
 import numpy as np
 import pytest
 import torch
-from standin import StandIn, laid_out
+from standin import StandIn, as_nvdec_frame
 
 from streamfx.cli import _gpu as gpu
 from streamfx.media.gpu import nvidia as drivers
@@ -19,13 +19,13 @@ EVENTS = [
 ]
 
 
-def test_copies_are_counted_by_way_and_size():
+def test_copies_are_counted_by_direction_and_size():
     assert gpu.count_copies({"traceEvents": EVENTS}) == {"up": 1, "down": 1, "small": 2}
 
 
 @pytest.fixture
 def examined(device, monkeypatch):
-    """examined(stand_in): the table, and the lines that are wrong."""
+    """examined(stand_in): the table, and its lines that report failures."""
 
     def examined(stand_in):
         if device.type == "cpu":
@@ -34,37 +34,37 @@ def examined(device, monkeypatch):
         monkeypatch.setattr(gpu, "LENGTHS", (2, 6))
         monkeypatch.setattr(gpu, "films", lambda: {"nothing": lambda: [gpu.Same()]})
         lines = list(gpu.examine(device, (54, 96) if device.type == "cpu" else (540, 960)))
-        return "\n".join(line for line, _ in lines), [line for line, right in lines if not right]
+        return "\n".join(line for line, _ in lines), [line for line, passed in lines if not passed]
 
     return examined
 
 
-def test_all_of_it(examined, device):
-    table, wrong = examined(StandIn())
-    assert wrong == []
+def test_all_checks_pass(examined, device):
+    table, failed = examined(StandIn())
+    assert failed == []
     assert table.count("| lucas_kanade, whole") == 2
     assert "| nv12_to_rgb, half |" in table
     assert f"decoded on {device}; encoding " in table
 
 
-@pytest.mark.parametrize("device", [torch.device("cpu")], ids=str)  # a stand-in's mistake
-def test_what_is_wrong_is_marked(examined, device):
+@pytest.mark.parametrize("device", [torch.device("cpu")], ids=str)  # only a simulated GPU can be wrong
+def test_failed_checks_are_reported(examined, device):
     class Wrong(StandIn):
-        """Its colours are right in the first pictures only."""
+        """Returns wrong colors after the first frames."""
 
-        def decoded(self, picture, number):
-            made = laid_out(picture, self.gap)
+        def decoded(self, frame, number):
+            surface = as_nvdec_frame(frame, self.row_padding)
             if number > 3:
-                np.frombuffer(memoryview(made.planes[1]), np.uint8)[:] = 0
-            return made
+                np.frombuffer(memoryview(surface.planes[1]), np.uint8)[:] = 0
+            return surface
 
-    _, wrong = examined(Wrong())
-    assert len(wrong) == 1
-    assert "| nothing |" in wrong[0]
+    _, failed = examined(Wrong())
+    assert len(failed) == 1
+    assert "| nothing |" in failed[0]
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA works here")
-def test_without_a_gpu_it_says_so(streamfx):
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is available")
+def test_missing_gpu_is_an_error(streamfx):
     done = streamfx("doctor", "--gpu")
     assert done.returncode == 1
     assert done.stdout == b""
@@ -73,6 +73,6 @@ def test_without_a_gpu_it_says_so(streamfx):
 
 
 @pytest.mark.needs_cuda
-def test_the_whole_command(streamfx):
+def test_command_on_a_gpu(streamfx):
     done = streamfx("doctor", "--gpu")
     assert done.returncode == 0, done.stderr + done.stdout.decode()

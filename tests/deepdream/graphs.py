@@ -1,10 +1,10 @@
-"""TensorFlow graphs with random weights, written field by field: InceptionV1's beginning, and one mixed block of it."""
+"""Builds small TensorFlow graphs with random weights: the first layers of InceptionV1 and one mixed block."""
 
 import struct
 
 import numpy as np
 
-FLOAT, INT32 = 1, 3  # of types.proto
+FLOAT, INT32 = 1, 3  # from types.proto
 
 
 def varint(value):
@@ -38,7 +38,7 @@ def tensor(values):
 
 
 def node(name, op, inputs=(), **attributes):
-    content = block(1, name) + block(2, op) + b"".join(block(3, each) for each in inputs)
+    content = block(1, name) + block(2, op) + b"".join(block(3, source) for source in inputs)
     for key, value in attributes.items():
         content += block(5, block(1, key) + block(2, value))
     return block(1, content)
@@ -53,7 +53,7 @@ def kind(value):
 
 
 class Graph:
-    """Nodes as they come; weights by a seed."""
+    """Nodes in order of addition; weights from a seed."""
 
     def __init__(self, seed=0):
         self.nodes = [node("input", "Placeholder", dtype=kind(FLOAT))]
@@ -65,33 +65,33 @@ class Graph:
 
     def constant(self, name, values):
         values = np.asarray(values)
-        of = kind(FLOAT if values.dtype.kind == "f" else INT32)
-        self.nodes.append(node(name, "Const", (), dtype=of, value=block(8, tensor(values))))
+        dtype = kind(FLOAT if values.dtype.kind == "f" else INT32)
+        self.nodes.append(node(name, "Const", (), dtype=dtype, value=block(8, tensor(values))))
         return name
 
-    def conv(self, name, given, size, channels, out, stride=1, padding="SAME"):
-        """As the 2015 graph names them: NAME_w, NAME_b, NAME_pre_relu/conv, NAME_pre_relu, NAME."""
+    def conv(self, name, source, size, channels, out, stride=1, padding="SAME"):
+        """Node names as in the 2015 graph: NAME_w, NAME_b, NAME_pre_relu/conv, NAME_pre_relu, NAME."""
         scale = 1 / np.sqrt(size * size * channels)
         weights = self.constant(f"{name}_w", self.random.normal(0, scale, (size, size, channels, out)).astype("f4"))
         bias = self.constant(f"{name}_b", self.random.normal(0, 0.1, out).astype("f4"))
         strides = ints([1, stride, stride, 1])
-        made = self.add(f"{name}_pre_relu/conv", "Conv2D", [given, weights], strides=strides, padding=block(2, padding))
-        made = self.add(f"{name}_pre_relu", "BiasAdd", [made, bias])
-        return self.add(name, "Relu", [made])
+        x = self.add(f"{name}_pre_relu/conv", "Conv2D", [source, weights], strides=strides, padding=block(2, padding))
+        x = self.add(f"{name}_pre_relu", "BiasAdd", [x, bias])
+        return self.add(name, "Relu", [x])
 
-    def pool(self, name, given, size, stride, op="MaxPool", padding="SAME"):
+    def pool(self, name, source, size, stride, op="MaxPool", padding="SAME"):
         sides = {"ksize": ints([1, size, size, 1]), "strides": ints([1, stride, stride, 1])}
-        return self.add(name, op, [given], padding=block(2, padding), **sides)
+        return self.add(name, op, [source], padding=block(2, padding), **sides)
 
-    def norm(self, name, given):
+    def norm(self, name, source):
         radius = number(3, 5)
         return self.add(
-            name, "LRN", [given], depth_radius=radius, bias=real(4, 2.0), alpha=real(4, 1e-4), beta=real(4, 0.5)
+            name, "LRN", [source], depth_radius=radius, bias=real(4, 2.0), alpha=real(4, 1e-4), beta=real(4, 0.5)
         )
 
-    def concat(self, name, given):
+    def concat(self, name, sources):
         return self.add(
-            name, "Concat", [self.constant(f"{name}/concat_dim", np.int32(3)), *given], N=number(3, len(given))
+            name, "Concat", [self.constant(f"{name}/concat_dim", np.int32(3)), *sources], N=number(3, len(sources))
         )
 
     def write(self, path):
@@ -100,7 +100,7 @@ class Graph:
 
 
 def small_inception(norms=True):
-    """Three convolutions, both norms, a mixed block and the bottleneck of a head, a tenth as wide as the true ones."""
+    """Three convolutions, both norms, a mixed block and the bottleneck of a head, at a tenth of the real width."""
     graph = Graph()
     x = graph.pool("maxpool0", graph.conv("conv2d0", "input", 7, 3, 8, stride=2), 3, 2)
     x = graph.norm("localresponsenorm0", x) if norms else x

@@ -1,4 +1,4 @@
-"""The way back, written out, is torch's: operation by operation, and for whole networks through the engine."""
+"""Exported gradients match those of torch, for single operations and for a small network."""
 
 import pytest
 import torch
@@ -6,11 +6,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from streamfx.deepdream import gradient_export
-from streamfx.deepdream.gradient_export import Backward, Unwritten
+from streamfx.deepdream.gradient_export import ExportedGradient, UnsupportedGradient
 
 
-class Climb(nn.Module):
-    """Picture -> the gradient of the sum of what a network gives, each place with a share of its own."""
+class GradientOf(nn.Module):
+    """Image -> gradient of a weighted sum of the network's output; weights vary by position."""
 
     def __init__(self, network):
         super().__init__()
@@ -19,13 +19,13 @@ class Climb(nn.Module):
     def forward(self, image):
         with torch.enable_grad():
             pixels = image.detach().requires_grad_()
-            seen = self.network(pixels)
-            shares = torch.linspace(-1, 1, seen.numel()).view(seen.shape).sin()
-            (slope,) = torch.autograd.grad(seen, pixels, shares)
-        return slope
+            output = self.network(pixels)
+            weights = torch.linspace(-1, 1, output.numel()).view(output.shape).sin()
+            (gradient,) = torch.autograd.grad(output, pixels, weights)
+        return gradient
 
 
-def picture(*shape):
+def image_of(*shape):
     return torch.randn(1, *shape, generator=torch.Generator().manual_seed(4))
 
 
@@ -68,13 +68,15 @@ def exact(monkeypatch):
     ],
     ids=str,
 )
-def test_each_operation_goes_back_as_torch_has_it(layer, size):
-    climb, given = Climb(layer), picture(4, *size)
-    torch.testing.assert_close(Backward(climb, torch.zeros_like(given))(given), climb(given), atol=1e-4, rtol=1e-4)
+def test_operations_have_the_gradient_of_torch(layer, size):
+    gradient, image = GradientOf(layer), image_of(4, *size)
+    torch.testing.assert_close(
+        ExportedGradient(gradient, torch.zeros_like(image))(image), gradient(image), atol=1e-4, rtol=1e-4
+    )
 
 
 class Branches(nn.Module):
-    """What joins and parts, as in Inception and in residual blocks."""
+    """Concatenated branches and a skip connection, as in Inception and residual blocks."""
 
     def __init__(self):
         super().__init__()
@@ -85,26 +87,28 @@ class Branches(nn.Module):
 
 
 @pytest.mark.usefixtures("exact")
-def test_branches_are_added_up():
-    climb, given = Climb(Branches()), picture(3, 20, 24)
-    torch.testing.assert_close(Backward(climb, torch.zeros_like(given))(given), climb(given), atol=1e-4, rtol=1e-4)
-
-
-def test_the_way_back_alone_is_short_of_precision():
-    torch.manual_seed(3)
-    climb, given = (
-        Climb(nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU6(), nn.Conv2d(8, 8, 3, 1, 1))),
-        picture(3, 32, 32),
+def test_gradients_of_branches_are_added():
+    gradient, image = GradientOf(Branches()), image_of(3, 20, 24)
+    torch.testing.assert_close(
+        ExportedGradient(gradient, torch.zeros_like(image))(image), gradient(image), atol=1e-4, rtol=1e-4
     )
-    made, expected = Backward(climb, torch.zeros_like(given))(given), climb(given)
-    assert made.dtype == torch.float32
-    assert not torch.equal(made, expected)
-    assert F.cosine_similarity(made.flatten(), expected.flatten(), 0) > 0.9999
+
+
+def test_backward_pass_has_reduced_precision():
+    torch.manual_seed(3)
+    gradient, image = (
+        GradientOf(nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU6(), nn.Conv2d(8, 8, 3, 1, 1))),
+        image_of(3, 32, 32),
+    )
+    exported, expected = ExportedGradient(gradient, torch.zeros_like(image))(image), gradient(image)
+    assert exported.dtype == torch.float32
+    assert not torch.equal(exported, expected)
+    assert F.cosine_similarity(exported.flatten(), expected.flatten(), 0) > 0.9999
 
 
 @pytest.mark.parametrize(
     "layer", [nn.SiLU(), nn.ConvTranspose2d(3, 3, 2), nn.MaxPool2d(2, dilation=2), nn.AvgPool2d(2)], ids=str
 )
-def test_what_is_not_known_is_told(layer):
-    with pytest.raises(Unwritten):
-        Backward(Climb(layer), picture(3, 16, 16))(picture(3, 16, 16))
+def test_unsupported_operations_are_refused(layer):
+    with pytest.raises(UnsupportedGradient):
+        ExportedGradient(GradientOf(layer), image_of(3, 16, 16))(image_of(3, 16, 16))

@@ -1,4 +1,4 @@
-"""The 2015 graph's reader and network, beside OpenVINO's own reader of TensorFlow graphs."""
+"""The reader and network for the 2015 graph, compared with OpenVINO's TensorFlow frontend."""
 
 from contextlib import suppress
 
@@ -14,7 +14,7 @@ from streamfx.deepdream.inception import LAYERS, InceptionV1, load_inception, sp
 from streamfx.errors import StreamfxError
 from streamfx.inference.openvino import import_openvino
 
-SEEN = (
+TESTED = (
     "conv2d0_pre_relu",
     "maxpool0",
     "maxpool1",
@@ -33,64 +33,64 @@ def file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plain_file(tmp_path_factory):
-    """Without the norms, whose window OpenVINO's reader takes for narrower than TensorFlow does."""
+    """A graph without norms, because OpenVINO's frontend uses a narrower window than TensorFlow."""
     return small_inception(norms=False).write(tmp_path_factory.mktemp("plain") / "graph.pb")
 
 
 @pytest.fixture(scope="module", params=[(64, 96), (61, 75), (50, 47)], ids=str)
-def seen_by_openvino(plain_file, request):
-    """A picture, and what OpenVINO says of it at each layer, as [N, C, h, w]."""
+def openvino_activations(plain_file, request):
+    """An image, and OpenVINO's activations at each tested layer, [N, C, h, w]."""
     height, width = request.param
-    picture = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(height))
+    image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(height))
     openvino = import_openvino()
     reader = openvino.frontend.FrontEndManager().load_by_framework("tf")
     graph = reader.load(str(plain_file))
-    graph.override_all_outputs([graph.get_place_by_tensor_name(f"{layer}:0") for layer in SEEN])
+    graph.override_all_outputs([graph.get_place_by_tensor_name(f"{layer}:0") for layer in TESTED])
     model = reader.convert(graph)
     model.reshape([1, height, width, 3])
     compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    found = compiled((picture * 255 - 117).permute(0, 2, 3, 1).contiguous().numpy())
-    values = {layer: torch.from_numpy(found[number].copy()).permute(0, 3, 1, 2) for number, layer in enumerate(SEEN)}
-    return picture, values
+    outputs = compiled((image * 255 - 117).permute(0, 2, 3, 1).contiguous().numpy())
+    values = {layer: torch.from_numpy(outputs[i].copy()).permute(0, 3, 1, 2) for i, layer in enumerate(TESTED)}
+    return image, values
 
 
-def test_every_layer_is_what_another_reader_of_the_graph_computes(plain_file, seen_by_openvino):
-    picture, expected = seen_by_openvino
-    found = load_inception(plain_file, SEEN)(picture)
-    assert list(found) == list(SEEN)
-    for layer in SEEN:
-        assert found[layer].shape == expected[layer].shape, layer
-        torch.testing.assert_close(found[layer], expected[layer], atol=2e-3, rtol=2e-3, msg=layer)
+def test_activations_match_openvino(plain_file, openvino_activations):
+    image, expected = openvino_activations
+    activations = load_inception(plain_file, TESTED)(image)
+    assert list(activations) == list(TESTED)
+    for layer in TESTED:
+        assert activations[layer].shape == expected[layer].shape, layer
+        torch.testing.assert_close(activations[layer], expected[layer], atol=2e-3, rtol=2e-3, msg=layer)
 
 
-def test_norms_are_those_of_tensorflow(file):
-    """out = in / (bias + alpha * sum of in^2 over the channels within depth_radius) ** beta, as its documents say."""
-    found = load_inception(file, ["maxpool0", "localresponsenorm0", "conv2d2", "localresponsenorm1"])(
+def test_norms_match_tensorflow(file):
+    """out = in / (bias + alpha * sum of in^2 over the channels within depth_radius) ** beta, as documented."""
+    activations = load_inception(file, ["maxpool0", "localresponsenorm0", "conv2d2", "localresponsenorm1"])(
         torch.rand(1, 3, 40, 56)
     )
     for before, after in (("maxpool0", "localresponsenorm0"), ("conv2d2", "localresponsenorm1")):
-        x = found[before][0].double().numpy()
+        x = activations[before][0].double().numpy()
         expected = [x[c] / (2 + 1e-4 * (x[max(0, c - 5) : c + 6] ** 2).sum(0)) ** 0.5 for c in range(len(x))]
-        np.testing.assert_allclose(found[after][0].numpy(), expected, rtol=1e-4, atol=1e-4)
-        assert np.abs(x / np.sqrt(2) - expected).max() > 1e-3  # the sum counts
+        np.testing.assert_allclose(activations[after][0].numpy(), expected, rtol=1e-4, atol=1e-4)
+        assert np.abs(x / np.sqrt(2) - expected).max() > 1e-3  # the sum matters
 
 
-def test_nothing_behind_the_layer_is_run(file):
+def test_later_layers_are_not_run(file):
     network = load_inception(file, ["conv2d1"])
-    assert [each.name for each in network.nodes if each.op == "Conv2D"] == [
+    assert [n.name for n in network.nodes if n.op == "Conv2D"] == [
         "conv2d0_pre_relu/conv",
         "conv2d1_pre_relu/conv",
     ]
     assert len(list(network.parameters())) == 0  # weights are constants
 
 
-def test_the_picture_has_a_gradient(file):
-    picture = torch.rand(1, 3, 40, 40, requires_grad=True)
-    load_inception(file, ["mixed4a"])(picture)["mixed4a"].square().mean().backward()
-    assert picture.grad.abs().mean() > 0
+def test_gradient_reaches_the_image(file):
+    image = torch.rand(1, 3, 40, 40, requires_grad=True)
+    load_inception(file, ["mixed4a"])(image)["mixed4a"].square().mean().backward()
+    assert image.grad.abs().mean() > 0
 
 
-def test_layers_tell_their_channels(file):
+def test_channels_of_layers(file):
     layers = spatial_layers(read_graph(file))
     assert layers["mixed4a"] == 21
     assert layers["mixed4a_3x3_bottleneck_pre_relu"] == 4
@@ -100,13 +100,13 @@ def test_layers_tell_their_channels(file):
     assert [layer for layer in layers if not layer.endswith("/conv")][:3] == ["conv2d0_pre_relu", "conv2d0", "maxpool0"]
 
 
-def test_names_of_2015_are_known_without_the_file(file):
+def test_layer_names_are_known_without_the_file(file):
     known = [layer for layer in spatial_layers(read_graph(file)) if not layer.endswith("/conv")]
     assert set(known) <= set(LAYERS)
     assert LAYERS["mixed4c"] == 512
 
 
-def test_heads_that_need_one_size_are_no_layers(tmp_path):
+def test_layers_of_fixed_size_are_excluded(tmp_path):
     graph = small_inception()
     graph.constant("shape", np.array([-1, 28], np.int32))
     graph.add("head0_reshape", "Reshape", ["head0_bottleneck", "shape"])
@@ -116,14 +116,14 @@ def test_heads_that_need_one_size_are_no_layers(tmp_path):
         InceptionV1(nodes, ["head0_reshap"])
 
 
-def test_padding_may_be_valid(tmp_path):
+def test_valid_padding(tmp_path):
     graph = Graph()
     graph.pool("pool", graph.conv("conv2d0", "input", 3, 3, 4, 2, "VALID"), 2, 2, padding="VALID")
     network = load_inception(graph.write(tmp_path / "g.pb"), ["conv2d0", "pool"])
     assert [tuple(x.shape[2:]) for x in network(torch.rand(1, 3, 20, 21)).values()] == [(9, 10), (4, 5)]
 
 
-def test_values_may_stand_one_by_one_and_the_last_for_all_that_follow(tmp_path):
+def test_last_stored_value_fills_the_tensor(tmp_path):
     def value(content):
         return node("c", "Const", (), value=block(8, content))
 
@@ -132,15 +132,15 @@ def test_values_may_stand_one_by_one_and_the_last_for_all_that_follow(tmp_path):
     minus_one = b"\xff" * 9 + b"\x01"
     path = tmp_path / "g.pb"
     path.write_bytes(value(b"\x08\x01" + shape + packed))
-    (first,) = (each.attributes["value"] for each in read_graph(path))
+    (first,) = (n.attributes["value"] for n in read_graph(path))
     np.testing.assert_array_equal(first, [[1.5, -2, -2], [-2, -2, -2]])
     path.write_bytes(value(b"\x08\x03" + block(2, block(2, b"\x08\x02")) + block(7, b"\x07" + minus_one)))
-    (second,) = (each.attributes["value"] for each in read_graph(path))
+    (second,) = (n.attributes["value"] for n in read_graph(path))
     np.testing.assert_array_equal(second, [7, -1])
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
-def test_numbers_come_back(value):
+def test_varint_round_trip(value):
     from graphs import varint
 
     message = varint(value)
@@ -148,114 +148,114 @@ def test_numbers_come_back(value):
 
 
 @given(st.integers(0, 2000))
-def test_a_graph_that_breaks_off_is_told(file, at):
+def test_truncated_graphs_are_refused(file, position):
     content = file.read_bytes()
     broken = file.with_name("broken.pb")
-    broken.write_bytes(content[: len(content) * at // 2001])
-    said, nodes = "TensorFlow graph", []
+    broken.write_bytes(content[: len(content) * position // 2001])
+    message, nodes = "TensorFlow graph", []
     try:
         nodes = read_graph(broken)
     except StreamfxError as error:
-        said = str(error)
-    assert "TensorFlow graph" in said
-    assert len(nodes) < len(read_graph(file))  # cut between two nodes, it is a shorter graph
+        message = str(error)
+    assert "TensorFlow graph" in message
+    assert len(nodes) < len(read_graph(file))  # a cut between two nodes gives a shorter graph
 
 
 @given(st.binary(max_size=200))
-def test_other_files_are_told(file, content):
+def test_other_files_are_refused(file, content):
     other = file.with_name("other.pb")
     other.write_bytes(content)
-    said = "is not a"
+    message = "is not a"
     try:
         assert read_graph(other)
     except StreamfxError as error:
-        said = str(error)
-    assert "is not a" in said
+        message = str(error)
+    assert "is not a" in message
 
 
-def test_a_missing_file_is_told(tmp_path):
-    with pytest.raises(StreamfxError, match="cannot read the graph"):
+def test_missing_file_is_an_error(tmp_path):
+    with pytest.raises(StreamfxError, match="cannot read graph"):
         read_graph(tmp_path / "none.pb")
 
 
-def test_a_graph_with_a_hole_is_told(tmp_path):
+def test_missing_nodes_are_an_error(tmp_path):
     graph = Graph()
     graph.add("relu", "Relu", ["input"])
-    nodes = [each for each in read_graph(graph.write(tmp_path / "g.pb")) if each.name != "input"]
-    with pytest.raises(StreamfxError, match=r"unknown layer|has no node 'input'"):
+    nodes = [n for n in read_graph(graph.write(tmp_path / "g.pb")) if n.name != "input"]
+    with pytest.raises(StreamfxError, match=r"unknown layer|node 'input' is missing"):
         InceptionV1(nodes, ["relu"])
 
 
-# --- graphs that lie
+# --- malicious graphs
 
 
 def filled(name, sides):
-    """A constant of this shape, written as one value that stands for all."""
+    """A constant of this shape, stored as one value that fills it."""
     shape = block(2, b"".join(block(2, number(1, side)) for side in sides))
     return node(name, "Const", (), value=block(8, number(1, 1) + shape + block(5, b"\0\0\x80?")))
 
 
 @pytest.mark.parametrize("sides", [(10**6, 10**6), (2**62, 4), (2**63 - 1,), (-1,), (-2, -2), (2**40,) * 9])
-def test_shapes_that_nobody_has(tmp_path, sides):
+def test_impossible_shapes_are_refused(tmp_path, sides):
     path = tmp_path / "g.pb"
     path.write_bytes(filled("c", sides))
-    with pytest.raises(StreamfxError, match="not a whole TensorFlow graph"):
+    with pytest.raises(StreamfxError, match="not a complete TensorFlow graph"):
         read_graph(path)
 
 
-def test_many_tensors_that_are_far_larger_than_the_file(tmp_path):
+def test_tensors_much_larger_than_the_file_are_refused(tmp_path):
     path = tmp_path / "g.pb"
     path.write_bytes(b"".join(filled(f"c{i}", (2000, 1000)) for i in range(20)))
-    with pytest.raises(StreamfxError, match="its tensors are far larger than the file"):
+    with pytest.raises(StreamfxError, match="its tensors are much larger than the file"):
         read_graph(path)
 
 
-def test_nodes_of_one_name(tmp_path):
+def test_duplicate_node_names_are_refused(tmp_path):
     path = tmp_path / "g.pb"
     path.write_bytes(node("a", "Relu", ["a"]) * 2)
-    with pytest.raises(StreamfxError, match="two nodes are called 'a'"):
+    with pytest.raises(StreamfxError, match="duplicate node 'a'"):
         read_graph(path)
 
 
-def test_a_constant_that_is_its_own_input(tmp_path):
+def test_cycles_are_refused(tmp_path):
     graph = Graph()
     graph.nodes.append(node("loop", "Const", ("back",), value=block(8, tensor(np.zeros((1, 1, 3, 2), "f4")))))
     graph.nodes.append(node("back", "Const", ("loop",), value=block(8, tensor(np.zeros(2, "f4")))))
     graph.add("conv", "Conv2D", ["input", "loop"], strides=ints([1, 1, 1, 1]))
-    with pytest.raises(StreamfxError, match="is its own input"):
+    with pytest.raises(StreamfxError, match="depends on itself"):
         load_inception(graph.write(tmp_path / "g.pb"), ["conv"])
 
 
 @pytest.mark.parametrize(
     ("size", "stride", "reason"),
-    [(3, 0, "strides of 0x0"), (10**9, 1, "ksize of 1000000000x"), (3, 10**9, "strides"), (-1, 1, "ksize of -1x-1")],
+    [(3, 0, "strides 0x0"), (10**9, 1, "ksize 1000000000x"), (3, 10**9, "strides"), (-1, 1, "ksize -1x-1")],
 )
-def test_windows_that_nobody_has(tmp_path, size, stride, reason):
+def test_impossible_windows_are_refused(tmp_path, size, stride, reason):
     graph = Graph()
     graph.pool("pool", graph.conv("conv2d0", "input", 3, 3, 4), size, stride)
     with pytest.raises(StreamfxError, match=reason):
         load_inception(graph.write(tmp_path / "g.pb"), ["pool"])
 
 
-def test_layers_that_grow_without_end(tmp_path):
+def test_huge_activations_are_refused(tmp_path):
     graph = Graph()
     x = graph.conv("conv2d0", "input", 3, 3, 4)
     for i in range(30):
         x = graph.concat(f"c{i}", [x, x])
-    with pytest.raises(StreamfxError, match=r"cannot be run \('c\d+' makes \d+ channels\)"):
+    with pytest.raises(StreamfxError, match=r"cannot run graph .* \('c\d+' has \d+ channels\)"):
         load_inception(graph.write(tmp_path / "g.pb"), [x])
 
 
-def test_weights_that_do_not_fit(tmp_path):
+def test_weights_of_wrong_shape_are_refused(tmp_path):
     graph = Graph()
     graph.conv("conv2d1", graph.conv("conv2d0", "input", 3, 3, 4), 3, 7, 4)
-    with pytest.raises(StreamfxError, match=r"g\.pb cannot be run"):
+    with pytest.raises(StreamfxError, match=r"cannot run graph .*g\.pb"):
         load_inception(graph.write(tmp_path / "g.pb"), ["conv2d1"])
 
 
 @settings(max_examples=60)
 @given(st.data())
-def test_changed_bytes_are_a_graph_or_refused(tmp_path_factory, data):
+def test_corrupted_graphs_load_or_are_refused(tmp_path_factory, data):
     graph = Graph()
     graph.pool("pool", graph.norm("norm", graph.conv("conv", "input", 1, 3, 2)), 2, 2)
     content = bytearray(b"".join(graph.nodes))

@@ -1,4 +1,4 @@
-"""Objectives as they are written."""
+"""Objective syntax."""
 
 import pytest
 from hypothesis import given
@@ -29,33 +29,33 @@ PARTS = st.builds(
         ("features.28-conv2d0_pre_relu/conv", [Part("features.28"), Part("conv2d0_pre_relu/conv", None, -1)]),
     ],
 )
-def test_what_it_means(text, parts):
+def test_valid_objectives(text, parts):
     assert list(parse_objective(text)) == parts
 
 
 @given(st.lists(PARTS, min_size=1, max_size=5))
-def test_written_and_read_again(parts):
+def test_round_trip(parts):
     assert list(parse_objective(objective_text(parts))) == parts
 
 
 @given(st.text("ab1:*+-. 0", max_size=12))
-def test_any_text_is_read_or_refused_in_one_line(text):
-    said = ""
+def test_any_text_parses_or_gives_a_one_line_error(text):
+    message = ""
     try:
         assert parse_objective(text)
     except StreamfxError as error:
-        said = str(error)
-    assert "\n" not in said
+        message = str(error)
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("text", ["", "a+", "a b", "*a", "a:x", "a:-1", "1", "0.5 a", "a::1", "a,b", "ä", "+-a"])
-def test_what_cannot_be_read(text):
-    with pytest.raises(StreamfxError, match="cannot be read"):
+def test_syntax_errors(text):
+    with pytest.raises(StreamfxError, match="syntax error"):
         parse_objective(text)
 
 
-def test_nothing_left():
-    with pytest.raises(StreamfxError, match="nothing is left"):
+def test_shares_must_not_all_be_zero():
+    with pytest.raises(StreamfxError, match="all shares are 0"):
         parse_objective("0*a - 0*b")
 
 

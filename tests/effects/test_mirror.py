@@ -1,4 +1,4 @@
-"""Mirror swaps left and right."""
+"""The mirror effect."""
 
 from fractions import Fraction
 
@@ -18,7 +18,7 @@ def test_swaps_left_and_right():
     assert torch.equal(out.alpha[0, 2, 1], FRAME.alpha[0, 2, 5])
 
 
-def test_twice_is_the_picture_as_it_was():
+def test_twice_restores_the_original():
     step = Mirror().build(CPU)
     (once,) = step(FRAME, {})
     (twice,) = step(once, {})

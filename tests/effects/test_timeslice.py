@@ -1,4 +1,4 @@
-"""Timeslice shows past and present side by side."""
+"""The timeslice effect."""
 
 from fractions import Fraction
 
@@ -20,11 +20,11 @@ def frames(count, height=4, width=8, cuts=(), alpha=False):
         yield Frame(image, Fraction(i), Fraction(1), i in cuts, image[:1].clone() if alpha else None)
 
 
-def numbers(effect, count, **kind):
-    """The time that each column, or row, of the last picture shows, in frames."""
+def shown_frames(effect, count, **options):
+    """The frame number that each column (or row) of the last output shows."""
     step, memory = effect.build(CPU), {}
-    outs = [out for frame in frames(count, **kind) for out in step(frame, memory)]
-    image = outs[-1].image[0] * 64
+    outputs = [output for frame in frames(count, **options) for output in step(frame, memory)]
+    image = outputs[-1].image[0] * 64
     line = image[0] if effect.past in ("left", "right") else image[:, 0]
     return [round(value, 2) for value in line.tolist()]
 
@@ -38,63 +38,63 @@ def numbers(effect, count, **kind):
         ("top", [5.5, 6.5, 7.5, 8.5]),
     ],
 )
-def test_the_picture_grows_older_towards_the_past(past, expected):
-    assert numbers(Timeslice(4, past), 10) == expected
+def test_slices_get_older_towards_the_past_side(past, expected):
+    assert shown_frames(Timeslice(4, past), 10) == expected
 
 
-def test_a_young_film_shows_its_first_frame():
-    assert numbers(Timeslice(4), 2) == [0.75, 0.25, 0, 0, 0, 0, 0, 0]
-    assert numbers(Timeslice(4), 1) == [0] * 8
+def test_slices_before_the_first_frame_show_it():
+    assert shown_frames(Timeslice(4), 2) == [0.75, 0.25, 0, 0, 0, 0, 0, 0]
+    assert shown_frames(Timeslice(4), 1) == [0] * 8
 
 
-def test_a_cut_begins_anew():
-    assert numbers(Timeslice(4), 10, cuts=[8]) == [8.75, 8.25, 8, 8, 8, 8, 8, 8]
+def test_a_cut_resets_the_slices():
+    assert shown_frames(Timeslice(4), 10, cuts=[8]) == [8.75, 8.25, 8, 8, 8, 8, 8, 8]
 
 
 def test_more_slices_than_columns():
-    assert numbers(Timeslice(1000), 20) == [18.5, 17.5, 16.5, 15.5, 14.5, 13.5, 12.5, 11.5]
-    assert numbers(Timeslice(3), 20, width=1) == [18.5]
+    assert shown_frames(Timeslice(1000), 20) == [18.5, 17.5, 16.5, 15.5, 14.5, 13.5, 12.5, 11.5]
+    assert shown_frames(Timeslice(3), 20, width=1) == [18.5]
 
 
-def test_alpha_goes_with_the_slices():
+def test_alpha_is_sliced_too():
     step, memory = Timeslice(4).build(CPU), {}
-    outs = [out for frame in frames(10, alpha=True) for out in step(frame, memory)]
-    assert torch.equal(outs[-1].alpha, outs[-1].image[:1])
+    outputs = [output for frame in frames(10, alpha=True) for output in step(frame, memory)]
+    assert torch.equal(outputs[-1].alpha, outputs[-1].image[:1])
 
 
-def test_memory_is_half_of_the_frames():
+def test_memory_is_limited_to_half_of_the_frames():
     step, memory = Timeslice(20).build(CPU), {}
     for frame in frames(100, height=10, width=200):
         list(step(frame, memory))
-    held = sum(v.untyped_storage().nbytes() for v in memory.values() if isinstance(v, torch.Tensor))
-    assert held <= (20 + 2) * (3 * 10 * 200 * 2) / 2
+    size = sum(v.untyped_storage().nbytes() for v in memory.values() if isinstance(v, torch.Tensor))
+    assert size <= (20 + 2) * (3 * 10 * 200 * 2) / 2
 
 
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [({"frames": 1}, "whole number from 2 to 1000"), ({"frames": 2.5}, "whole"), ({"past": "up"}, "left, right, top")],
 )
-def test_settings_out_of_range_are_told(settings, reason):
+def test_invalid_settings_are_errors(settings, reason):
     with pytest.raises(StreamfxError, match=reason):
         Timeslice(**settings)
 
 
 @pytest.mark.parametrize("past", ["left", "right", "top", "bottom"])
-def test_where_frames_may_change_they_are_sliced_alike(past):
-    effect, given = Timeslice(5, past), list(frames(12, alpha=True))
-    outs = []
-    for step in (effect.build(CPU), effect.build_moving(CPU)):
+def test_both_steps_give_the_same_images(past):
+    effect, inputs = Timeslice(5, past), list(frames(12, alpha=True))
+    outputs = []
+    for step in (effect.build(CPU), effect.build_scheduled(CPU)):
         memory = {}
-        outs.append([out for frame in given for out in step(frame, memory)])
-    for one, other in zip(*outs, strict=True):
+        outputs.append([output for frame in inputs for output in step(frame, memory)])
+    for one, other in zip(*outputs, strict=True):
         assert torch.equal(one.image, other.image)
         assert torch.equal(one.alpha, other.alpha)
-    assert sum(isinstance(each, torch.Tensor) for each in memory.values()) == 5  # no more, however long the film
+    assert sum(isinstance(value, torch.Tensor) for value in memory.values()) == 5  # independent of the number of frames
 
 
-def test_the_past_grows_as_a_schedule_says():
+def test_frames_can_follow_a_schedule():
     (effect,) = build_chain(r"timeslice=frames='0\:(2 + 0*t), 9\:(8 + 0*t)'")
     step, memory = effect.build(CPU), {}
-    outs = [float(64 * out.image[0, 0, -1]) for frame in frames(20) for out in step(frame, memory)]
-    assert outs[2] == pytest.approx(2 - 1.875)  # the last column of two frames
-    assert outs[19] == pytest.approx(19 - 7.5)  # of eight: what is kept has grown with them
+    outputs = [float(64 * output.image[0, 0, -1]) for frame in frames(20) for output in step(frame, memory)]
+    assert outputs[2] == pytest.approx(2 - 1.875)  # the last column at frames=2
+    assert outputs[19] == pytest.approx(19 - 7.5)  # at frames=8

@@ -1,4 +1,4 @@
-"""Trails mix each frame with a fading memory."""
+"""The trails effect."""
 
 from fractions import Fraction
 
@@ -12,26 +12,26 @@ from streamfx.frame import Frame
 CPU = torch.device("cpu")
 
 
-def values(decay, given, cuts=()):
+def trailed(decay, values, cuts=()):
     step, memory = Trails(decay).build(CPU), {}
-    frames = [Frame(torch.full((3, 2, 2), v), Fraction(i), Fraction(1), i in cuts) for i, v in enumerate(given)]
+    frames = [Frame(torch.full((3, 2, 2), v), Fraction(i), Fraction(1), i in cuts) for i, v in enumerate(values)]
     return [out.image.mean().item() for frame in frames for out in step(frame, memory)]
 
 
 def test_a_flash_fades_by_the_decay():
-    assert values(0.5, [0.0, 1.0, 0.0, 0.0]) == [0.0, 0.5, 0.25, 0.125]
+    assert trailed(0.5, [0.0, 1.0, 0.0, 0.0]) == [0.0, 0.5, 0.25, 0.125]
 
 
-def test_ends_of_the_range():
-    assert values(0, [0.0, 1.0, 0.25]) == [0.0, 1.0, 0.25]
-    assert values(1, [0.25, 1.0, 0.0]) == [0.25, 0.25, 0.25]
+def test_extreme_decays():
+    assert trailed(0, [0.0, 1.0, 0.25]) == [0.0, 1.0, 0.25]
+    assert trailed(1, [0.25, 1.0, 0.0]) == [0.25, 0.25, 0.25]
 
 
-def test_forgets_at_a_cut():
-    assert values(0.5, [1.0, 0.0, 1.0], cuts=[1]) == [1.0, 0.0, 0.5]
+def test_a_cut_resets_the_trails():
+    assert trailed(0.5, [1.0, 0.0, 1.0], cuts=[1]) == [1.0, 0.0, 0.5]
 
 
-@pytest.mark.parametrize("wrong", [-0.1, 1.1, float("nan"), True, "0.5"])
-def test_a_decay_out_of_range_is_told(wrong):
+@pytest.mark.parametrize("decay", [-0.1, 1.1, float("nan"), True, "0.5"])
+def test_invalid_decays_are_errors(decay):
     with pytest.raises(StreamfxError, match=r"trails: decay is .*, but must be a number from 0 to 1"):
-        Trails(wrong)
+        Trails(decay)

@@ -1,4 +1,4 @@
-"""What files that are handed on may ask for."""
+"""Shared timelines and presets may use only safe filters and file sources."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,9 @@ import pytest
 
 from streamfx.errors import StreamfxError
 from streamfx.media.filters.graph import Filter, available_filters
-from streamfx.media.path_sandbox import HARMLESS, HARMLESS_BUT, check_filters, check_source
+from streamfx.media.path_sandbox import FORBIDDEN_OPTIONS, SAFE_FILTERS, check_filters, check_source
 
-TOUCHING = [
+UNSAFE = [
     "movie",
     "amovie",
     "lut1d",
@@ -46,14 +46,14 @@ TOUCHING = [
 ]
 
 
-def test_names_are_those_of_this_ffmpeg():
-    assert available_filters() >= HARMLESS | HARMLESS_BUT.keys()
-    assert not HARMLESS & HARMLESS_BUT.keys()
+def test_safe_filters_exist_in_this_ffmpeg():
+    assert available_filters() >= SAFE_FILTERS | FORBIDDEN_OPTIONS.keys()
+    assert not SAFE_FILTERS & FORBIDDEN_OPTIONS.keys()
 
 
-@pytest.mark.parametrize("name", TOUCHING)
-def test_filters_that_touch_more_than_pictures(name):
-    with pytest.raises(StreamfxError, match=f"the filter '{name}' .* is for the command line"):
+@pytest.mark.parametrize("name", UNSAFE)
+def test_unsafe_filters_are_rejected(name):
+    with pytest.raises(StreamfxError, match=f"the filter '{name}' may access files or devices; use it on"):
         check_filters([Filter("hflip"), Filter(name, "a.txt")])
 
 
@@ -70,7 +70,7 @@ def test_filters_that_touch_more_than_pictures(name):
         ("selectivecolor", "reds=0.1 0 0 0"),
     ],
 )
-def test_filters_that_only_make_pictures(name, options):
+def test_safe_filters_are_accepted(name, options):
     check_filters([Filter(name, options)])
 
 
@@ -92,7 +92,7 @@ def test_filters_that_only_make_pictures(name, options):
         ("life", "x"),
     ],
 )
-def test_options_that_name_files(name, options):
+def test_options_that_name_or_hide_files_are_rejected(name, options):
     with pytest.raises(StreamfxError, match=rf"{name}: "):
         check_filters([Filter(name, options)])
 
@@ -100,21 +100,21 @@ def test_options_that_name_files(name, options):
 @pytest.mark.parametrize(
     "text", ["clip.mp4", "./a:b.mp4", "shots/%05d.png", "../clip.mp4", "a b.png", "shots/a:b.png", "a,b.png"]
 )
-def test_paths_are_taken_beside_the_file(text):
-    assert check_source(text, Path("/films/mine")) == str(Path("/films/mine") / text)
+def test_relative_paths_start_at_the_folder_of_the_file(text):
+    assert check_source(text, Path("/clips/mine")) == str(Path("/clips/mine") / text)
 
 
-def test_whole_paths_stay():
-    assert check_source("/films/clip.mp4", Path("/elsewhere")) == "/films/clip.mp4"
+def test_absolute_paths_do_not_change():
+    assert check_source("/clips/clip.mp4", Path("/elsewhere")) == "/clips/clip.mp4"
 
 
 @pytest.mark.parametrize(
     "text", ["http://a.b/c.mp4", "HTTPS://a.b/c.mp4", "rtmp://a/b", "tcp://1.2.3.4:5", "ftp://a/b", "rtsp://cam/1"]
 )
-def test_urls_need_a_word_from_the_user(text):
+def test_urls_need_allow_network(text):
     with pytest.raises(StreamfxError, match="--allow-network"):
-        check_source(text, Path("/films"))
-    assert check_source(text, Path("/films"), network=True) == text
+        check_source(text, Path("/clips"))
+    assert check_source(text, Path("/clips"), network=True) == text
 
 
 @pytest.mark.parametrize("network", [False, True])
@@ -139,16 +139,16 @@ def test_urls_need_a_word_from_the_user(text):
         "a\0b",
     ],
 )
-def test_what_ffmpeg_would_take_for_more_than_a_path(text, network):
-    with pytest.raises(StreamfxError, match="is no path of a file"):
-        check_source(text, Path("/films"), network=network)
+def test_names_that_ffmpeg_treats_as_more_than_a_path_are_rejected(text, network):
+    with pytest.raises(StreamfxError, match="is not a file path"):
+        check_source(text, Path("/clips"), network=network)
 
 
-def test_names_that_are_too_long_are_only_not_there():
-    assert check_source("a" * 5000, Path("/films")) == "/films/" + "a" * 5000
+def test_overlong_names_do_not_raise():
+    assert check_source("a" * 5000, Path("/clips")) == "/clips/" + "a" * 5000
 
 
-def test_devices_and_pipes(tmp_path):
+def test_devices_and_pipes_are_rejected(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for text in ("pipe", "/dev/zero"):
         with pytest.raises(StreamfxError, match="is a device or a pipe"):

@@ -1,4 +1,4 @@
-"""Colour stays what it is, from the decoder to RGB and back to the encoder."""
+"""Colors survive from the decoder to RGB and back to the encoder."""
 
 from fractions import Fraction
 
@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from streamfx.frame import Frame
 from streamfx.media.pixel_formats import (
     coding_of,
+    convert_pixel_format,
     convertible,
     family,
     over_black,
-    rearranged,
     tag,
     to_image,
-    to_picture,
+    to_video_frame,
 )
 from streamfx.media.probe import Coding
 
@@ -43,10 +43,10 @@ TAGS = {
 
 @pytest.fixture(scope="session")
 def patches(tmp_path_factory):
-    """Eight solid patches of 32x32 above a grey ramp, as raw RGB: path and values [64, 256, 3]."""
+    """Eight solid patches of 32x32 above a gray ramp, as raw RGB: path and values [64, 256, 3]."""
     values = np.zeros((64, 256, 3), np.uint8)
-    for number, colour in enumerate(PATCHES):
-        values[:32, 32 * number : 32 * number + 32] = colour
+    for number, color in enumerate(PATCHES):
+        values[:32, 32 * number : 32 * number + 32] = color
     values[32:] = np.arange(256, dtype=np.uint8)[None, :, None]
     path = tmp_path_factory.mktemp("patches") / "patches.rgb"
     path.write_bytes(values.tobytes() * 3)
@@ -55,7 +55,7 @@ def patches(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def coded(patches, clip):
-    """coded(matrix, range, pix_fmt): the patches as lossless h264, coded and tagged so."""
+    """coded(matrix, range, pix_fmt): the patches as lossless H.264 with this color coding and its tags."""
 
     def coded(matrix, limits, pix_fmt):
         raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "256x64", "-i", patches[0]]
@@ -68,15 +68,15 @@ def coded(patches, clip):
     return coded
 
 
-def worst(ours, true):
-    """The largest difference inside the patches, away from their edges, where 4:2:0 mixes neighbours."""
+def max_error(actual, expected):
+    """The largest difference inside the patches, away from their edges, where 4:2:0 mixes neighbors."""
     inside = [np.s_[..., 12:20, 32 * number + 12 : 32 * number + 20, :] for number in range(8)]
-    return max(np.abs(ours[at].astype(int) - true[at].astype(int)).max() for at in inside)
+    return max(np.abs(actual[at].astype(int) - expected[at].astype(int)).max() for at in inside)
 
 
-def worst_of_ramp(ours, true):
+def max_error_of_ramp(actual, expected):
     ramp = np.s_[..., 44:52, :, :]
-    return np.abs(ours[ramp].astype(int) - true[ramp].astype(int)).max()
+    return np.abs(actual[ramp].astype(int) - expected[ramp].astype(int)).max()
 
 
 @pytest.mark.parametrize(
@@ -88,23 +88,23 @@ def worst_of_ramp(ours, true):
         ("bt2020", "tv", "yuv420p10le"),
     ],
 )
-def test_patches_survive(matrix, limits, pix_fmt, coded, patches, convert, rgb, picture):
+def test_patches_keep_their_colors_and_tags(matrix, limits, pix_fmt, coded, patches, convert, rgb, video_stream):
     source = coded(matrix, limits, pix_fmt)
-    tags = {k: v for k, v in picture(source).items() if k.startswith("color_")}
+    tags = {k: v for k, v in video_stream(source).items() if k.startswith("color_")}
     lossless = {"encoder": "libx264", "options": {"qp": "0"}}
     for name, chain in [("null.mkv", "null"), ("rgb.mkv", "mirror,mirror")]:
-        made = convert(source, name, chain, **lossless).path
-        assert worst(rgb(made), patches[1]) <= 3, name
-        assert worst_of_ramp(rgb(made), rgb(source)) <= 3, name
-        assert {k: v for k, v in picture(made).items() if k.startswith("color_")} == tags
-        assert picture(made)["pix_fmt"].replace("yuvj", "yuv") == pix_fmt  # what ffprobe calls full range
+        result = convert(source, name, chain, **lossless).path
+        assert max_error(rgb(result), patches[1]) <= 3, name
+        assert max_error_of_ramp(rgb(result), rgb(source)) <= 3, name
+        assert {k: v for k, v in video_stream(result).items() if k.startswith("color_")} == tags
+        assert video_stream(result)["pix_fmt"].replace("yuvj", "yuv") == pix_fmt  # ffprobe reports full range as yuvj
 
 
 @pytest.fixture(scope="session")
 def solids(clip):
-    """A film of eight solid pictures, lossless BT.709."""
-    colours = "+".join(f"eq(N,{n})*{{{n}}}" for n in range(8))
-    planes = [colours.format(*(patch[channel] for patch in PATCHES)) for channel in range(3)]
+    """A video of eight solid frames, lossless BT.709."""
+    colors = "+".join(f"eq(N,{n})*{{{n}}}" for n in range(8))
+    planes = [colors.format(*(patch[channel] for patch in PATCHES)) for channel in range(3)]
     draw = "nullsrc=s=32x32:r=25:d=0.32,format=gbrp,geq=" + ":".join(f"{c}='{p}'" for c, p in zip("rgb", planes))
     code = ["-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", *TAGS["bt709"], "-color_range", "tv"]
     return clip("solids.mkv", "-f", "lavfi", "-i", draw, *code, "-c:v", "libx264", "-qp", "0")
@@ -112,40 +112,40 @@ def solids(clip):
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.mov", "out.mkv", "out.webm", "out.ts", "out.gif", "out.apng"])
 @pytest.mark.parametrize("chain", ["null", "trails=0"])
-def test_default_encoders_keep_solid_colours(name, chain, solids, convert, rgb, picture):
-    made = convert(solids, name, chain).path
-    shown = rgb(made)
-    assert len(shown) == 8
-    assert np.abs(shown[:, 4:-4, 4:-4].astype(int) - np.array(PATCHES)[:, None, None]).max() <= 3
+def test_default_encoders_keep_solid_colors(name, chain, solids, convert, rgb, video_stream):
+    result = convert(solids, name, chain).path
+    frames = rgb(result)
+    assert len(frames) == 8
+    assert np.abs(frames[:, 4:-4, 4:-4].astype(int) - np.array(PATCHES)[:, None, None]).max() <= 3
     if name[4:] in ("mp4", "mov", "mkv", "ts"):
-        assert {"color_space": "bt709", "color_range": "tv"}.items() <= picture(made).items()
+        assert {"color_space": "bt709", "color_range": "tv"}.items() <= video_stream(result).items()
 
 
 @pytest.mark.parametrize("name", ["out.png", "out.jpg"])
 @pytest.mark.parametrize("matrix", ["bt709", "bt601"])
 @pytest.mark.parametrize("chain", ["trim=end_frame=1", "trim=end_frame=1,mirror,mirror"])
-def test_stills_of_films_have_the_films_colours(name, matrix, chain, coded, patches, convert, rgb):
-    made = convert(coded(matrix, "tv", "yuv420p"), name, chain).path
-    assert worst(rgb(made), patches[1]) <= 3 + 2 * (name == "out.jpg")
+def test_still_images_from_videos_keep_the_colors(name, matrix, chain, coded, patches, convert, rgb):
+    result = convert(coded(matrix, "tv", "yuv420p"), name, chain).path
+    assert max_error(rgb(result), patches[1]) <= 3 + 2 * (name == "out.jpg")
 
 
 @pytest.mark.parametrize("chain", ["null", "mirror,mirror"])
-def test_pictures_of_rgb_become_tagged_bt709(chain, clip, patches, convert, rgb, picture):
+def test_rgb_sources_become_tagged_bt709(chain, clip, patches, convert, rgb, video_stream):
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "256x64", "-i", patches[0]]
-    made = convert(clip("rgb.mkv", *raw, "-c:v", "ffv1", "-pix_fmt", "bgr0"), "out.mp4", chain).path
-    assert worst(rgb(made), patches[1]) <= 3
-    said = picture(made)
-    assert (said["pix_fmt"], said["color_space"], said["color_range"]) == ("yuv420p", "bt709", "tv")
-    assert said["color_primaries"] == said["color_transfer"] == "bt709"
+    result = convert(clip("rgb.mkv", *raw, "-c:v", "ffv1", "-pix_fmt", "bgr0"), "out.mp4", chain).path
+    assert max_error(rgb(result), patches[1]) <= 3
+    stream = video_stream(result)
+    assert (stream["pix_fmt"], stream["color_space"], stream["color_range"]) == ("yuv420p", "bt709", "tv")
+    assert stream["color_primaries"] == stream["color_transfer"] == "bt709"
 
 
 @pytest.mark.parametrize("chain", ["null", "mirror,mirror"])
-def test_jpeg_to_film_keeps_its_colours(chain, clip, patches, convert, rgb, picture):
+def test_jpeg_to_video_keeps_the_colors(chain, clip, patches, convert, rgb, video_stream):
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "256x64", "-i", patches[0]]
     still = clip("still.jpg", *raw, "-frames:v", "1", "-q:v", "1", "-qmin", "1")
-    made = convert(still, "out.mp4", chain).path
-    assert worst(rgb(made), rgb(still)) <= 3
-    assert picture(made)["color_range"] == "pc"
+    result = convert(still, "out.mp4", chain).path
+    assert max_error(rgb(result), rgb(still)) <= 3
+    assert video_stream(result)["color_range"] == "pc"
 
 
 CODINGS = st.builds(
@@ -162,9 +162,9 @@ def test_yuv_and_rgb_are_inverse(coding, height, width, seed):
     generator = torch.Generator().manual_seed(seed)
     image = torch.rand(3, height, width, generator=generator)
     alpha = torch.rand(1, height, width, generator=generator) if coding.has_alpha else None
-    picture = to_picture(image, alpha, coding)
-    assert coding_of(picture) == coding
-    back, opacity = to_image(picture)
+    frame = to_video_frame(image, alpha, coding)
+    assert coding_of(frame) == coding
+    back, opacity = to_image(frame)
     step = 1 / (220 * 2 ** (coding.depth - 8))
     torch.testing.assert_close(back, image, atol=1.6 * step, rtol=0)
     if alpha is None:
@@ -180,12 +180,12 @@ def test_yuv_and_rgb_are_inverse(coding, height, width, seed):
     st.integers(1, 9),
     st.integers(0, 2**31),
 )
-def test_rgb_formats_lose_nothing(pix_fmt, height, width, seed):
+def test_rgb_formats_are_lossless(pix_fmt, height, width, seed):
     coding = Coding(pix_fmt, 0, 0)
     peak = 2**coding.depth - 1
     image = torch.randint(0, peak + 1, (3, height, width), generator=torch.Generator().manual_seed(seed)) / peak
     alpha = torch.ones(1, height, width) if coding.has_alpha else None
-    back, _ = to_image(to_picture(image, alpha, coding))
+    back, _ = to_image(to_video_frame(image, alpha, coding))
     torch.testing.assert_close(back, image, atol=0.1 / peak, rtol=0)
 
 
@@ -207,7 +207,7 @@ def test_rgb_formats_lose_nothing(pix_fmt, height, width, seed):
         "gbrpf32le",
     ],
 )
-def test_every_kind_of_picture_is_read(pix_fmt, ffmpeg):
+def test_every_kind_of_pixel_format_is_read(pix_fmt, ffmpeg):
     size = {"size": "32x16"}
     gray = "gray" in pix_fmt or pix_fmt.startswith(("mono", "ya"))
     raw = ffmpeg(
@@ -233,18 +233,18 @@ def test_every_kind_of_picture_is_read(pix_fmt, ffmpeg):
 
 
 @pytest.mark.parametrize(("full", "black", "white"), [(False, 16, 235), (True, 0, 255)])
-def test_range_is_the_pictures_own(full, black, white):
+def test_the_range_of_the_coding_is_used(full, black, white):
     for pix_fmt in ("yuv420p", "gray"):
-        picture = to_picture(
+        frame = to_video_frame(
             torch.stack([torch.zeros(4, 4), torch.ones(4, 4)], 1).reshape(1, 8, 4).expand(3, -1, -1),
             None,
             Coding(pix_fmt, 1 + full, 1),
         )
-        luma = picture.to_ndarray()[:8, :4]
+        luma = frame.to_ndarray()[:8, :4]
         assert (luma.min(), luma.max()) == (black, white)
 
 
-def test_convertible_means_same_colour_coding():
+def test_convertible_requires_the_same_color_coding():
     assert convertible(Coding("yuv420p", 1, 1), Coding("yuv444p10le", 1, 1))
     assert not convertible(Coding("yuv420p", 1, 1), Coding("yuv420p", 2, 1))
     assert not convertible(Coding("yuv420p", 1, 1), Coding("yuv420p", 1, 5))
@@ -253,12 +253,12 @@ def test_convertible_means_same_colour_coding():
 
 
 @pytest.mark.parametrize("limits", [1, 2])
-def test_rearranging_keeps_code_values(limits):
-    picture = av.VideoFrame(8, 8, "yuv420p")
-    for plane, value in zip(picture.planes, (200, 90, 160)):
+def test_a_pixel_format_change_keeps_code_values(limits):
+    frame = av.VideoFrame(8, 8, "yuv420p")
+    for plane, value in zip(frame.planes, (200, 90, 160)):
         plane.update(bytes([value]) * plane.buffer_size)
-    tag(picture, Coding("yuv420p", limits, 1, 1, 1))
-    wide = rearranged(picture, "yuv444p10le")
+    tag(frame, Coding("yuv420p", limits, 1, 1, 1))
+    wide = convert_pixel_format(frame, "yuv444p10le")
     assert coding_of(wide) == Coding("yuv444p10le", limits, 1, 1, 1)
     for plane, value in zip(wide.planes, (200, 90, 160)):
         first = np.frombuffer(memoryview(plane), "<u2")[0] / 4

@@ -1,4 +1,4 @@
-"""What a source says about itself."""
+"""Metadata of sources, pixel formats and codecs."""
 
 from fractions import Fraction
 
@@ -8,8 +8,8 @@ import streamfx
 from streamfx.media.probe import Coding, decoders, depth, encoders, has_alpha, versions
 
 
-def test_info_of_a_film(film):
-    with streamfx.open(film) as reader:
+def test_info_of_a_video(video):
+    with streamfx.open(video) as reader:
         info = reader.info
     assert (info.height, info.width, info.rate) == (48, 64, 25)
     assert info.time_base == Fraction(1, 12800)
@@ -21,7 +21,7 @@ def test_info_of_a_film(film):
     assert info.mastering is info.light_level is None
 
 
-def test_info_of_a_pipe_without_length(clip, moving):
+def test_info_of_a_10_bit_source_without_a_duration(clip, moving):
     source = clip("raw.y4m", *moving(pix_fmt="yuv422p10le"), "-strict", "-1")
     with streamfx.open(source) as reader:
         assert reader.info.coding.pix_fmt == "yuv422p10le"
@@ -29,7 +29,7 @@ def test_info_of_a_pipe_without_length(clip, moving):
         assert reader.info.rate == 25
 
 
-def test_info_of_a_wide_pixel_and_a_real_clip(real_clip, clip, moving):
+def test_info_of_wide_pixels_and_real_clips(real_clip, clip, moving):
     with streamfx.open(clip("wide.mkv", *moving(), "-vf", "setsar=64/45", "-c:v", "libx264")) as reader:
         assert reader.info.sample_aspect_ratio == Fraction(64, 45)
     with streamfx.open(real_clip("bigbuckbunny.mp4")) as reader:
@@ -50,7 +50,7 @@ def test_info_of_a_wide_pixel_and_a_real_clip(real_clip, clip, moving):
         ("pal8", 8, True),
     ],
 )
-def test_pixel_formats(pix_fmt, bits, alpha):
+def test_depth_and_alpha_of_pixel_formats(pix_fmt, bits, alpha):
     assert depth(pix_fmt) == bits
     assert has_alpha(pix_fmt) == alpha
     assert Coding(pix_fmt).depth == bits
@@ -64,5 +64,5 @@ def test_codecs_of_this_build():
     assert encoders().isdisjoint(encoders("audio"))
 
 
-def test_versions_name_the_libraries():
+def test_versions_include_the_libraries():
     assert {"python", "av", "ffmpeg", "libavcodec"} <= versions().keys()

@@ -1,4 +1,4 @@
-"""Side data of pictures."""
+"""Side data of frames."""
 
 import subprocess
 import sys
@@ -6,12 +6,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 
-def test_pictures_with_a_colour_profile_do_not_break_the_program() -> None:
-    """The bindings free the name of a profile twice: seen as a crash when the program ends."""
+def test_images_with_an_icc_profile_do_not_crash() -> None:
+    """PyAV frees the name of a profile twice, which shows as a crash when the program exits."""
     spec = find_spec("skimage")
     assert spec is not None
     assert spec.origin is not None
     photo = Path(spec.origin).parent / "data" / "astronaut.png"
     code = f"import streamfx; r = streamfx.open({str(photo)!r}); print(r.info.width, len(list(r))); r.close()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stdout.split()) == (0, ["512", "1"]), done.stderr
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout.split()) == (0, ["512", "1"]), result.stderr

@@ -1,4 +1,4 @@
-"""Dense Lucas-Kanade finds motion that is known."""
+"""Dense Lucas-Kanade on known motion."""
 
 import pytest
 import torch
@@ -8,8 +8,8 @@ from streamfx.motion.lucas_kanade import lucas_kanade
 
 
 @pytest.fixture(scope="module")
-def ground():
-    """A picture [3, 170, 230] with details of 3 to 30 pixels."""
+def photo():
+    """An image [3, 170, 230] with details of 3 to 30 pixels."""
     random = torch.Generator().manual_seed(1)
     layers = [
         F.interpolate(
@@ -21,36 +21,36 @@ def ground():
 
 
 def error(flow, across, down):
-    """The median and mean distance from a shift, away from the borders."""
-    apart = (flow[:, 12:-12, 12:-12] - torch.tensor([across, down]).view(2, 1, 1)).norm(dim=0)
-    return apart.median(), apart.mean()
+    """Median and mean distance from a shift, excluding the borders."""
+    distance = (flow[:, 12:-12, 12:-12] - torch.tensor([across, down]).view(2, 1, 1)).norm(dim=0)
+    return distance.median(), distance.mean()
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (1, -2), (7, 4), (-14, 9)])
-def test_shifts(shift, ground):
+def test_shifts(shift, photo):
     across, down = shift
-    image, other = ground[:, 15:151, 15:211], ground[:, 15 - down : 151 - down, 15 - across : 211 - across]
+    image, other = photo[:, 15:151, 15:211], photo[:, 15 - down : 151 - down, 15 - across : 211 - across]
     median, mean = error(lucas_kanade(image, other), across, down)
     assert median < 0.05
     assert mean < 0.15
 
 
-def test_half_a_pixel_at_full_size(ground):
-    between = (ground[:, :, 1:] + ground[:, :, :-1]) / 2
-    median, mean = error(lucas_kanade(ground[:, :, :-1], between, finest=0), -0.5, 0.0)
+def test_half_a_pixel_at_full_size(photo):
+    between = (photo[:, :, 1:] + photo[:, :, :-1]) / 2
+    median, mean = error(lucas_kanade(photo[:, :, :-1], between, finest=0), -0.5, 0.0)
     assert median < 0.05
     assert mean < 0.1
 
 
-def test_another_light_is_no_motion(ground):
-    median, mean = error(lucas_kanade(0.8 * ground, 0.8 * ground + 0.1), 0.0, 0.0)
+def test_brightness_changes_are_not_motion(photo):
+    median, mean = error(lucas_kanade(0.8 * photo, 0.8 * photo + 0.1), 0.0, 0.0)
     assert median < 0.01
     assert mean < 0.01
 
 
-def test_noise_moves_a_still_shot_little(ground):
+def test_noise_causes_little_motion(photo):
     random = torch.Generator().manual_seed(2)
-    noisy = [ground + torch.randn(ground.shape, generator=random) * 2.5 / 255 for _ in range(2)]
+    noisy = [photo + torch.randn(photo.shape, generator=random) * 2.5 / 255 for _ in range(2)]
     assert lucas_kanade(*noisy).norm(dim=0).mean() < 0.15
 
 
@@ -64,6 +64,6 @@ def test_any_size(size, finest):
     assert lucas_kanade(images[0], images[0], finest).abs().max() < 1e-3
 
 
-def test_two_sizes_are_an_error():
+def test_different_sizes_are_an_error():
     with pytest.raises(ValueError, match="two images"):
         lucas_kanade(torch.rand(3, 8, 9), torch.rand(3, 9, 8))

@@ -261,14 +261,14 @@ def _sing(file: Path) -> int:
     import logging
 
     from streamfx.errors import StreamfxError
-    from streamfx.media.input.audio_decoder import read_sound
-    from streamfx.media.output.soundtrack import Song
+    from streamfx.media.input.audio_decoder import read_audio
+    from streamfx.media.output.soundtrack import Soundtrack
 
     logging.disable(logging.WARNING)
     try:
-        for _ in read_sound(str(file), 22050):
+        for _ in read_audio(str(file), 22050):
             pass
-        with Song(file) as song:
+        with Soundtrack(file) as song:
             song.read_until(None)
     except StreamfxError as error:
         print(f"streamfx: {error}", file=sys.stderr)

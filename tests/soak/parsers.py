@@ -17,7 +17,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["streamfx", "tomllib"]):
-    from streamfx.animation.schedule import Context, parse_schedule
+    from streamfx.animation.context import Context
+    from streamfx.animation.schedule import parse_schedule
     from streamfx.chain import build_chain
     from streamfx.errors import StreamfxError
     from streamfx.media.filters.graph import Filter

@@ -29,12 +29,12 @@ from streamfx.styletransfer.losses import (
 SETTINGS = TrainingSettings(per_image=1.0)
 
 
-def picture(image):
+def load(image):
     image = torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 255
     return F.interpolate(image, (192, 192), mode="bilinear", antialias=True)
 
 
-CAT, CUP = picture(data.chelsea()), picture(data.coffee())
+CAT, CUP = load(data.chelsea()), load(data.coffee())
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_gram_matrices_are_means_of_products():
     assert torch.allclose(gram(x)[1, 0, 2], (x[1, 0] * x[1, 2]).mean())
 
 
-def test_each_extractor_tells_the_styles_apart(extractors, cat, cup):
+def test_each_extractor_distinguishes_the_styles(extractors, cat, cup):
     assert len(extractors) == 2
     for extractor in extractors:
         for term in ("gram", "wasserstein", "contrast"):
@@ -78,7 +78,7 @@ def test_half_an_image_is_close_to_its_own_style_at_the_next_octave(extractors, 
     assert own < 0.1 * other
 
 
-def test_content_is_that_of_the_photo(extractors, cat):
+def test_content_loss_compares_with_the_photo(extractors, cat):
     same, other = (losses_of(image, cat, extractors[0], photo=CAT)["content"] for image in (CAT, CUP))
     assert same < 1e-3 < other
 
@@ -97,13 +97,13 @@ def test_detail_shifts_weight_from_style_to_content(cat):
     assert loss.total({"gram": one}, 1.0) < loss.total({"gram": one}, 0.0)
 
 
-def test_uniform_areas_cost_contrast(cat):
+def test_uniform_areas_increase_the_contrast_loss(cat):
     plain = CAT.clone()
     plain[..., :96, :] = 0.5
     assert contrast_loss(plain, cat.contrast) > 10 * contrast_loss(CAT, cat.contrast) + 0.1
 
 
-def test_a_faint_grid_in_a_uniform_area_costs():
+def test_a_faint_grid_increases_the_grid_loss():
     torch.manual_seed(0)
     grain = 0.5 + 0.01 * torch.randn(1, 3, 192, 192)
     grid = grain.clone()
@@ -111,7 +111,7 @@ def test_a_faint_grid_in_a_uniform_area_costs():
     assert grid_loss(grid) > 5 * grid_loss(grain)
 
 
-def test_marks_of_alternating_hue_cost_and_marks_of_light_do_not():
+def test_spots_of_alternating_hue_are_penalized():
     colored, lit = CAT.clone(), CAT.clone()
     spot = torch.rand(3, 8, 8)
     colored[..., 20:28, 30:38] = spot
@@ -129,14 +129,14 @@ def test_uniform_images_have_no_fringes_and_a_finite_gradient():
     assert fringes(plain).max() < 1e-3
 
 
-def test_a_few_pixels_of_a_foreign_hue_cost(cat):
+def test_a_few_pixels_of_a_foreign_hue_increase_the_stray_loss(cat):
     violet = CAT.clone()
     violet[..., :, 40:44] = torch.tensor([0.6, 0.0, 1.0]).view(3, 1, 1)
     own, strange = (stray_loss(image, cat.palette).item() for image in (CAT, violet))
     assert strange > own + 0.1
 
 
-def test_targets_come_back_from_a_file(tmp_path, extractors, cat, cup):
+def test_targets_survive_a_round_trip_through_a_file(tmp_path, extractors, cat, cup):
     save_targets(file := tmp_path / "targets.safetensors", {"cat": cat, "cup": cup})
     for extractor in extractors:
         for term in ("gram", "wasserstein", "contrast", "palette"):
@@ -161,9 +161,9 @@ def test_incomplete_target_files_are_refused(tmp_path, cat):
         load_targets(file, "cat")
 
 
-def test_mixed_targets_lie_between(extractors, cat, cup):
+def test_mixed_targets_are_interpolated(extractors, cat, cup):
     mixed = mix_targets([(cat, 0.5), (cup, 0.5)])
-    for own, first, second in zip(*(each.grams["lite0"] for each in (mixed, cat, cup))):
+    for own, first, second in zip(*(targets.grams["lite0"] for targets in (mixed, cat, cup))):
         assert torch.allclose(own["stem"], (first["stem"] + second["stem"]) / 2)
     mixed_loss, cup_loss = (losses_of(CAT, targets, extractors[0])["gram"] for targets in (mixed, cup))
     assert mixed_loss < cup_loss

@@ -1,4 +1,4 @@
-"""Passes go to and fro over a shot, each from what the one before left."""
+"""Passes over a shot alternate in direction and refine the previous pass."""
 
 from fractions import Fraction
 
@@ -8,25 +8,26 @@ import torch
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
 from streamfx.motion.flow import Motion
-from streamfx.styletransfer.multipass import LONGEST, held, hold, paint_shot
+from streamfx.styletransfer.multipass import MAX_FRAMES, store_frame, stored_frames, stylize_shot
 
 SIZE = 16, 24
 
 
-def stay(previous, current):
+def no_motion(previous, current):
     return Motion(torch.zeros(2, *SIZE), torch.ones(1, *SIZE))
 
 
-def test_every_other_pass_goes_backwards_from_what_was_painted():
+def test_passes_alternate_in_direction_and_refine_the_previous_pass():
     frames = [torch.full((3, *SIZE), number / 10) for number in range(3)]
     calls = []
 
-    def repaint(seen, prior, own):
-        told = [None if each is None else round(each.mean().item(), 3) for each in (prior and prior.warped, own)]
-        calls.append((round(seen.mean().item() * 10), *told))
-        return seen + 0.01 * len(calls)
+    def stylize(frame, neighbor, result):
+        inputs = (neighbor and neighbor.warped, result)
+        means = [None if image is None else round(image.mean().item(), 3) for image in inputs]
+        calls.append((round(frame.mean().item() * 10), *means))
+        return frame + 0.01 * len(calls)
 
-    painted = paint_shot(frames, repaint, stay, 2)
+    results = stylize_shot(frames, stylize, no_motion, 2)
     assert calls == [
         (0, None, None),
         (1, 0.01, None),
@@ -35,15 +36,15 @@ def test_every_other_pass_goes_backwards_from_what_was_painted():
         (1, 0.24, 0.12),
         (0, 0.15, 0.01),
     ]
-    assert [round(each.mean().item(), 3) for each in painted] == [0.06, 0.15, 0.24]
+    assert [round(result.mean().item(), 3) for result in results] == [0.06, 0.15, 0.24]
 
 
-def test_held_frames_come_back_whole_and_are_not_too_many():
+def test_frames_are_stored_up_to_a_limit():
     memory = {}
-    for number in range(LONGEST):
-        hold(memory, Frame(torch.zeros(3, 1, 1), Fraction(number), Fraction(1), alpha=torch.ones(1, 1, 1)))
-    frames = list(held(memory))
-    assert [frame.pts for frame in frames] == list(range(LONGEST))
+    for number in range(MAX_FRAMES):
+        store_frame(memory, Frame(torch.zeros(3, 1, 1), Fraction(number), Fraction(1), alpha=torch.ones(1, 1, 1)))
+    frames = list(stored_frames(memory))
+    assert [frame.pts for frame in frames] == list(range(MAX_FRAMES))
     assert all(frame.alpha is not None for frame in frames)
-    with pytest.raises(StreamfxError, match="take one pass"):
-        hold(memory, frames[0])
+    with pytest.raises(StreamfxError, match=r"more than 250 frames, .*; use one pass"):
+        store_frame(memory, frames[0])

@@ -150,7 +150,7 @@ def test_gradients_pass_through_int8(photo):
     assert network.stem.weight.grad.abs().max() > 0
 
 
-def test_files_hold_int8_weights(network, photo, tmp_path):
+def test_files_contain_int8_weights(network, photo, tmp_path):
     save_network(file := tmp_path / "x.safetensors", network)
     assert is_style_network(file)
     assert load_file(file)["stem.weight"].dtype == torch.int8
@@ -196,7 +196,7 @@ def test_wrong_files_are_refused(network, tmp_path, change, words):
         load_network(file)
 
 
-def test_sizes_that_the_file_cannot_hold_are_refused_before_memory_is_allocated(network, tmp_path):
+def test_sizes_that_exceed_the_file_are_errors(network, tmp_path):
     save_network(file := tmp_path / "x.safetensors", network)
     data = file.read_bytes().replace(b'\\"channels4\\": 8', b'\\"channels4\\": 9')
     file.write_bytes(data)

@@ -38,7 +38,7 @@ def stylized(optimizer, photo):
     return optimizer(photo, None)
 
 
-def test_it_approaches_the_style(optimizer, targets, photo, stylized):
+def test_optimization_approaches_the_style(optimizer, targets, photo, stylized):
     @torch.no_grad()
     def style_of(image):
         image, extractor = image[None, :, :160, :160], optimizer.extractors[0]
@@ -49,18 +49,18 @@ def test_it_approaches_the_style(optimizer, targets, photo, stylized):
     assert style_of(stylized) < 0.8 * style_of(photo)
 
 
-def test_the_same_pixels_every_time(optimizer, photo, stylized):
+def test_runs_are_reproducible(optimizer, photo, stylized):
     torch.rand(1)
     before = torch.random.get_rng_state()
     assert torch.equal(optimizer(photo, None), stylized)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_it_stays_close_to_the_previous_frame_where_that_is_valid(optimizer, photo, stylized):
+def test_valid_areas_stay_close_to_the_previous_frame(optimizer, photo, stylized):
     valid = torch.zeros(1, 161, 190)
     valid[..., :95] = 1
     warped = stylized.flip(-2)
-    previous = getattr(temporal, "Prior", None) or temporal.WarpedFrame
+    previous = temporal.WarpedFrame
     image = optimizer(photo, previous(warped, valid, valid, valid[:, ::4, ::4]))
     off = (image - warped).abs().mean((0, 1))
     assert off[:80].mean() < 0.5 * off[110:].mean()

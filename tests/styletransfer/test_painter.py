@@ -1,4 +1,4 @@
-"""The painter: any size, range, prior, styles and their mixtures, and files that hold one."""
+"""The older style network: sizes, range, styles and their blends, and its files."""
 
 import pytest
 import torch
@@ -31,14 +31,14 @@ def style(painter):
 
 @pytest.fixture(scope="module")
 def photo():
-    """Something with shapes, of even light and colours."""
+    """Shapes of even brightness and color."""
     y, x = torch.meshgrid(torch.linspace(0, 6, 40), torch.linspace(0, 8, 56), indexing="ij")
     return (torch.stack([torch.sin(x), torch.sin(y), torch.sin(x + y)]) / 2 + 0.5)[None]
 
 
 @pytest.fixture
 def file(tmp_path, painter):
-    """A file of the painter with two styles, a and b."""
+    """A weights file with two styles, a and b."""
     path = tmp_path / "p.safetensors"
     save_painter(path, painter, {name: some_style(painter, seed) for name, seed in (("a", 3), ("b", 4))})
     return path
@@ -49,58 +49,57 @@ def file(tmp_path, painter):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 17), (17, 1), (2, 2), (3, 5), (4, 4), (9, 8), (33, 47), (64, 64)])
 @pytest.mark.parametrize("before", [0, 1])
-def test_any_size_comes_out_as_it_went_in(size, before):
+def test_any_size_keeps_its_size_and_range(size, before):
     painter = new_painter(before=before)
-    painted = painter(torch.rand(2, 3, *size), some_style(painter, 1)[None])
-    assert painted.shape == (2, 3, *size)
-    assert painted.isfinite().all()
-    assert painted.min() >= 0
-    assert painted.max() <= 1
+    stylized = painter(torch.rand(2, 3, *size), some_style(painter, 1)[None])
+    assert stylized.shape == (2, 3, *size)
+    assert stylized.isfinite().all()
+    assert stylized.min() >= 0
+    assert stylized.max() <= 1
 
 
 @pytest.mark.parametrize("quality", SIZES)
-def test_the_qualities_paint(quality):
+def test_shipped_sizes_run(quality):
     painter = Painter(**SIZES[quality]).eval().requires_grad_(False)
     assert painter(torch.rand(1, 3, 30, 41), torch.zeros(1, painter.numbers)).shape == (1, 3, 30, 41)
     assert sum(painter.layout) == painter.numbers
 
 
-def test_fast_is_smaller_than_fine():
+def test_fast_is_less_than_half_of_fine():
     fine, fast = (sum(p.numel() for p in Painter(**SIZES[quality]).parameters()) for quality in ("fine", "fast"))
     assert fast < fine / 2
 
 
-def test_no_prior_equals_a_prior_of_zeros(painter, style):
+def test_no_previous_frame_equals_zeros(painter, style):
     frame = torch.rand(1, 3, 30, 41)
     torch.testing.assert_close(painter(frame, style), painter(frame, style, torch.zeros(1, 4, 30, 41)))
 
 
-def test_a_prior_is_seen(painter, style, photo):
-    prior = torch.rand(1, 4, *photo.shape[-2:])
-    assert not torch.allclose(painter(photo, style), painter(photo, style, prior))
+def test_a_previous_frame_changes_the_image(painter, style, photo):
+    previous = torch.rand(1, 4, *photo.shape[-2:])
+    assert not torch.allclose(painter(photo, style), painter(photo, style, previous))
 
 
-def test_every_number_of_a_style_is_seen(photo):
+def test_most_style_parameters_change_the_image(photo):
     painter = Painter(**SMALL).eval()
     style = torch.zeros(1, painter.numbers, requires_grad=True)
     (painter(photo, style) * torch.rand_like(photo)).sum().backward()
-    seen = style.grad[0] != 0
-    # a shift ahead of an instance norm is taken out again, and a channel may be dead: most of each piece is seen
-    assert all(piece.float().mean() > 0.4 for piece in seen.split(painter.layout))
+    # a shift before an instance norm cancels out, and a channel may be dead
+    assert all((part != 0).float().mean() > 0.4 for part in style.grad[0].split(painter.layout))
 
 
-def test_each_frame_of_a_batch_has_a_style_of_its_own(painter, photo):
+def test_each_frame_of_a_batch_can_have_its_own_style(painter, photo):
     styles = torch.stack([some_style(painter, 5), some_style(painter, 6)])
     together = painter(photo.expand(2, -1, -1, -1), styles)
     for number in range(2):
         torch.testing.assert_close(together[number : number + 1], painter(photo, styles[number : number + 1]))
 
 
-def test_painting_twice_is_the_same(painter, style, photo):
+def test_runs_are_reproducible(painter, style, photo):
     assert torch.equal(painter(photo, style), painter(photo, style))
 
 
-def test_the_canvas_is_noise_without_pattern(painter):
+def test_the_noise_pattern_is_uncorrelated(painter):
     canvas = painter.canvas
     assert abs(canvas.mean()) < 0.02
     assert abs(canvas.std() - 3**-0.5) < 0.02  # uniform in -1..1
@@ -109,14 +108,14 @@ def test_the_canvas_is_noise_without_pattern(painter):
 
 
 @pytest.mark.parametrize(("conv", "inputs", "stride"), [("back", 12, 2), ("out", 8, 4)])
-def test_a_new_painter_has_no_checkerboard(painter, conv, inputs, stride):
-    """ICNR: what a sub-pixel convolution gives is constant within its square."""
-    given = getattr(painter, conv)(torch.rand(1, inputs, 6, 6))
-    squares = given.view(1, -1, stride**2, 6, 6)
+def test_new_networks_have_no_checkerboard(painter, conv, inputs, stride):
+    """ICNR: the output of a sub-pixel convolution is constant within its square."""
+    output = getattr(painter, conv)(torch.rand(1, inputs, 6, 6))
+    squares = output.view(1, -1, stride**2, 6, 6)
     torch.testing.assert_close(squares, squares[:, :, :1].expand_as(squares))
 
 
-def without_canvas():
+def without_noise():
     painter = new_painter()
     painter.grain.weight.zero_()
     painter.grain.bias.zero_()
@@ -124,18 +123,18 @@ def without_canvas():
 
 
 @pytest.mark.parametrize("light", [0.0, 0.4, 1.0])
-def test_a_plain_frame_on_a_plain_canvas_stays_plain_up_to_its_borders(light, style):
-    painted = without_canvas()(torch.full((1, 3, 35, 50), light), style)
-    torch.testing.assert_close(painted, painted[..., :1, :1].expand_as(painted), atol=1e-5, rtol=0)
+def test_uniform_frames_stay_uniform_without_the_noise_pattern(light, style):
+    stylized = without_noise()(torch.full((1, 3, 35, 50), light), style)
+    torch.testing.assert_close(stylized, stylized[..., :1, :1].expand_as(stylized), atol=1e-5, rtol=0)
 
 
-def test_the_canvas_brings_strokes_into_a_plain_frame(painter, style):
+def test_the_noise_pattern_gives_uniform_frames_texture(painter, style):
     assert painter(torch.full((1, 3, 35, 50), 0.5), style).std(dim=(-2, -1)).max() > 1e-3
 
 
-def test_no_place_is_special_in_training(photo, style):
-    """A frame moved round by whole positions of the deep part gives the same painting, moved."""
-    painter = without_canvas().train()
+def test_no_position_is_special_in_training(photo, style):
+    """Rolling the frame rolls the stylized frame, by multiples of the total stride."""
+    painter = without_noise().train()
     moved = painter(photo.roll((8, -16), (-2, -1)), style)
     torch.testing.assert_close(moved, painter(photo, style).roll((8, -16), (-2, -1)), atol=1e-5, rtol=0)
 
@@ -143,7 +142,7 @@ def test_no_place_is_special_in_training(photo, style):
 # --- files
 
 
-def test_saved_and_loaded_paints_the_same(painter, style, photo, tmp_path):
+def test_networks_survive_a_round_trip_through_a_file(painter, style, photo, tmp_path):
     file = tmp_path / "p.safetensors"
     save_painter(file, painter, {"mine": style[0]})
     loaded, styles = load_painter(file)
@@ -167,7 +166,7 @@ def test_saved_and_loaded_paints_the_same(painter, style, photo, tmp_path):
         (lambda state, sizes: state.update({"style.b": torch.zeros(7)}), "the style 'b' has not the"),
     ],
 )
-def test_a_file_of_another_painter_is_refused_in_one_line(file, change, message):
+def test_files_of_other_networks_are_one_line_errors(file, change, message):
     state, sizes = load_weights(file, "painter")
     change(state, sizes)
     save_weights(file, state, "painter", sizes)
@@ -179,27 +178,27 @@ def test_a_file_of_another_painter_is_refused_in_one_line(file, change, message)
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:40], lambda data: b"x" * 999])
-def test_a_damaged_file_is_refused(file, damage):
+def test_damaged_files_are_errors(file, damage):
     file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(StreamfxError, match=r"p\.safetensors is not a whole safetensors file"):
+    with pytest.raises(StreamfxError, match=r"p\.safetensors is not a valid safetensors file"):
         mix_painters([(file, "a", 1.0)])
 
 
-# --- mixtures
+# --- blends
 
 
-def picture(parts, photo):
+def stylize(parts, photo):
     painter, numbers = mix_painters(parts)
     assert numbers.shape == (1, painter.numbers)
     return painter(photo, numbers)
 
 
-def test_a_style_mixed_with_itself_is_itself(file, photo):
-    alone = picture([(file, "a", 1.0)], photo)
-    torch.testing.assert_close(picture([(file, "a", 0.3), (file, "a", 0.7)], photo), alone)
+def test_blending_a_style_with_itself_changes_nothing(file, photo):
+    alone = stylize([(file, "a", 1.0)], photo)
+    torch.testing.assert_close(stylize([(file, "a", 0.3), (file, "a", 0.7)], photo), alone)
 
 
-def test_styles_of_one_file_share_the_painter_and_mix_their_numbers(file, painter, photo):
+def test_styles_of_one_file_blend_their_parameters(file, painter, photo):
     mixed, numbers = mix_painters([(file, "a", 0.25), (file, "b", 0.75)])
     _, styles = load_painter(file)
     torch.testing.assert_close(numbers[0], 0.25 * styles["a"] + 0.75 * styles["b"])
@@ -207,11 +206,11 @@ def test_styles_of_one_file_share_the_painter_and_mix_their_numbers(file, painte
         assert torch.equal(mixed.state_dict()[key], tensor)
 
 
-def test_mixing_is_continuous_and_reaches_both_ends(file, photo):
-    ends = [picture([(file, name, 1.0)], photo) for name in "ab"]
+def test_blending_is_continuous(file, photo):
+    ends = [stylize([(file, name, 1.0)], photo) for name in "ab"]
     distance = (ends[0] - ends[1]).abs().max()
     at = {
-        share: picture([(file, "a", share), (file, "b", 1 - share)], photo) for share in (0.0, 0.499, 0.5, 0.501, 1.0)
+        share: stylize([(file, "a", share), (file, "b", 1 - share)], photo) for share in (0.0, 0.499, 0.5, 0.501, 1.0)
     }
     torch.testing.assert_close(at[1.0], ends[0])
     torch.testing.assert_close(at[0.0], ends[1])
@@ -219,7 +218,7 @@ def test_mixing_is_continuous_and_reaches_both_ends(file, photo):
         assert 0 < (at[near] - at[0.5]).abs().max() < 0.05 * distance
 
 
-def test_painters_of_two_files_are_interpolated(file, tmp_path, photo):
+def test_networks_of_two_files_are_interpolated(file, tmp_path, photo):
     other, second = tmp_path / "q.safetensors", new_painter(seed=9)
     save_painter(other, second, {"c": some_style(second, 7)})
     mixed, numbers = mix_painters([(file, "a", 0.2), (other, "c", 0.5), (file, "b", 0.3)])
@@ -229,23 +228,23 @@ def test_painters_of_two_files_are_interpolated(file, tmp_path, photo):
         torch.testing.assert_close(tensor, (first[0].state_dict()[key] + second[0].state_dict()[key]) / 2)
     assert not mixed.training
     assert not any(p.requires_grad for p in mixed.parameters())
-    near_first = picture([(file, "a", 0.9999), (other, "c", 0.0001)], photo)
-    torch.testing.assert_close(near_first, picture([(file, "a", 1.0)], photo), atol=5e-3, rtol=0)
+    near_first = stylize([(file, "a", 0.9999), (other, "c", 0.0001)], photo)
+    torch.testing.assert_close(near_first, stylize([(file, "a", 1.0)], photo), atol=5e-3, rtol=0)
 
 
-def test_the_same_painter_in_two_files_is_itself(file, tmp_path, photo):
+def test_blending_a_copy_of_a_file_changes_nothing(file, tmp_path, photo):
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(file.read_bytes())
-    both = picture([(file, "a", 0.5), (copy, "a", 0.5)], photo)
-    torch.testing.assert_close(both, picture([(file, "a", 1.0)], photo), atol=1e-5, rtol=0)
+    both = stylize([(file, "a", 0.5), (copy, "a", 0.5)], photo)
+    torch.testing.assert_close(both, stylize([(file, "a", 1.0)], photo), atol=1e-5, rtol=0)
 
 
-def test_a_style_that_the_file_does_not_know(file):
+def test_unknown_styles_are_errors(file):
     with pytest.raises(StreamfxError, match=r"unknown style in .*p\.safetensors 'vangogh'; known: a, b"):
         mix_painters([(file, "vangogh", 1.0)])
 
 
-def test_painters_of_different_sizes_cannot_be_mixed(file, tmp_path):
+def test_networks_of_different_sizes_cannot_be_blended(file, tmp_path):
     other, larger = tmp_path / "q.safetensors", new_painter(channels=16)
     save_painter(other, larger, {"c": some_style(larger, 7)})
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Timelines: a film as a TOML file of sections, read and checked, with the line and key of each mistake."""
+"""Load timeline files: parse and validate the TOML, and report errors with line and key."""
 
 from __future__ import annotations
 
@@ -14,218 +14,219 @@ from pydantic import ValidationError
 from streamfx.animation.timeline.schema import (
     KINDS,
     Clear,
-    Dreamed,
+    Document,
+    DreamSection,
     Fade,
     Guide,
-    Merge,
-    Part,
+    LayerChange,
+    MergeSection,
     Picture,
     Ring,
-    Script,
     Section,
-    Turn,
+    Table,
 )
-from streamfx.animation.timeline.source_location import Place, find_places
+from streamfx.animation.timeline.source_location import SourceLocation, find_lines
 from streamfx.errors import StreamfxError, unknown
 from streamfx.media.path_sandbox import check_source
 
-LARGEST = 1_000_000  # bytes
-MOST = 1000  # sections
+MAX_BYTES = 1_000_000
+MAX_SECTIONS = 1000
 _COLOR = re.compile("#[0-9a-fA-F]{6}")
 
-_TABLES: dict[str, type[Part]] = {  # keys whose tables are checked by themselves
+_TABLES: dict[str, type[Table]] = {  # key -> the schema of its tables
     "guide": Guide,
     "ring": Ring,
     "clear": Clear,
     "fade": Fade,
-    "layer": Turn,
+    "layer": LayerChange,
     "pictures": Picture,
 }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Timeline:
-    """A timeline's file. `places` tells where each of its keys stands, `folders` where its files may lie."""
+    """A timeline file. `lines` maps each key to its line, `folders` are searched for its files."""
 
     path: Path
     text: str
-    script: Script
+    document: Document
     sections: tuple[Section, ...]
-    places: Mapping[Place, int] = field(repr=False)
+    lines: Mapping[SourceLocation, int] = field(repr=False)
     folders: tuple[Path, ...]
-    network: bool = False  # whether pictures and sound may come from URLs
+    network: bool = False  # whether pictures and audio may come from URLs
 
-    def number(self, name: str) -> int | None:
+    def section_number(self, name: str) -> int | None:
         """The number of the section called `name`."""
         return next((number for number, section in enumerate(self.sections) if section.name == name), None)
 
-    def error(self, place: Place, reason: str) -> StreamfxError:
-        """One line: the file, the line and the key of a mistake."""
-        return _error(self.path, self.places, place, reason)
+    def error(self, location: SourceLocation, reason: str) -> StreamfxError:
+        """A one-line error with the file, line and key."""
+        return _error(self.path, self.lines, location, reason)
 
-    def file(self, name: str, place: Place) -> str:
-        """The path of a file that the timeline names. Raises StreamfxError where it is missing or may not be read."""
+    def find_file(self, name: str, location: SourceLocation) -> str:
+        """The path of a file named in the timeline. Raises StreamfxError if it is missing or not allowed."""
         try:
             source = check_source(name, self.path.parent, network=self.network)
         except StreamfxError as error:
-            raise self.error(place, str(error)) from error
+            raise self.error(location, str(error)) from error
         if "://" in name:
             return source
         outside = False
         for folder in self.folders:
-            found = (folder / name).resolve()
-            if not found.is_relative_to(folder.resolve()):
+            file = (folder / name).resolve()
+            if not file.is_relative_to(folder.resolve()):
                 outside = True
-            elif found.is_file():
-                return str(found)
+            elif file.is_file():
+                return str(file)
         where = " or ".join(f"'{folder}'" for folder in self.folders)
         if outside:
-            raise self.error(place, f"'{name}' lies outside of {where}; put it there, or name its folder by --assets")
-        raise self.error(place, f"there is no file '{name}' in {where}; name its folder by --assets")
+            raise self.error(location, f"'{name}' is outside {where}; move it there, or give its folder with --assets")
+        raise self.error(location, f"no file '{name}' in {where}; give its folder with --assets")
 
 
 def load_timeline(path: Path, assets: Path | None = None, *, network: bool = False) -> Timeline:
-    """The timeline in the file `path`; its pictures lie beside it, or in `assets`. Raises StreamfxError."""
+    """Load the timeline file `path`; its pictures are next to it, or in `assets`. Raises StreamfxError."""
     try:
         data = path.read_bytes()
         text = data.decode()
-        values = tomllib.loads(text) if len(data) <= LARGEST else None
+        values = tomllib.loads(text) if len(data) <= MAX_BYTES else None
     except OSError as error:
         raise StreamfxError(f"cannot read the timeline '{path}': {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise StreamfxError(f"the timeline '{path}' is not TOML: {str(error) or 'too many levels'}") from error
+        raise StreamfxError(f"the timeline '{path}' is not valid TOML: {str(error) or 'nested too deeply'}") from error
     if values is None:
-        raise StreamfxError(f"the timeline '{path}' has {len(data)} bytes; give at most {LARGEST}")
+        raise StreamfxError(f"the timeline '{path}' has {len(data)} bytes; give at most {MAX_BYTES}")
     if assets is not None and not assets.is_dir():
-        raise StreamfxError(f"there is no folder '{assets}'; --assets names one with the timeline's pictures")
+        raise StreamfxError(f"no such folder: '{assets}'; give the folder of the timeline's pictures with --assets")
     if values.get("kind") == "style":
-        raise StreamfxError(f"'{path}' is a style: streamfx style in.mp4 out.mp4 --preset '{path}'")
-    places = find_places(text)
+        raise StreamfxError(f"'{path}' is a style preset; use it with: streamfx style in.mp4 out.mp4 --preset '{path}'")
+    lines = find_lines(text)
     try:
-        script = Script.model_validate(values)
+        document = Document.model_validate(values)
     except ValidationError as error:
-        raise _problem(path, places, (), error, Script, values) from error
-    if len(script.section) > MOST:
-        raise StreamfxError(f"the timeline '{path}' has {len(script.section)} sections; give at most {MOST}")
-    sections = tuple(_section(path, places, number, script) for number in range(len(script.section)))
+        raise _validation_error(path, lines, (), error, Document, values) from error
+    if len(document.section) > MAX_SECTIONS:
+        raise StreamfxError(f"the timeline '{path}' has {len(document.section)} sections; give at most {MAX_SECTIONS}")
+    sections = tuple(_section(path, lines, number, document) for number in range(len(document.section)))
     folders = (path.parent,) if assets is None else (assets, path.parent)
-    timeline = Timeline(path, text, script, sections, places, folders, network)
+    timeline = Timeline(path, text, document, sections, lines, folders, network)
     _check(timeline)
     return timeline
 
 
-def _section(path: Path, places: Mapping[Place, int], number: int, script: Script) -> Section:
-    values = script.section[number]
+def _section(path: Path, lines: Mapping[SourceLocation, int], number: int, document: Document) -> Section:
+    values = document.section[number]
     kind = values.get("kind", "dream")
     if not isinstance(kind, str) or kind not in KINDS:
         reason = str(unknown("kind of section", str(kind), KINDS))
-        raise _error(path, places, ("section", number, "kind"), reason)
+        raise _error(path, lines, ("section", number, "kind"), reason)
     model = KINDS[kind]
-    names = {name for each in KINDS.values() for name in _names(each)}
-    for name in script.defaults:
-        if name not in names:
-            raise _error(path, places, ("defaults", name), str(unknown("key", name, names)))
-    own = set(_names(model))
-    usual = {name: value for name, value in script.defaults.items() if name in own and name not in values}
+    all_keys = {key for table in KINDS.values() for key in _keys(table)}
+    for key in document.defaults:
+        if key not in all_keys:
+            raise _error(path, lines, ("defaults", key), str(unknown("key", key, all_keys)))
+    own_keys = set(_keys(model))
+    defaults = {key: value for key, value in document.defaults.items() if key in own_keys and key not in values}
     try:
-        made: Any = model.model_validate({**usual, **values})
+        validated: Any = model.model_validate({**defaults, **values})
     except ValidationError as error:
-        at = error.errors()[0]["loc"]
-        inherited = bool(at) and at[0] in usual
-        above: Place = ("defaults",) if inherited else ("section", number)
-        raise _problem(path, places, above, error, model, {**usual, **values}) from error
-    section: Section = made
+        keys = error.errors()[0]["loc"]
+        inherited = bool(keys) and keys[0] in defaults
+        parent: SourceLocation = ("defaults",) if inherited else ("section", number)
+        raise _validation_error(path, lines, parent, error, model, {**defaults, **values}) from error
+    section: Section = validated
     return section
 
 
-def _names(model: type[Part]) -> list[str]:
-    return [each.alias or name for name, each in model.model_fields.items()]
+def _keys(model: type[Table]) -> list[str]:
+    return [info.alias or name for name, info in model.model_fields.items()]
 
 
-def _problem(
+def _validation_error(
     path: Path,
-    places: Mapping[Place, int],
-    above: Place,
+    lines: Mapping[SourceLocation, int],
+    parent: SourceLocation,
     error: ValidationError,
-    model: type[Part],
+    model: type[Table],
     values: Mapping[str, Any],
 ) -> StreamfxError:
-    """The mistake that pydantic found deepest within the file, in one line."""
-    problem = max(error.errors(), key=lambda each: len(_within(each["loc"], values)))
-    own = _within(problem["loc"], values)
-    place: Place = (*above, *own)
-    key = str(own[-1]) if own else ""
-    if problem["type"] == "extra_forbidden":
-        inner = [_TABLES[each] for each in own[:-1] if isinstance(each, str) and each in _TABLES]
-        return _error(path, places, place, str(unknown("key", key, _names(inner[0] if inner else model))))
-    if problem["type"] == "missing":
-        return _error(path, places, place, f"the key '{key}' is missing")
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    given = problem["input"]
-    shown = f"; it is {given!r}" if isinstance(given, str | int | float | bool) else ""
-    return _error(path, places, place, message + shown)
+    """A one-line error for pydantic's most deeply nested error."""
+    deepest = max(error.errors(), key=lambda detail: len(_without_tags(detail["loc"], values)))
+    keys = _without_tags(deepest["loc"], values)
+    location: SourceLocation = (*parent, *keys)
+    key = str(keys[-1]) if keys else ""
+    if deepest["type"] == "extra_forbidden":
+        tables = [_TABLES[outer] for outer in keys[:-1] if isinstance(outer, str) and outer in _TABLES]
+        return _error(path, lines, location, str(unknown("key", key, _keys(tables[0] if tables else model))))
+    if deepest["type"] == "missing":
+        return _error(path, lines, location, f"the key '{key}' is missing")
+    message = deepest["msg"][0].lower() + deepest["msg"][1:]
+    value = deepest["input"]
+    suffix = f"; got {value!r}" if isinstance(value, str | int | float | bool) else ""
+    return _error(path, lines, location, message + suffix)
 
 
-def _within(place: Place, values: Any) -> Place:
-    """The keys of a place without the names of kinds that pydantic puts between them."""
-    found: list[str | int] = []
-    for at, each in enumerate(place):
-        there = each in values if isinstance(values, dict) else isinstance(values, list) and isinstance(each, int)
-        if there or (isinstance(values, dict) and at == len(place) - 1):  # the last one may be missing
-            found.append(each)
-            values = values[each] if there else None
-    return tuple(found)
+def _without_tags(location: SourceLocation, values: Any) -> SourceLocation:
+    """A location in `values` without the names of types that pydantic inserts for the members of unions."""
+    keys: list[str | int] = []
+    for depth, key in enumerate(location):
+        exists = key in values if isinstance(values, dict) else isinstance(values, list) and isinstance(key, int)
+        if exists or (isinstance(values, dict) and depth == len(location) - 1):  # the last key may be missing
+            keys.append(key)
+            values = values[key] if exists else None
+    return tuple(keys)
 
 
-def _error(path: Path, places: Mapping[Place, int], place: Place, reason: str) -> StreamfxError:
-    if len(place) > 2 and place[0] == "section" and place[:3] not in places and ("defaults", place[2]) in places:
-        place = ("defaults", *place[2:])  # the section has it from there
-    known: Place = place
-    while known and known not in places:  # of a key that is missing, the table; of a union's branch, the key
+def _error(path: Path, lines: Mapping[SourceLocation, int], location: SourceLocation, reason: str) -> StreamfxError:
+    in_section = len(location) > 2 and location[0] == "section"
+    if in_section and location[:3] not in lines and ("defaults", location[2]) in lines:
+        location = ("defaults", *location[2:])  # the section inherits the key
+    known: SourceLocation = location
+    while known and known not in lines:  # a missing key has no line: use that of its table
         known = known[:-1]
-    line = f", line {places[known]}" if known in places else ""
+    line = f", line {lines[known]}" if known in lines else ""
     key = ""
-    for each in place[: max(len(known), 1)]:
-        key += f"[{each + 1}]" if isinstance(each, int) else f".{each}" if key else each
+    for part in location[: max(len(known), 1)]:
+        key += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if key else part
     return StreamfxError(f"{path.name}{line}, {key}: {reason}" if key else f"{path.name}: {reason}")
 
 
 def _check(timeline: Timeline) -> None:
-    """Raise StreamfxError for names that are given twice, or mean nothing."""
-    pictures = timeline.script.pictures
-    seen: dict[str, int] = {}
+    """Raise StreamfxError for duplicate or unknown names, bad colors, and `to` together with `length`."""
+    pictures = timeline.document.pictures
+    numbers: dict[str, int] = {}
     for number, section in enumerate(timeline.sections):
-        if section.name in seen or section.name in pictures:
-            other = "a picture" if section.name in pictures else f"section {seen[section.name] + 1}"
-            raise timeline.error(("section", number, "name"), f"'{section.name}' is the name of {other} too")
-        seen[section.name] = number
+        if section.name in numbers or section.name in pictures:
+            owner = "a picture" if section.name in pictures else f"section {numbers[section.name] + 1}"
+            reason = f"the name '{section.name}' is already used by {owner}; give another one"
+            raise timeline.error(("section", number, "name"), reason)
+        numbers[section.name] = number
     for number, section in enumerate(timeline.sections):
-        for at, fade in enumerate(section.fade):
+        for index, fade in enumerate(section.fade):
             if fade.to.startswith("#") and not _COLOR.fullmatch(fade.to):
-                raise timeline.error(
-                    ("section", number, "fade", at, "to"), f"'{fade.to}' is no colour; write it like #rrggbb"
-                )
-        for place, name, allowed in _references(timeline, section):
+                location = ("section", number, "fade", index, "to")
+                raise timeline.error(location, f"'{fade.to}' is not a color; write it as #rrggbb")
+        for key, name, allowed in _references(timeline, section):
             if name not in allowed:
-                raise timeline.error(("section", number, *place), str(unknown("name", name, allowed)))
+                raise timeline.error(("section", number, *key), str(unknown("name", name, allowed)))
         if section.end_at is not None and section.length is not None:
             raise timeline.error(("section", number, "length"), "give 'to' or 'length', not both")
 
 
-def _references(timeline: Timeline, section: Section) -> Iterable[tuple[Place, str, Sequence[str]]]:
-    """(key, name, what may stand there) of the pictures and sections that a section names."""
-    pictures = list(timeline.script.pictures)
-    names = [each.name for each in timeline.sections if isinstance(each, Dreamed) and each is not section]
-    for at, fade in enumerate(section.fade):
+def _references(timeline: Timeline, section: Section) -> Iterable[tuple[SourceLocation, str, Sequence[str]]]:
+    """(key, name, allowed names) for each picture or section that a section refers to."""
+    pictures = list(timeline.document.pictures)
+    dreams = [other.name for other in timeline.sections if isinstance(other, DreamSection) and other is not section]
+    for index, fade in enumerate(section.fade):
         if not fade.to.startswith("#"):
-            yield ("fade", at, "to"), fade.to, ["black", "white", *pictures]
-    if isinstance(section, Merge):
-        for at, name in enumerate(section.of):
-            yield ("of", at), name, names
-    elif isinstance(section, Dreamed):
-        yield ("start",), section.start, [*pictures, *names]
-        for at, guide in enumerate(section.guide):
-            for which, name in enumerate(guide.pictures):
-                yield ("guide", at, "pictures", which), name, pictures
+            yield ("fade", index, "to"), fade.to, ["black", "white", *pictures]
+    if isinstance(section, MergeSection):
+        for index, name in enumerate(section.of):
+            yield ("of", index), name, dreams
+    elif isinstance(section, DreamSection):
+        yield ("start",), section.start, [*pictures, *dreams]
+        for index, guide in enumerate(section.guide):
+            for number, name in enumerate(guide.pictures):
+                yield ("guide", index, "pictures", number), name, pictures
     else:
         yield ("picture",), section.picture, pictures

@@ -1,4 +1,4 @@
-"""A timeline as one effect: each frame that comes in is a unit of work, those of the film go out as they are made."""
+"""Timelines as an effect: each input frame triggers one unit of work, and output frames follow as they are rendered."""
 
 from __future__ import annotations
 
@@ -6,226 +6,243 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from streamfx.animation.loop import pull
-from streamfx.animation.timeline.merge import Merger
-from streamfx.animation.timeline.planner import Pass, Plan
-from streamfx.animation.timeline.scene import Studio
-from streamfx.animation.timeline.schema import Dreamed, Merge, Still
-from streamfx.animation.timeline.section import Dreamer, Fader, tensor
+from streamfx.animation.loop import crossfade_weight
+from streamfx.animation.timeline.merge import MergeRenderer
+from streamfx.animation.timeline.planner import Pass, Plan, merge_cache
+from streamfx.animation.timeline.scene import Scene
+from streamfx.animation.timeline.schema import DreamSection, MergeSection, StillSection
+from streamfx.animation.timeline.section import DREAM_KEYS, DreamRenderer, OutputFades, memory_tensor
 from streamfx.deepdream.networks import Network
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame, Memory, Step
 from streamfx.media.frame_cache import read_chunk, write_chunk
 
-CHUNK = 16  # pictures in a file
+CHUNK_FRAMES = 16  # frames per cache file
+_OPEN_CHUNKS = 3  # cache files held in memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Render:
-    """Makes the film of a plan; takes `plan.units` frames, whatever is on them, and gives `plan.count`.
+    """Renders a plan: takes `plan.units` frames, whose content is ignored, and returns `plan.count`.
 
-    It remembers its canvas, what later sections go on from, and up to CHUNK pictures that are not put by yet. Pictures
-    that are needed out of their order lie in `folder`; what is in it has to stay until the film is done.
+    Its memory holds the canvas, the state of sections that later ones start from, and up to CHUNK_FRAMES frames not yet
+    written to the cache. `folder` caches frames that are needed later; keep its contents until the run is done.
     """
 
     plan: Plan
-    size: tuple[int, int]  # height and width of the film, pixels
+    size: tuple[int, int]  # height and width of the video, pixels
     network: Network
     folder: Path
     weights: str = ""
     seed: int = 0
 
+    segment_length: ClassVar = 60
+    uses_all_cores: ClassVar = True
+
+    def describe(self) -> str:
+        """The settings of the video, for its comment."""
+        plan = self.plan
+        timeline = plan.timeline
+        digest = sha256(timeline.text.encode()).hexdigest()[:16]
+        loop = " loop" if plan.passes[0].kind == "preroll" else ""
+        return (
+            f"render {timeline.path.name} ({digest}) model={self.network.name} seed={self.seed} stride={plan.stride} "
+            f"from={plan.first} frames={plan.count}{loop}"
+        )
+
     def build(self, device: torch.device) -> Step:
-        """The step that makes the film; reads pictures and networks when they are needed."""
-        work = _Work(self, device)
+        """The step that renders the video; pictures and networks are loaded on first use."""
+        renderer = _UnitRenderer(self, device)
 
         def step(frame: Frame | None, memory: Memory) -> Iterable[Frame]:
             if frame is None:
                 return
-            unit = _number(memory, "unit")
+            unit = _count(memory, "unit")
             if unit == 0:
-                shutil.rmtree(self.folder, ignore_errors=True)  # of another film
+                shutil.rmtree(self.folder, ignore_errors=True)  # left over from another video
             if unit < self.plan.units:
-                yield from work.do(unit, memory)
+                yield from renderer.render(unit, memory)
             memory["unit"] = unit + 1
 
         return step
 
 
-class _Work:
-    """Does units of work. All that it keeps between them is what can be made or read again."""
+class _UnitRenderer:
+    """Renders units of work. All state that it keeps between them can be computed or read again."""
 
-    def __init__(self, render: Render, device: torch.device) -> None:
-        self.render, self.plan = render, render.plan
-        self.studio = Studio(render.plan, render.size, render.network, render.weights, render.seed, device)
-        self.dreamers: dict[int, Dreamer] = {}
-        self.mergers: dict[int, Merger] = {}
-        self.faders: dict[int, Fader] = {}
-        self.sections = render.plan.timeline.sections
-        for number in {each.section for each in render.plan.passes}:  # their mistakes are told before anything is made
+    def __init__(self, effect: Render, device: torch.device) -> None:
+        self.effect, self.plan = effect, effect.plan
+        self.scene = Scene(effect.plan, effect.size, effect.network, effect.weights, effect.seed, device)
+        self.dreams: dict[int, DreamRenderer] = {}
+        self.merges: dict[int, MergeRenderer] = {}
+        self.fades: dict[int, OutputFades] = {}
+        self.sections = effect.plan.timeline.sections
+        for number in {work.section for work in effect.plan.passes}:  # reports invalid schedules before rendering
             section = self.sections[number]
-            self.faders[number] = Fader(self.studio, number, section)
-            if isinstance(section, Dreamed):
-                self.dreamers[number] = Dreamer(self.studio, number, section)
-            elif isinstance(section, Merge):
-                self.mergers[number] = Merger(self.studio, number, section)
-        self._read: dict[Path, Tensor] = {}
-        self._orders: dict[str, dict[int, int]] = {}
+            self.fades[number] = OutputFades(self.scene, number, section)
+            if isinstance(section, DreamSection):
+                self.dreams[number] = DreamRenderer(self.scene, number, section)
+            elif isinstance(section, MergeSection):
+                self.merges[number] = MergeRenderer(self.scene, number, section)
+        self._chunks: dict[Path, Tensor] = {}
+        self._indices: dict[str, dict[int, int]] = {}
 
-    def do(self, unit: int, memory: Memory) -> Iterator[Frame]:
-        """One unit; what of the film is done by it."""
-        work, at = self.plan.find(unit)
-        frame = work.frames[at]
-        canvas = self._play(work, frame) if work.work == "play" else self._made(work, at, memory)
-        if frame in work.kept and work.work != "play":
-            self._keep(work, frame, canvas, memory)
+    def render(self, unit: int, memory: Memory) -> Iterator[Frame]:
+        """Render one unit; yields its frame if it is shown."""
+        work, index = self.plan.find(unit)
+        frame, replay = work.frames[index], work.kind == "replay"
+        canvas = self._cached(work.cache, frame) if replay else self._canvas(work, index, memory)
+        if frame in work.cached and not replay:
+            self._cache(work, canvas, memory)
         if frame in work.shown:
-            yield self._shown(work, frame, canvas)
-        if at == len(work.frames) - 1:
-            self._end(work, memory)
+            yield self._output_frame(work, frame, canvas)
+        if index == len(work.frames) - 1:
+            self._finish(work, memory)
 
-    def _made(self, work: Pass, at: int, memory: Memory) -> Tensor:
-        """The canvas of a frame that is made now."""
-        section, frame = self.sections[work.section], work.frames[at]
-        if isinstance(section, Still):
-            return self.studio.picture(section.picture)
-        if isinstance(section, Merge):
-            return self._merged(work, at, memory, section)
-        dreamer = self.dreamers[work.section]
-        if at == 0:
-            self._begin(work, memory, section)
-        if at > 0 or work.work == "before" or section.start not in self.plan.timeline.script.pictures:
-            before = work.frames[at - 1] if at else frame - work.frames.step
-            dreamer.advance(memory, before, frame, *self._goal(work, at))
-        return tensor(memory, "canvas")
+    def _canvas(self, work: Pass, index: int, memory: Memory) -> Tensor:
+        """The newly rendered canvas of the frame at `index` in a pass."""
+        section, frame = self.sections[work.section], work.frames[index]
+        if isinstance(section, StillSection):
+            return self.scene.picture(section.picture)
+        if isinstance(section, MergeSection):
+            return self._merged_canvas(work, index, memory, section)
+        dream = self.dreams[work.section]
+        if index == 0:
+            self._start(work, memory, section)
+        if index > 0 or work.kind == "preroll" or section.start not in self.plan.timeline.document.pictures:
+            previous = work.frames[index - 1] if index else frame - work.frames.step
+            dream.advance(memory, previous, frame, *self._loop_goal(work, index))
+        return memory_tensor(memory, "canvas")
 
-    def _goal(self, work: Pass, at: int) -> tuple[Tensor | None, float]:
-        """What a film that loops runs into, and how far it does so in this frame."""
-        first, last = self.plan.passes[0], self.plan.shows[-1][0]
-        if first.work != "before" or work.work == "before" or work.section != last:
+    def _loop_goal(self, work: Pass, index: int) -> tuple[Tensor | None, float]:
+        """The preroll canvas that a loop crossfades into, and its weight 0..1 in this frame."""
+        preroll, last = self.plan.passes[0], self.plan.shown[-1][0]
+        if preroll.kind != "preroll" or work.kind == "preroll" or work.section != last:
             return None, 0.0
-        share = pull(len(work.frames) - at, len(first.frames))
-        return (self._put_by("loop", work.frames[at]), share) if share else (None, 0.0)
+        weight = crossfade_weight(len(work.frames) - index, len(preroll.frames))
+        return (self._cached("loop", work.frames[index]), weight) if weight else (None, 0.0)
 
-    def _begin(self, work: Pass, memory: Memory, section: Dreamed) -> None:
-        """The canvas from which a section starts; where it is joined with another one, that is kept."""
-        if work.work == "before":
-            first = self.sections[self.plan.shows[0][0]]
-            assert isinstance(first, Dreamed)
-            self.dreamers[work.section].begin(memory, self.studio.picture(first.start))
+    def _start(self, work: Pass, memory: Memory, section: DreamSection) -> None:
+        """Set the canvas that a section starts from; a copy is kept if a merge needs it."""
+        if work.kind == "preroll":
+            first = self.sections[self.plan.shown[0][0]]
+            assert isinstance(first, DreamSection)
+            self.dreams[work.section].start(memory, self.scene.picture(first.start))
             return
-        if section.start in self.plan.timeline.script.pictures:
-            self.dreamers[work.section].begin(memory, self.studio.picture(section.start))
+        if section.start in self.plan.timeline.document.pictures:
+            self.dreams[work.section].start(memory, self.scene.picture(section.start))
         else:
-            number = self.plan.timeline.number(section.start)
-            for name in ("canvas", "still", "moved", "aim"):
-                memory[name] = memory[f"end.{number}.{name}"]
-            self._forget(number, work, memory)
-        if any(isinstance(each, Merge) and section.name in each.of for each in self.sections):
-            memory[f"begin.{work.section}"] = tensor(memory, "canvas")
+            number = self.plan.timeline.section_number(section.start)
+            for key in DREAM_KEYS:
+                memory[key] = memory[f"end.{number}.{key}"]
+            self._release(number, work, memory)
+        if any(isinstance(other, MergeSection) and section.name in other.of for other in self.sections):
+            memory[f"start.{work.section}"] = memory_tensor(memory, "canvas")
 
-    def _forget(self, number: int | None, now: Pass, memory: Memory) -> None:
-        """Let go of a section's end from which no later one goes on."""
-        later = self.plan.passes[self.plan.passes.index(now) + 1 :]
+    def _release(self, number: int | None, work: Pass, memory: Memory) -> None:
+        """Delete the state at the end of a section if no pass after `work` starts from it."""
+        later = self.plan.passes[self.plan.passes.index(work) + 1 :]
         name = None if number is None else self.sections[number].name
-        if not any(getattr(self.sections[each.section], "start", None) == name for each in later):
-            for key in ("canvas", "still", "moved", "aim"):
+        if not any(getattr(self.sections[other.section], "start", None) == name for other in later):
+            for key in DREAM_KEYS:
                 del memory[f"end.{number}.{key}"]
 
-    def _merged(self, work: Pass, at: int, memory: Memory, merge: Merge) -> Tensor:
-        merger, frame = self.mergers[work.section], work.frames[at]
-        first, second = (self.plan.timeline.number(name) for name in merge.of)
+    def _merged_canvas(self, work: Pass, index: int, memory: Memory, section: MergeSection) -> Tensor:
+        merge, frame = self.merges[work.section], work.frames[index]
+        first, second = (self.plan.timeline.section_number(name) for name in section.of)
         assert first is not None
         assert second is not None
-        if work.work == "mix":
-            return merger.mixed(self._put_by(str(first), frame), self._put_by(str(second), frame), frame)
-        forth = work.work == "forth"
-        before = frame - work.frames.step
-        if at == 0:
-            memory["canvas"] = self._beside(first if forth else second, before, memory)
+        if work.kind == "blend":
+            return merge.blend(self._cached(str(first), frame), self._cached(str(second), frame), frame)
+        forward = work.kind == "forward"
+        previous = frame - work.frames.step
+        if index == 0:
+            memory["canvas"] = self._adjacent(first if forward else second, previous, memory)
         if work.round == 1:
-            other = str(second if forth else first)
+            opposite = str(second if forward else first)
         else:
-            other = f"{work.section}-{'back' if forth else 'forth'}-{work.round - 1}"
-        canvas = merger.advance(tensor(memory, "canvas"), self._put_by(other, frame), before, frame, work.round)
+            opposite = merge_cache(work.section, "backward" if forward else "forward", work.round - 1)
+        canvas = memory_tensor(memory, "canvas")
+        canvas = merge.advance(canvas, self._cached(opposite, frame), previous, frame, work.round)
         memory["canvas"] = canvas
         return canvas
 
-    def _beside(self, number: int, frame: int, memory: Memory) -> Tensor:
-        """The canvas of a section beside a merge; where it begins there, that from which it started."""
-        if frame in self.plan.pass_of(str(number)).kept:
-            return self._put_by(str(number), frame)
-        return tensor(memory, f"begin.{number}")
+    def _adjacent(self, number: int, frame: int, memory: Memory) -> Tensor:
+        """The canvas of a section next to a merge; where the section has no frame there, the canvas it starts from."""
+        if frame in self.plan.writer_of(str(number)).cached:
+            return self._cached(str(number), frame)
+        return memory_tensor(memory, f"start.{number}")
 
-    def _end(self, work: Pass, memory: Memory) -> None:
-        """After the last frame of a pass: put by what is pending, keep what later ones go on from, drop the rest."""
-        if work.kept and work.work != "play":
-            self._write(work, _number(memory, "kept"), memory)
-            memory["kept"] = 0
-        if work.work == "dream":
+    def _finish(self, work: Pass, memory: Memory) -> None:
+        """After the last frame of a pass, write its pending frames, and keep the state that later sections need."""
+        if work.cached and work.kind != "replay":
+            self._write(work, _count(memory, "cached"), memory)
+            memory["cached"] = 0
+        if work.kind == "dream":
             name = self.sections[work.section].name
-            if any(isinstance(each, Dreamed) and each.start == name for each in self.sections):
-                for key in ("canvas", "still", "moved", "aim"):
+            if any(isinstance(other, DreamSection) and other.start == name for other in self.sections):
+                for key in DREAM_KEYS:
                     memory[f"end.{work.section}.{key}"] = memory[key]
 
-    def _shown(self, work: Pass, frame: int, canvas: Tensor) -> Frame:
+    def _output_frame(self, work: Pass, frame: int, canvas: Tensor) -> Frame:
         plan = self.plan
-        each = Fraction(plan.every, plan.timeline.script.fps)
-        first = -(-plan.first // plan.every)
-        number = frame // plan.every - first
-        picture = self.faders[work.section].show(canvas, frame)
-        return Frame(picture.clamp(0, 1), number * each, each)
+        duration = Fraction(plan.stride, plan.timeline.document.fps)
+        first = -(-plan.first // plan.stride)
+        number = frame // plan.stride - first
+        image = self.fades[work.section].apply(canvas, frame)
+        return Frame(image.clamp(0, 1), number * duration, duration)
 
-    # pictures that are put by: in chunks, in the order in which they are made
+    # the disk cache: chunks of frames in the order in which they are rendered
 
-    def _keep(self, work: Pass, frame: int, canvas: Tensor, memory: Memory) -> None:
-        count = _number(memory, "kept")
-        memory[f"pending.{count % CHUNK}"] = (canvas.clamp(0, 1) * 255).round_().byte().cpu()
-        memory["kept"] = count + 1
-        if (count + 1) % CHUNK == 0:
+    def _cache(self, work: Pass, canvas: Tensor, memory: Memory) -> None:
+        count = _count(memory, "cached")
+        memory[f"pending.{count % CHUNK_FRAMES}"] = (canvas.clamp(0, 1) * 255).round_().byte().cpu()
+        memory["cached"] = count + 1
+        if (count + 1) % CHUNK_FRAMES == 0:
             self._write(work, count + 1, memory)
 
     def _write(self, work: Pass, count: int, memory: Memory) -> None:
-        names = [f"pending.{at}" for at in range(CHUNK) if f"pending.{at}" in memory]
-        if not names:
+        """Write the pending frames; `count` frames of the pass have been rendered for the cache."""
+        keys = [f"pending.{index}" for index in range(CHUNK_FRAMES) if f"pending.{index}" in memory]
+        if not keys:
             return
-        write_chunk(self._file(work.store, (count - 1) // CHUNK), torch.stack([tensor(memory, name) for name in names]))
-        for name in names:
-            del memory[name]
+        path = self._chunk_path(work.cache, (count - 1) // CHUNK_FRAMES)
+        write_chunk(path, torch.stack([memory_tensor(memory, key) for key in keys]))
+        for key in keys:
+            del memory[key]
 
-    def _file(self, store: str, chunk: int) -> Path:
-        return self.render.folder / f"{store}-{chunk:05}.nut"
+    def _chunk_path(self, cache: str, chunk: int) -> Path:
+        return self.effect.folder / f"{cache}-{chunk:05}.nut"
 
-    def _put_by(self, store: str, frame: int) -> Tensor:
-        """A canvas that was put by."""
-        at = self._order(store).get(frame)
-        if at is None:
-            raise StreamfxError(f"frame {frame} was not put by in '{self.render.folder}'; start the film anew")
-        file = self._file(store, at // CHUNK)
-        if file not in self._read:
-            while len(self._read) > 2:
-                del self._read[next(iter(self._read))]
-            self._read[file] = read_chunk(file)
-        return self._read[file][at % CHUNK].to(self.studio.device).float().div_(255)
+    def _cached(self, cache: str, frame: int) -> Tensor:
+        """A canvas from the cache."""
+        index = self._cache_indices(cache).get(frame)
+        if index is None:
+            raise StreamfxError(f"no cached frame {frame} in '{self.effect.folder}'; start the run over")
+        path = self._chunk_path(cache, index // CHUNK_FRAMES)
+        if path not in self._chunks:
+            while len(self._chunks) >= _OPEN_CHUNKS:
+                del self._chunks[next(iter(self._chunks))]
+            self._chunks[path] = read_chunk(path)
+        return self._chunks[path][index % CHUNK_FRAMES].to(self.scene.device).float().div_(255)
 
-    def _order(self, store: str) -> dict[int, int]:
-        """Frame -> its number among those that are put by in `store`."""
-        if store not in self._orders:
-            work = self.plan.pass_of(store)
-            kept = (frame for frame in work.frames if frame in work.kept)
-            self._orders[store] = {frame: at for at, frame in enumerate(kept)}
-        return self._orders[store]
-
-    def _play(self, work: Pass, frame: int) -> Tensor:
-        return self._put_by(work.store, frame)
+    def _cache_indices(self, cache: str) -> dict[int, int]:
+        """Frame -> its index among the frames in `cache`."""
+        if cache not in self._indices:
+            work = self.plan.writer_of(cache)
+            cached = (frame for frame in work.frames if frame in work.cached)
+            self._indices[cache] = {frame: index for index, frame in enumerate(cached)}
+        return self._indices[cache]
 
 
-def _number(memory: Memory, name: str) -> int:
-    kept = memory.get(name, 0)
-    assert isinstance(kept, int)
-    return kept
+def _count(memory: Memory, key: str) -> int:
+    value = memory.get(key, 0)
+    assert isinstance(value, int)
+    return value

@@ -1,4 +1,4 @@
-"""One section of a timeline at work: its moves, guides, rings, circles and dreams, frame by frame."""
+"""Rendering of dream sections: camera motion, guides, rings, clear circles and gradient ascent, frame by frame."""
 
 from __future__ import annotations
 
@@ -8,289 +8,303 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from streamfx.animation.timeline.scene import Studio, Track, value_at
-from streamfx.animation.timeline.schema import CLIMBS, MOVES, Camera, Clear, Dreamed, Fade, Grown, Kept, Ring, Section
-from streamfx.animation.timeline.source_location import Place
-from streamfx.animation.timeline.timing import frame_of
+from streamfx.animation.timeline.scene import Scene, Track, value_at
+from streamfx.animation.timeline.schema import (
+    ASCENT_RANGES,
+    CAMERA_KEYS,
+    Camera,
+    Clear,
+    DreamSection,
+    Fade,
+    GrowingCircle,
+    Ring,
+    Section,
+    StabilizerTable,
+)
+from streamfx.animation.timeline.source_location import SourceLocation
+from streamfx.animation.timeline.timing import frame_at
 from streamfx.deepdream.ascent import Ascent, ascend
 from streamfx.deepdream.objective_syntax import Part
 from streamfx.frame import Memory
-from streamfx.ops.camera import View, flow_of, reference
+from streamfx.ops.camera import View, matrix_flow, render_still
 from streamfx.ops.color import luma
-from streamfx.ops.color_statistics import hold, soften, traits
+from streamfx.ops.color_statistics import color_statistics, correct_drift, soften
 from streamfx.ops.mix import circle, ring
 from streamfx.ops.warp import blend, warp
 
-FURTHEST = 100_000  # pixels
-SIZES = ("small", "large", "width", "soft")  # of what grows: its outer radius at first and at last, and its edge
+DREAM_KEYS = ("canvas", "start", "motion", "target")  # the memory of a dream section
+_MAX_EXTENT = 100_000  # pixels, of radii and widths
+_CIRCLE_TRACKS = ("first", "last", "width", "soft")  # outer radius at the start and end of the growth; edge
 _COLORS = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
-_RANGES = {"zoom": (0.01, 100.0), "tilt_x": (-80.0, 80.0), "tilt_y": (-80.0, 80.0)}
+_CAMERA_RANGES = {"zoom": (0.01, 100.0), "tilt_x": (-80.0, 80.0), "tilt_y": (-80.0, 80.0)}
 
 
 @dataclass(frozen=True, slots=True)
-class Turned:
-    """From a frame on, what is dreamed of, and in how many frames it takes over."""
+class ObjectiveChange:
+    """A switch to another objective at frame `start`, crossfading over `fade` frames."""
 
-    at: int
+    start: int
     parts: tuple[Part, ...]
     fade: int
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """A circle or ring that grows from the frame `at` on."""
+    """A circle or ring that grows from frame `start` on."""
 
-    at: int
+    start: int
     frames: int
-    told: Grown
-    after: int  # frames, of a circle
-    tracks: Mapping[str, Track]  # its sizes, in pixels of the timeline's; a ring's step, a circle's share
+    table: GrowingCircle
+    after: int  # frames, for clear circles
+    tracks: Mapping[str, Track]  # sizes in pixels at the timeline's size; step and steps of a ring, share of a circle
 
 
-class Moves:
+class CameraMotion:
     """The camera of a section."""
 
-    def __init__(self, studio: Studio, place: Place, camera: Camera, span: range) -> None:
-        self._studio, self._span, self.border = studio, span, camera.border
+    def __init__(self, scene: Scene, location: SourceLocation, camera: Camera, frames: range) -> None:
+        self._scene, self._frames, self.border = scene, frames, camera.border
         self._tracks = {
-            name: studio.track((*place, name), getattr(camera, name), span, *_RANGES.get(name, ())) for name in MOVES
+            key: scene.track((*location, key), getattr(camera, key), frames, *_CAMERA_RANGES.get(key, ()))
+            for key in CAMERA_KEYS
         }
 
-    def between(self, before: int, frame: int) -> Tensor:
-        """[3, 3]: how the canvas goes from one frame of the film to another, which may come earlier."""
-        made = torch.eye(3, dtype=torch.float64)
-        for number in range(min(before, frame) + 1, max(before, frame) + 1):
-            made = self._one(number) @ made
-        return made if before < frame else torch.linalg.inv(made)
+    def matrix(self, previous: int, frame: int) -> Tensor:
+        """[3, 3]: the motion of the canvas from one frame of the video to another, which may be earlier."""
+        matrix = torch.eye(3, dtype=torch.float64)
+        for number in range(min(previous, frame) + 1, max(previous, frame) + 1):
+            matrix = self._frame_matrix(number) @ matrix
+        return matrix if previous < frame else torch.linalg.inv(matrix)
 
-    def shown(self, canvas: Tensor, move: Tensor) -> Tensor:
-        """The canvas, moved."""
-        if torch.equal(move, torch.eye(3, dtype=torch.float64)):
+    def apply(self, canvas: Tensor, matrix: Tensor) -> Tensor:
+        """The canvas moved by `matrix`."""
+        if torch.equal(matrix, torch.eye(3, dtype=torch.float64)):
             return canvas
-        return warp(canvas, flow_of(move, *self._studio.canvas, canvas.device), "bicubic", self.border)
+        return warp(canvas, matrix_flow(matrix, *self._scene.canvas_size, canvas.device), "bicubic", self.border)
 
-    def _one(self, frame: int) -> Tensor:
-        now = {name: value_at(track, self._span, frame) for name, track in self._tracks.items()}
-        now["shift_x"] *= self._studio.scale
-        now["shift_y"] *= self._studio.scale
-        return View(**now).matrix(*self._studio.canvas)
-
-
-class Keeper:
-    """Keeps a canvas that is fed back from burning out."""
-
-    def __init__(self, studio: Studio, place: Place, kept: Kept, span: range) -> None:
-        self._compound, self._span = studio.compound, span
-        self._hold = studio.track((*place, "hold"), kept.hold, span, 0, 1)
-        self._soften = studio.track((*place, "soften"), kept.soften, span, 0, 1)
-
-    def keep(self, canvas: Tensor, aim: Tensor, frame: int) -> Tensor:
-        if softer := self._compound(value_at(self._soften, self._span, frame)):
-            canvas = soften(canvas, softer)
-        held = self._compound(value_at(self._hold, self._span, frame))
-        return hold(canvas, aim, held) if held else canvas.clamp(0, 1)
+    def _frame_matrix(self, frame: int) -> Tensor:
+        values = {name: value_at(track, self._frames, frame) for name, track in self._tracks.items()}
+        values["shift_x"] *= self._scene.scale
+        values["shift_y"] *= self._scene.scale
+        return View(**values).matrix(*self._scene.canvas_size)
 
 
-class Dreamer:
-    """A dreamed section. What it remembers is the canvas, and what it began with, as far as that has moved by now."""
+class Stabilizer:
+    """Limits the drift of brightness, contrast, color and detail in a feedback loop."""
 
-    def __init__(self, studio: Studio, number: int, section: Dreamed) -> None:
-        self.studio, self.section, self._place = studio, section, ("section", number)
-        self.span = studio.plan.spans[number]
-        self.moves = Moves(studio, self._place, section, self.span)
-        self._keeper = Keeper(studio, self._place, section, self.span)
+    def __init__(self, scene: Scene, location: SourceLocation, table: StabilizerTable, frames: range) -> None:
+        self._stride_share, self._frames = scene.stride_share, frames
+        self._hold = scene.track((*location, "hold"), table.hold, frames, 0, 1)
+        self._soften = scene.track((*location, "soften"), table.soften, frames, 0, 1)
+
+    def apply(self, canvas: Tensor, target: Tensor, frame: int) -> Tensor:
+        """The canvas with its color statistics moved toward `target` [5]."""
+        if softening := self._stride_share(value_at(self._soften, self._frames, frame)):
+            canvas = soften(canvas, softening)
+        hold = self._stride_share(value_at(self._hold, self._frames, frame))
+        return correct_drift(canvas, target, hold) if hold else canvas.clamp(0, 1)
+
+
+class DreamRenderer:
+    """Renders a dream section. Its memory: canvas, start image, camera motion since then, target color statistics."""
+
+    def __init__(self, scene: Scene, number: int, section: DreamSection) -> None:
+        self.scene, self.section, self._location = scene, section, ("section", number)
+        self.frames = scene.plan.section_frames[number]
+        self.camera = CameraMotion(scene, self._location, section, self.frames)
+        self._stabilizer = Stabilizer(scene, self._location, section, self.frames)
         self._view = self._track("view", section.view, 0, 1)
         self._step = self._track("step", section.step, 0, 1)
-        self._climb = studio.climbing(self._place, section, self.span)
-        self._guides = [
-            self._track("guide", guide.share, 0, 1, number, "share") for number, guide in enumerate(section.guide)
-        ]
-        self._each = [max(1, self._frames("guide", i, "each")) for i in range(len(section.guide))]
-        self.turns = list(self._turns())
-        self._rings = [each for i, told in enumerate(section.ring) for each in self._growths("ring", i, told)]
-        self._clears = [each for i, told in enumerate(section.clear) for each in self._growths("clear", i, told)]
+        self._ascent_at = scene.ascent(self._location, section, self.frames)
+        self._guides = [self._track("guide", guide.share, 0, 1, i, "share") for i, guide in enumerate(section.guide)]
+        self._intervals = [max(1, self._frame_count("guide", i, "each")) for i in range(len(section.guide))]
+        self.changes = list(self._objective_changes())
+        self._rings = [growth for i, table in enumerate(section.ring) for growth in self._growths("ring", i, table)]
+        self._clears = [growth for i, table in enumerate(section.clear) for growth in self._growths("clear", i, table)]
 
-    def begin(self, memory: Memory, canvas: Tensor) -> None:
-        """Start from a picture."""
-        still = torch.eye(3, dtype=torch.float64)
-        memory.update({"canvas": canvas, "still": canvas, "moved": still, "aim": traits(canvas)})
+    def start(self, memory: Memory, image: Tensor) -> None:
+        """Start from an image [3, H, W] of the canvas size."""
+        motion = torch.eye(3, dtype=torch.float64)
+        memory.update({"canvas": image, "start": image, "motion": motion, "target": color_statistics(image)})
 
-    def advance(self, memory: Memory, before: int, frame: int, goal: Tensor | None = None, share: float = 0.0) -> None:
-        """From the canvas of one frame to that of another: the next one that is made, later or earlier.
+    def advance(
+        self, memory: Memory, previous: int, frame: int, goal: Tensor | None = None, weight: float = 0.0
+    ) -> None:
+        """Update the canvas from frame `previous` to `frame`, which may be earlier.
 
-        `share` 0..1 of the canvas becomes `goal`; all of which is not dreamed on.
+        The canvas is crossfaded into `goal` by `weight` 0..1 before the ascent; at 1 it becomes `goal` without ascent.
         """
-        move = self.moves.between(before, frame)
-        memory["moved"] = move @ tensor(memory, "moved")
-        canvas = self._mixed(self.moves.shown(tensor(memory, "canvas"), move), memory, frame)
-        canvas = self._grown(canvas, memory, frame)
-        if goal is not None and share >= 1:
+        matrix = self.camera.matrix(previous, frame)
+        memory["motion"] = matrix @ memory_tensor(memory, "motion")
+        canvas = self._blend_guides(self.camera.apply(memory_tensor(memory, "canvas"), matrix), memory, frame)
+        canvas = self._apply_circles(canvas, memory, frame)
+        if goal is not None and weight >= 1:
             memory["canvas"] = goal
             return
-        canvas = canvas if goal is None else canvas.lerp(goal, share)
-        climb = self._ascent(self._now(self._step, frame), frame)
-        if climb.step and climb.steps:
-            gradient = self.studio.objectives.gradient(*self._parts(frame))
-            canvas = ascend(canvas, gradient, climb, number=chance(frame, 0))
-        memory["canvas"] = self._keeper.keep(canvas, tensor(memory, "aim"), frame)
+        canvas = canvas if goal is None else canvas.lerp(goal, weight)
+        settings = self._ascent(self._value(self._step, frame), frame)
+        if settings.step and settings.steps:
+            gradient = self.scene.objectives.gradient(*self._objective(frame))
+            canvas = ascend(canvas, gradient, settings, number=ascent_number(frame, 0))
+        memory["canvas"] = self._stabilizer.apply(canvas, memory_tensor(memory, "target"), frame)
 
-    def _mixed(self, canvas: Tensor, memory: Memory, frame: int) -> Tensor:
-        """With its shares of guides, and of what it began with."""
-        compound = self.studio.compound
-        if share := compound(self._now(self._view, frame)):
-            canvas = canvas.lerp(self._seen(memory), share)
-        for guide, track, each in zip(self.section.guide, self._guides, self._each):
-            if share := compound(self._now(track, frame)):
-                picture = self.studio.picture(guide.pictures[frame // each % len(guide.pictures)])
-                memory["aim"] = tensor(memory, "aim").lerp(traits(picture), share)
+    def _blend_guides(self, canvas: Tensor, memory: Memory, frame: int) -> Tensor:
+        """The canvas with its shares of the start image and the guides."""
+        stride_share = self.scene.stride_share
+        if share := stride_share(self._value(self._view, frame)):
+            canvas = canvas.lerp(self._start_image(memory), share)
+        for guide, track, interval in zip(self.section.guide, self._guides, self._intervals):
+            if share := stride_share(self._value(track, frame)):
+                image = self.scene.picture(guide.pictures[frame // interval % len(guide.pictures)])
+                memory["target"] = memory_tensor(memory, "target").lerp(color_statistics(image), share)
                 if guide.colors:
-                    picture = picture + (luma(canvas) - luma(picture))
-                canvas = canvas.lerp(picture, share)
+                    image = image + (luma(canvas) - luma(image))
+                canvas = canvas.lerp(image, share)
         return canvas
 
-    def _grown(self, canvas: Tensor, memory: Memory, frame: int) -> Tensor:
-        """With what dreams in its rings, and what comes back in its circles."""
-        for each in self._rings:
-            age = frame - each.at
-            if 0 <= age < each.frames:
-                assert isinstance(each.told, Ring)
-                told = each.told
-                parts = self.studio.parts(told.layer) if told.layer else self._parts(frame)[1]
-                step, steps = (self._now(each.tracks[name], frame) for name in ("step", "steps"))
-                climb = replace(self._ascent(step, frame), steps=round(steps))
-                gradient = self.studio.objectives.gradient(parts)
-                dream = ascend(canvas, gradient, climb, number=chance(frame, 1)).clamp(0, 1)
-                canvas = blend(canvas, dream, self._ring(each, age))
-        for each in self._clears:
-            age = frame - each.at
-            if 0 <= age < each.frames + each.after:
-                assert isinstance(each.told, Clear)
-                share = self.studio.compound(self._now(each.tracks["share"], frame))
-                mask = self._circle(each, age) if age < each.frames else canvas.new_ones(1, *canvas.shape[1:])
-                canvas = blend(canvas, self._seen(memory), mask * share)
+    def _apply_circles(self, canvas: Tensor, memory: Memory, frame: int) -> Tensor:
+        """The canvas with ascent in its rings, and with the start image restored in its clear circles."""
+        for growth in self._rings:
+            age = frame - growth.start
+            if 0 <= age < growth.frames:
+                assert isinstance(growth.table, Ring)
+                layer = growth.table.layer
+                parts = self.scene.objective(layer) if layer else self._objective(frame)[1]
+                step, steps = (self._value(growth.tracks[name], frame) for name in ("step", "steps"))
+                settings = replace(self._ascent(step, frame), steps=round(steps))
+                gradient = self.scene.objectives.gradient(parts)
+                dream = ascend(canvas, gradient, settings, number=ascent_number(frame, 1)).clamp(0, 1)
+                canvas = blend(canvas, dream, self._ring_mask(growth, age))
+        for growth in self._clears:
+            age = frame - growth.start
+            if 0 <= age < growth.frames + growth.after:
+                share = self.scene.stride_share(self._value(growth.tracks["share"], frame))
+                mask = self._circle_mask(growth, age) if age < growth.frames else canvas.new_ones(1, *canvas.shape[1:])
+                canvas = blend(canvas, self._start_image(memory), mask * share)
         return canvas
 
-    def _seen(self, memory: Memory) -> Tensor:
-        """What it began with, as the camera sees it by now."""
-        return reference(
-            tensor(memory, "still"), tensor(memory, "moved"), *self.studio.canvas, border=self.moves.border
-        )
+    def _start_image(self, memory: Memory) -> Tensor:
+        """The start image, moved by the camera motion so far."""
+        start, motion = memory_tensor(memory, "start"), memory_tensor(memory, "motion")
+        return render_still(start, motion, *self.scene.canvas_size, border=self.camera.border)
 
     def _ascent(self, step: float, frame: int) -> Ascent:
-        return self._climb(frame, self.studio.whole(step))
+        return self._ascent_at(frame, self.scene.stride_step(step))
 
-    def _parts(self, frame: int) -> tuple[tuple[Part, ...], tuple[Part, ...], float]:
-        """What was dreamed of, what is, and how far that has taken over."""
-        now = max((n for n, turn in enumerate(self.turns) if turn.at <= frame), default=0)
-        turn = self.turns[now]
-        age = frame - turn.at
-        if now == 0 or age >= turn.fade:
-            return turn.parts, turn.parts, 1.0
-        return self.turns[now - 1].parts, turn.parts, age / turn.fade
+    def _objective(self, frame: int) -> tuple[tuple[Part, ...], tuple[Part, ...], float]:
+        """(previous objective, current objective, share of the current one)."""
+        index = max((i for i, change in enumerate(self.changes) if change.start <= frame), default=0)
+        change = self.changes[index]
+        age = frame - change.start
+        if index == 0 or age >= change.fade:
+            return change.parts, change.parts, 1.0
+        return self.changes[index - 1].parts, change.parts, age / change.fade
 
-    def _turns(self) -> Iterator[Turned]:
-        layer = self.section.layer
-        if isinstance(layer, str):
-            yield Turned(0, self.studio.parts(layer), 0)
+    def _objective_changes(self) -> Iterator[ObjectiveChange]:
+        if isinstance(self.section.layer, str):
+            yield ObjectiveChange(0, self.scene.objective(self.section.layer), 0)
             return
         last = None
-        for number, turn in enumerate(layer):
-            at = self._frames("layer", number, "at")
-            if last is not None and at <= last:
-                place = (*self._place, "layer", number, "at")
-                raise self.studio.plan.timeline.error(place, f"this turn, at frame {at}, must come behind {last}")
-            last = at
-            yield Turned(at, self.studio.parts(turn.layer), self._frames("layer", number, "fade"))
+        for index, change in enumerate(self.section.layer):
+            start = self._frame_count("layer", index, "at")
+            if last is not None and start <= last:
+                location = (*self._location, "layer", index, "at")
+                reason = f"layer changes must be in ascending order, but frame {start} comes after frame {last}"
+                raise self.scene.plan.timeline.error(location, reason)
+            last = start
+            fade = self._frame_count("layer", index, "fade")
+            yield ObjectiveChange(start, self.scene.objective(change.layer), fade)
 
-    def _growths(self, key: str, number: int, told: Grown) -> Iterator[Growth]:
-        at, every = self._frames(key, number, "at"), self._frames(key, number, "every")
-        until = self.span.stop - 1 if told.until is None else self._frames(key, number, "until")
-        after = self._frames(key, number, "after") if isinstance(told, Clear) else 0
-        small, large = told.radius
+    def _growths(self, key: str, index: int, table: GrowingCircle) -> Iterator[Growth]:
+        start, interval = self._frame_count(key, index, "at"), self._frame_count(key, index, "every")
+        until = self.frames.stop - 1 if table.until is None else self._frame_count(key, index, "until")
+        after = self._frame_count(key, index, "after") if isinstance(table, Clear) else 0
+        first, last = table.radius
         tracks = {
-            "small": self._track(key, small, -FURTHEST, FURTHEST, number, "radius"),
-            "large": self._track(key, large, -FURTHEST, FURTHEST, number, "radius"),
-            "width": self._track(key, told.width, -FURTHEST, FURTHEST, number, "width"),
-            "soft": self._track(key, told.soft, 0, 1000, number, "soft"),
+            "first": self._track(key, first, -_MAX_EXTENT, _MAX_EXTENT, index, "radius"),
+            "last": self._track(key, last, -_MAX_EXTENT, _MAX_EXTENT, index, "radius"),
+            "width": self._track(key, table.width, -_MAX_EXTENT, _MAX_EXTENT, index, "width"),
+            "soft": self._track(key, table.soft, 0, 1000, index, "soft"),
         }
-        if isinstance(told, Ring):
-            tracks["step"] = self._track(key, told.step, 0, 1, number, "step")
-            tracks["steps"] = self._track(key, told.steps, *CLIMBS["steps"], number, "steps")
-        if isinstance(told, Clear):
-            tracks["share"] = self._track(key, told.share, 0, 1, number, "share")
-        while at <= until:
-            yield Growth(at, max(1, self._frames(key, number, "frames")), told, after, tracks)
-            if every < 1:
+        if isinstance(table, Ring):
+            tracks["step"] = self._track(key, table.step, 0, 1, index, "step")
+            tracks["steps"] = self._track(key, table.steps, *ASCENT_RANGES["steps"], index, "steps")
+        if isinstance(table, Clear):
+            tracks["share"] = self._track(key, table.share, 0, 1, index, "share")
+        while start <= until:
+            yield Growth(start, max(1, self._frame_count(key, index, "frames")), table, after, tracks)
+            if interval < 1:
                 return
-            at += every
+            start += interval
 
-    def _ring(self, growth: Growth, age: int) -> Tensor:
+    def _ring_mask(self, growth: Growth, age: int) -> Tensor:
         outer, width, soft = self._sizes(growth, age)
-        return ring(self.studio.canvas, self._centre(), outer - width, outer, soft, self.studio.device)
+        return ring(self.scene.canvas_size, self._center(), outer - width, outer, soft, self.scene.device)
 
-    def _circle(self, growth: Growth, age: int) -> Tensor:
+    def _circle_mask(self, growth: Growth, age: int) -> Tensor:
         outer, width, soft = self._sizes(growth, age)
-        return circle(self.studio.canvas, self._centre(), outer - width, soft, self.studio.device)
+        return circle(self.scene.canvas_size, self._center(), outer - width, soft, self.scene.device)
 
     def _sizes(self, growth: Growth, age: int) -> tuple[float, float, float]:
-        """Outer radius, width and softness of the edge, in pixels."""
-        frame, scale = growth.at + age, self.studio.scale
-        small, large, width, soft = (self._now(growth.tracks[name], frame) * scale for name in SIZES)
-        return small + (age + 1) / growth.frames * (large - small), width, soft
+        """Outer radius, width, and softness of the edge, in pixels."""
+        frame, scale = growth.start + age, self.scene.scale
+        first, last, width, soft = (self._value(growth.tracks[name], frame) * scale for name in _CIRCLE_TRACKS)
+        return first + (age + 1) / growth.frames * (last - first), width, soft
 
-    def _centre(self) -> tuple[float, float]:
-        height, width = self.studio.canvas
+    def _center(self) -> tuple[float, float]:
+        height, width = self.scene.canvas_size
         return (width - 1) / 2, (height - 1) / 2
 
-    def _frames(self, *key: str | int) -> int:
-        """The frames that a setting tells."""
-        told: object = self.section
-        for each in key:
-            told = told[each] if isinstance(each, int) else getattr(told, each)  # type: ignore[index]
-        assert isinstance(told, int | str)
-        plan = self.studio.plan
-        return frame_of(plan.timeline, (*self._place, *key), told, plan.context, bool(plan.context.music))
+    def _frame_count(self, *keys: str | int) -> int:
+        """A setting that is a position or a length, in frames."""
+        value: object = self.section
+        for key in keys:
+            value = value[key] if isinstance(key, int) else getattr(value, key)  # type: ignore[index]
+        assert isinstance(value, int | str)
+        plan = self.scene.plan
+        return frame_at(plan.timeline, (*self._location, *keys), value, plan.context, bool(plan.context.audio))
 
     def _track(self, key: str, value: float | str, low: float, high: float, *more: str | int) -> Track:
-        return self.studio.track((*self._place, key, *more), value, self.span, low, high)
+        return self.scene.track((*self._location, key, *more), value, self.frames, low, high)
 
-    def _now(self, track: Track, frame: int) -> float:
-        return value_at(track, self.span, frame)
+    def _value(self, track: Track, frame: int) -> float:
+        return value_at(track, self.frames, frame)
 
 
-class Fader:
-    """What is shown of a canvas: without its margin, and with the section's fades."""
+class OutputFades:
+    """Crops the margin off a canvas and applies the section's fades."""
 
-    def __init__(self, studio: Studio, number: int, section: Section) -> None:
-        self._studio, self._span = studio, studio.plan.spans[number]
+    def __init__(self, scene: Scene, number: int, section: Section) -> None:
+        self._scene, self._frames = scene, scene.plan.section_frames[number]
         self._fades = [
-            (fade, studio.track(("section", number, "fade", at, "share"), fade.share, self._span, 0, 1))
-            for at, fade in enumerate(section.fade)
+            (fade, scene.track(("section", number, "fade", index, "share"), fade.share, self._frames, 0, 1))
+            for index, fade in enumerate(section.fade)
         ]
 
-    def show(self, canvas: Tensor, frame: int) -> Tensor:
-        """[3, H, W]: the film's picture."""
-        margin, (height, width) = self._studio.margin, self._studio.size
-        picture = canvas[:, margin : margin + height, margin : margin + width]
+    def apply(self, canvas: Tensor, frame: int) -> Tensor:
+        """The output image [3, H, W]."""
+        margin, (height, width) = self._scene.margin, self._scene.size
+        image = canvas[:, margin : margin + height, margin : margin + width]
         for fade, track in self._fades:
-            if share := float(track[frame - self._span.start]):
-                other = self._other(fade)[:, margin : margin + height, margin : margin + width]
-                picture = picture.lerp(other, share)
-        return picture
+            if share := float(track[frame - self._frames.start]):
+                target = self._fade_target(fade)[:, margin : margin + height, margin : margin + width]
+                image = image.lerp(target, share)
+        return image
 
-    def _other(self, fade: Fade) -> Tensor:
+    def _fade_target(self, fade: Fade) -> Tensor:
         if fade.to not in _COLORS and not fade.to.startswith("#"):
-            return self._studio.picture(fade.to)
-        values = _COLORS.get(fade.to) or [int(fade.to[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-        return torch.tensor(values, device=self._studio.device)[:, None, None].expand(3, *self._studio.canvas)
+            return self._scene.picture(fade.to)
+        values = _COLORS.get(fade.to) or [int(fade.to[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        return torch.tensor(values, device=self._scene.device)[:, None, None].expand(3, *self._scene.canvas_size)
 
 
-def chance(frame: int, which: int) -> int:
-    """The number of what is left to chance in a frame: `which` of the dreams in it, below 1000."""
-    return frame * 1000 + which
+def ascent_number(frame: int, index: int) -> int:
+    """The `number` that seeds an ascent in a frame; `index`, below 1000, tells apart the ascents in one frame."""
+    return frame * 1000 + index
 
 
-def tensor(memory: Memory, name: str) -> Tensor:
-    kept = memory[name]
-    assert isinstance(kept, Tensor)
-    return kept
+def memory_tensor(memory: Memory, key: str) -> Tensor:
+    """A tensor in `memory`."""
+    value = memory[key]
+    assert isinstance(value, Tensor)
+    return value

@@ -1,4 +1,4 @@
-"""When the sections of a timeline are: frames from times, beats and bars, and which of them is shown."""
+"""The frames of a timeline's sections: positions in time, beats and bars as frames, and which section is shown when."""
 
 from __future__ import annotations
 
@@ -6,105 +6,108 @@ import re
 
 import numpy as np
 
-from streamfx.animation.audio_track import Music
-from streamfx.animation.schedule import Context, parse_schedule
+from streamfx.animation.audio_track import AudioAnalysis
+from streamfx.animation.context import Context
+from streamfx.animation.schedule import parse_schedule
 from streamfx.animation.timeline.loader import Timeline
-from streamfx.animation.timeline.schema import Merge, Position
-from streamfx.animation.timeline.source_location import Place
+from streamfx.animation.timeline.schema import MergeSection, Position
+from streamfx.animation.timeline.source_location import SourceLocation
 from streamfx.errors import StreamfxError
 
-LONGEST = 10**6  # frames
+MAX_FRAMES = 10**6
 _BARS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*bars?\s*", re.ASCII)
 _CLOCK = re.compile(r"\s*(\d+):(\d{1,2}(?:\.\d+)?)\s*", re.ASCII)
 
 
-def find_spans(timeline: Timeline, music: Music | None) -> list[range]:
-    """The frames of each section. Raises StreamfxError for times that cannot be read, or that are none."""
-    fps = float(timeline.script.fps)
-    count = 1 if music is None else max(1, round(music.duration * fps))
-    context = Context(count - 1, fps) if music is None else music.context(fps, count)
-    spans: list[range] = []
+def find_section_frames(timeline: Timeline, audio: AudioAnalysis | None) -> list[range]:
+    """The frames of each section. Raises StreamfxError for invalid positions and empty sections."""
+    fps = float(timeline.document.fps)
+    count = 1 if audio is None else max(1, round(audio.duration * fps))
+    context = Context(count - 1, fps) if audio is None else audio.context(fps, count)
+    ranges: list[range] = []
     for number, section in enumerate(timeline.sections):
-        place: Place = ("section", number)
-        before = spans[-1].stop if spans else 0
+        location: SourceLocation = ("section", number)
+        previous_stop = ranges[-1].stop if ranges else 0
 
-        def at(key: str, position: Position, place: Place = place) -> int:
-            return frame_of(timeline, (*place, key), position, context, music is not None)
+        def frame(key: str, position: Position, location: SourceLocation = location) -> int:
+            return frame_at(timeline, (*location, key), position, context, audio is not None)
 
-        start = before if section.start_at is None else at("from", section.start_at)
+        start = previous_stop if section.start_at is None else frame("from", section.start_at)
         if section.end_at is not None:
-            stop = at("to", section.end_at)
+            stop = frame("to", section.end_at)
         elif section.length is not None:
-            stop = start + at("length", section.length)
-        elif music is not None and number == len(timeline.sections) - 1:
+            stop = start + frame("length", section.length)
+        elif audio is not None and number == len(timeline.sections) - 1:
             stop = count
         else:
-            raise timeline.error((*place, "to"), "give 'to' or 'length': frames, seconds as '4s', or '8b', '2 bars'")
-        if not 0 <= start < stop <= LONGEST:
-            raise timeline.error(
-                (*place, "to"),
-                f"'{section.name}' goes from frame {start} to {stop}; give at least one, below {LONGEST}",
-            )
-        spans.append(range(start, stop))
-    return spans
+            reason = "give 'to' or 'length' in frames, seconds ('4s'), beats ('8b') or bars ('2 bars')"
+            raise timeline.error((*location, "to"), reason)
+        if not 0 <= start < stop <= MAX_FRAMES:
+            reason = f"'{section.name}' goes from frame {start} to {stop}; give at least one frame, below {MAX_FRAMES}"
+            raise timeline.error((*location, "to"), reason)
+        ranges.append(range(start, stop))
+    return ranges
 
 
-def frame_of(timeline: Timeline, place: Place, position: Position, context: Context, song: bool) -> int:
-    """The frame that a position stands for."""
+def frame_at(timeline: Timeline, location: SourceLocation, position: Position, context: Context, audio: bool) -> int:
+    """The frame of a position: a frame number, or a text in seconds, beats, bars or an expression."""
     if isinstance(position, int):
         return position
     text = position
-    if found := _BARS.fullmatch(text):
-        text = f"{float(found[1]) * timeline.script.bar:g}b"
-    elif found := _CLOCK.fullmatch(text):
-        text = f"{60 * int(found[1]) + float(found[2]):.6f}s"
+    if match := _BARS.fullmatch(text):
+        text = f"{float(match[1]) * timeline.document.bar:g}b"
+    elif match := _CLOCK.fullmatch(text):
+        text = f"{60 * int(match[1]) + float(match[2]):.6f}s"
     try:
         schedule = parse_schedule(f"{text}: (0)", f"'{position}'")
-        if "max_f" in schedule.names and not song:
-            raise StreamfxError(f"'{position}': max_f is known with a song only; give frames or seconds")
+        if "max_f" in schedule.names and not audio:
+            raise StreamfxError(f"'{position}': max_f needs audio; give frames or seconds, or a file with --audio")
         schedule.check(context)
-        return round(float(schedule.evaluated(schedule.keys[0].frame, np.zeros(1), context)[0]))
+        return round(float(schedule.evaluate(schedule.keys[0].frame, np.zeros(1), context)[0]))
     except StreamfxError as error:
-        raise timeline.error(place, str(error)) from error
+        raise timeline.error(location, str(error)) from error
 
 
-def find_shows(timeline: Timeline, spans: list[range]) -> list[tuple[int, range]]:
-    """Which section is shown when: of two that overlap, a merge that joins them, and they on either side of it."""
+def find_shown_frames(timeline: Timeline, ranges: list[range]) -> list[tuple[int, range]]:
+    """(section number, frames of it in the video), in order; a merge replaces the overlap of the sections it joins."""
     sections = timeline.sections
-    shown = {number: spans[number] for number in range(len(sections)) if not isinstance(sections[number], Merge)}
+    shown = {number: ranges[number] for number, section in enumerate(sections) if not isinstance(section, MergeSection)}
     for number, section in enumerate(sections):
-        if isinstance(section, Merge):
-            _join(timeline, spans, number, section, shown)
-    order = sorted((each.start, each.stop, number) for number, each in shown.items() if len(each))
-    reached, last = 0, -1
+        if isinstance(section, MergeSection):
+            _add_merge(timeline, ranges, number, section, shown)
+    order = sorted((frames.start, frames.stop, number) for number, frames in shown.items() if len(frames))
+    end, last = 0, -1
     for start, stop, number in order:
         name = sections[number].name
-        if start > reached:
-            after = f" behind '{sections[last].name}'" if last >= 0 else ""
-            reason = f"frames {reached} to {start - 1} are in no section; begin '{name}' at {reached}{after}"
+        if start > end:
+            after = f", after '{sections[last].name}'" if last >= 0 else ""
+            reason = f"no section covers frames {end} to {start - 1}; start '{name}' at frame {end}{after}"
             raise timeline.error(("section", number, "from"), reason)
-        if start < reached:
-            both = f"'{sections[last].name}' and '{name}' both have frames {start} to {min(stop, reached) - 1}"
-            raise timeline.error(("section", number, "from"), f"{both}; shorten one, or join them by a merge")
-        reached, last = stop, number
+        if start < end:
+            overlap = f"'{sections[last].name}' and '{name}' both cover frames {start} to {min(stop, end) - 1}"
+            reason = f"{overlap}; shorten one, or join them with a merge"
+            raise timeline.error(("section", number, "from"), reason)
+        end, last = stop, number
     return [(number, range(start, stop)) for start, stop, number in order]
 
 
-def _join(timeline: Timeline, spans: list[range], number: int, merge: Merge, shown: dict[int, range]) -> None:
-    """Show the merge between its two sections, and them up to it and from it on."""
-    first, second = (timeline.number(name) for name in merge.of)
+def _add_merge(
+    timeline: Timeline, ranges: list[range], number: int, merge: MergeSection, shown: dict[int, range]
+) -> None:
+    """Show the merge between its two sections: the first up to its start, the second from its end."""
+    first, second = (timeline.section_number(name) for name in merge.of)
     assert first is not None
     assert second is not None
-    span = spans[number]
-    for key, which in enumerate((first, second)):
-        missing = not (spans[which].start <= span.start and span.stop <= spans[which].stop)
-        if missing or which not in shown:
-            have = spans[which]
-            reason = f"'{merge.name}' joins frames {span.start} to {span.stop - 1}, but '{merge.of[key]}' has "
-            reason += f"{have.start} to {have.stop - 1}" if missing else "none left to show"
-            raise timeline.error(("section", number, "of", key), reason)
+    frames = ranges[number]
+    for index, joined in enumerate((first, second)):
+        available = ranges[joined]
+        missing = not (available.start <= frames.start and frames.stop <= available.stop)
+        if missing or joined not in shown:
+            reason = f"'{merge.name}' joins frames {frames.start} to {frames.stop - 1}, but '{merge.of[index]}' has "
+            reason += f"frames {available.start} to {available.stop - 1}" if missing else "no frames left to show"
+            raise timeline.error(("section", number, "of", index), reason)
     if first == second:
-        raise timeline.error(("section", number, "of"), "a merge joins two sections; these are one")
-    shown[first] = range(shown[first].start, min(shown[first].stop, span.start))
-    shown[second] = range(max(shown[second].start, span.stop), shown[second].stop)
-    shown[number] = span
+        raise timeline.error(("section", number, "of"), "a merge must join two different sections")
+    shown[first] = range(shown[first].start, min(shown[first].stop, frames.start))
+    shown[second] = range(max(shown[second].start, frames.stop), shown[second].stop)
+    shown[number] = frames

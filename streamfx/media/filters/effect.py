@@ -1,4 +1,4 @@
-"""FFmpeg filters as an effect like any other, between two of ours."""
+"""FFmpeg filters as an effect, for chains that mix them with our own effects."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import count
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from streamfx.frame import Frame, Memory, Step
 from streamfx.media.filters.graph import (
-    HOLDING_FILTERS,
+    BUFFERING_FILTERS,
     TIME_FILTERS,
     Filter,
     FilterGraph,
@@ -20,7 +20,7 @@ from streamfx.media.filters.graph import (
     graph_text,
 )
 from streamfx.media.gpu.nvidia import driver_of
-from streamfx.media.gpu.surfaces import to_image, to_picture
+from streamfx.media.gpu.surfaces import to_image, to_video_frame
 from streamfx.media.probe import FULL, Coding
 
 if TYPE_CHECKING:
@@ -28,32 +28,34 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["HOLDING_FILTERS", "TIME_FILTERS", "Filter", "FilterGraph", "Filters", "available_filters", "graph_text"]
+__all__ = ["BUFFERING_FILTERS", "TIME_FILTERS", "Filter", "FilterGraph", "Filters", "available_filters", "graph_text"]
 
 log = logging.getLogger("streamfx")
 
-_TICK = Fraction(1, 1_411_200_000)  # half a flick: exact for 1/90000, 1/1000, 1/15360, 1/12800 and the NTSC rates
-_FORMATS = ("gbrp16le", "gbrap16le")  # with alpha where frames have it or filters make it
-_RGB = 0  # the matrix of pictures that are RGB, in H.273
+_TICK = Fraction(1, 1_411_200_000)  # seconds, half a flick: exact for 1/90000, 1/1000, 1/15360, 1/12800 and NTSC rates
+_FORMATS = ("gbrp16le", "gbrap16le")  # the second if frames have alpha or filters add it
+_RGB = 0  # matrix coefficients of H.273
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """A run of FFmpeg filters. What they remember is FFmpeg's own: after a resume they begin anew."""
+    """Consecutive FFmpeg filters. Their state is inside FFmpeg, so they restart after a resume."""
 
     nodes: tuple[Filter, ...]
 
+    segment_length: ClassVar = 3000
+
     def __post_init__(self) -> None:
-        FilterGraph(self.nodes, time_base=_TICK)  # for its errors
+        FilterGraph(self.nodes, time_base=_TICK)  # raises errors early
 
     def __str__(self) -> str:
         return graph_text(self.nodes)
 
     def build(self, device: torch.device) -> Step:
-        """The step that hands frames to a graph as 16-bit RGB; it lags by one, to know how long each lasts."""
+        """A step that filters frames as 16-bit RGB; it lags by one frame, to know each frame's duration."""
         if driver_of(device):
-            log.warning("FFmpeg's %s works on the CPU: frames go from %s to the CPU and back for it", self, device)
-        running: dict[int, _Running] = {}  # by the number that stands in each memory
+            log.warning("FFmpeg filter %s runs on the CPU: frames are copied from %s to the CPU and back", self, device)
+        running: dict[int, _Running] = {}  # by the graph number in the memory
         numbers = count(1)
 
         def step(frame: Frame | None, memory: Memory) -> Iterator[Frame]:
@@ -73,50 +75,50 @@ class Filters:
 
 
 class _Running:
-    """A filter graph at work, and what is known of the frames inside it."""
+    """A running filter graph, and the cuts of the frames inside it."""
 
     def __init__(self, nodes: tuple[Filter, ...], duration: Fraction) -> None:
         self.rate = (1 / duration).limit_denominator(100_000) if duration else None
         self.graph = FilterGraph(nodes, time_base=_TICK, rate=self.rate, pix_fmts=_FORMATS)
-        self.moves = any(node.name in TIME_FILTERS for node in nodes)  # times that come out say nothing of those before
-        self.cuts: deque[Fraction] = deque()  # times of cuts that went in and have not come out
-        self.pushed = self.pulled = 0  # the number of the shot
+        self.retimes = any(node.name in TIME_FILTERS for node in nodes)  # output times do not match input times
+        self.cuts: deque[Fraction] = deque()  # times of cuts still inside the graph
+        self.pushed = self.pulled = 0  # shot numbers
 
     def push(self, frame: Frame | None, device: torch.device) -> Iterator[Frame]:
-        """Frames that are ready; a `duration` of 0 means that it is not known."""
-        for picture in self.graph.push(None if frame is None else self._picture(frame)):
-            image, alpha = to_image(picture, device)
-            pts, duration, shot = cast("tuple[Fraction, Fraction, int]", picture.opaque or (None, Fraction(0), None))
-            kept = self.graph.time_base == _TICK and self.graph.rate == self.rate and not self.moves
-            if pts is None or not kept or round(pts / _TICK) != picture.pts:
-                pts, duration = (picture.pts or 0) * self.graph.time_base, Fraction(0)
-                if self.graph.rate and not self.moves:
+        """Yields the frames that are ready; a `duration` of 0 is unknown."""
+        for video_frame in self.graph.push(None if frame is None else self._to_video_frame(frame)):
+            image, alpha = to_image(video_frame, device)
+            opaque = video_frame.opaque or (None, Fraction(0), None)
+            pts, duration, shot = cast("tuple[Fraction, Fraction, int]", opaque)
+            same_timing = self.graph.time_base == _TICK and self.graph.rate == self.rate and not self.retimes
+            if pts is None or not same_timing or round(pts / _TICK) != video_frame.pts:
+                pts, duration = (video_frame.pts or 0) * self.graph.time_base, Fraction(0)
+                if self.graph.rate and not self.retimes:
                     duration = 1 / self.graph.rate
-            cut = self._passes_cut(pts, shot)
-            yield Frame(image, pts, duration, cut, alpha)
+            yield Frame(image, pts, duration, self._starts_shot(pts, shot), alpha)
 
-    def _picture(self, frame: Frame) -> av.VideoFrame:
+    def _to_video_frame(self, frame: Frame) -> av.VideoFrame:
         """The frame as 16-bit planes, which carry its exact time, duration and shot through the filters."""
         coding = Coding(_FORMATS[frame.alpha is not None], FULL, _RGB)
-        picture = to_picture(frame.image, frame.alpha, coding)
-        picture.pts, picture.time_base = round(frame.pts / _TICK), _TICK
-        picture.duration = round(frame.duration / _TICK)
+        video_frame = to_video_frame(frame.image, frame.alpha, coding)
+        video_frame.pts, video_frame.time_base = round(frame.pts / _TICK), _TICK
+        video_frame.duration = round(frame.duration / _TICK)
         if frame.cut:
             self.cuts.append(frame.pts)
             self.pushed += 1
-        picture.opaque = (frame.pts, frame.duration, self.pushed)
-        return picture
+        video_frame.opaque = (frame.pts, frame.duration, self.pushed)
+        return video_frame
 
-    def _passes_cut(self, pts: Fraction, shot: int | None) -> bool:
-        """Whether a frame that comes out begins another shot than the one before it."""
-        if self.moves:
-            before, self.pulled = self.pulled, self.pulled if shot is None else shot
-            return before != self.pulled
-        passed = False
+    def _starts_shot(self, pts: Fraction, shot: int | None) -> bool:
+        """Whether an output frame starts a new shot."""
+        if self.retimes:
+            previous, self.pulled = self.pulled, self.pulled if shot is None else shot
+            return previous != self.pulled
+        starts = False
         while self.cuts and self.cuts[0] <= pts:
             self.cuts.popleft()
-            passed = True
-        return passed
+            starts = True
+        return starts
 
 
 def _hold(frame: Frame, memory: Memory) -> None:
@@ -126,7 +128,7 @@ def _hold(frame: Frame, memory: Memory) -> None:
 
 
 def _release(until: Fraction | None, memory: Memory) -> Iterator[Frame]:
-    """The frame in memory. It lasts until the next one; the last as long as it says, else as the one before."""
+    """Yields the frame in memory, shown `until` the next one; the last frame uses its own or the previous duration."""
     if "image" not in memory:
         return
     pts, duration = cast(Fraction, memory["pts"]), cast(Fraction, memory["duration"])

@@ -1,4 +1,4 @@
-"""FFmpeg filter graphs at work on the decoder's own frames."""
+"""FFmpeg filter graphs that run on decoded frames (av.VideoFrame)."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     Pad = tuple[FilterContext, int]
 
-# move pictures in time, so that sound which is left alone no longer fits them
+# change timestamps, so that audio copied unchanged may go out of sync
 TIME_FILTERS = frozenset(("setpts", "trim", "reverse", "loop", "tpad", "shuffleframes", "random", "freezeframes"))
-# keep the clip, or as much of it as they are told, in memory
-HOLDING_FILTERS = frozenset(("reverse", "loop"))
+# buffer the clip, or a set number of frames, in memory
+BUFFERING_FILTERS = frozenset(("reverse", "loop"))
 
-# of this and older FFmpegs; the bindings don't tell what kind a filter's pads are
-_SOUND_NAMES = """
+# of this and older FFmpeg versions; PyAV does not expose the media type of a filter's pads
+_AUDIO_NAMES = """
     aap abench abuffer abuffersink acompressor acontrast acopy acrossfade acrossover acrusher acue adeclick adeclip
     adecorrelate adelay adenorm aderivative adrc adynamicequalizer adynamicsmooth aecho aemphasis aeval aevalsrc
     aexciter afade afdelaysrc afftdn afftfilt afifo afir afireqsrc afirsrc aformat afreqshift afwtdn agate aiir
@@ -47,14 +47,14 @@ _SOUND_NAMES = """
     speechnorm stereotools stereowiden superequalizer surround tiltshelf treble tremolo vibrato virtualbass volume
     volumedetect
 """
-SOUND_FILTERS = frozenset(_SOUND_NAMES.split())
-_PLUMBING = frozenset(("buffer", "buffersink"))  # the ends of a graph, which are ours to make
+AUDIO_FILTERS = frozenset(_AUDIO_NAMES.split())
+_PLUMBING = frozenset(("buffer", "buffersink"))  # the ends of a graph, which FilterGraph adds
 
 
 @cache
 def available_filters() -> frozenset[str]:
-    """Names of this build's filters that take or make pictures."""
-    return frozenset(av.filter.filters_available) - SOUND_FILTERS - _PLUMBING
+    """Names of the video filters in this build of FFmpeg."""
+    return frozenset(av.filter.filters_available) - AUDIO_FILTERS - _PLUMBING
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,68 +62,68 @@ class Filter:
     """One FFmpeg filter as written in a filter graph."""
 
     name: str
-    options: str = ""  # "key=value:key=value" with FFmpeg's quoting of this level
-    inputs: tuple[str, ...] = ()  # labels written before it
-    outputs: tuple[str, ...] = ()  # labels written behind it
+    options: str = ""  # "key=value:key=value", quoted for the filter but not for the graph
+    inputs: tuple[str, ...] = ()  # labels before it
+    outputs: tuple[str, ...] = ()  # labels after it
     id: str = ""  # of name@id
-    apart: bool = False  # written behind a ";": not linked to the filter before it
+    starts_chain: bool = False  # follows a ";": not linked to the previous filter
 
     def __str__(self) -> str:
-        before, behind = ("".join(f"[{_quoted(label)}]" for label in labels) for labels in (self.inputs, self.outputs))
+        before, after = ("".join(f"[{_quoted(label)}]" for label in labels) for labels in (self.inputs, self.outputs))
         name = f"{self.name}@{self.id}" if self.id else self.name
-        return f"{before}{name}{f'={_quoted(self.options)}' if self.options else ''}{behind}"
+        return f"{before}{name}{f'={_quoted(self.options)}' if self.options else ''}{after}"
 
 
 def _quoted(text: str) -> str:
-    """`text` in quotes, where a graph's own marks or space at an end need them."""
+    """`text`, quoted if it has graph syntax or leading or trailing space."""
     if not re.search(r"[\\'\[\],;]|^\s|\s$", text):
         return text
     return "'" + text.replace("'", r"'\''") + "'"
 
 
 def graph_text(filters: Iterable[Filter]) -> str:
-    """The filters as one would write them: "split[a][b];[a]hflip[c];[b][c]hstack"."""
+    """The filters in FFmpeg's syntax, such as "split[a][b];[a]hflip[c];[b][c]hstack"."""
     text = ""
     for node in filters:
-        text += f"{(';' if node.apart else ',') if text else ''}{node}"
+        text += f"{(';' if node.starts_chain else ',') if text else ''}{node}"
     return text
 
 
-def joined(first: Sequence[Filter], then: Sequence[Filter]) -> tuple[Filter, ...]:
-    """The chain `first`, written without labels, and the chain `then` behind it, wherever that has its open input."""
-    made = {label for node in then for label in node.outputs}
-    wanted = [label for node in then for label in node.inputs if label not in made]
-    if not first or not wanted:
+def prepend_filters(first: Sequence[Filter], then: Sequence[Filter]) -> tuple[Filter, ...]:
+    """Links the output of `first`, a chain without labels, to the open input of `then`."""
+    outputs = {label for node in then for label in node.outputs}
+    open_inputs = [label for node in then for label in node.inputs if label not in outputs]
+    if not first or not open_inputs:
         return (*first, *then)
-    return (*first[:-1], replace(first[-1], outputs=(wanted[0],)), replace(then[0], apart=True), *then[1:])
+    return (*first[:-1], replace(first[-1], outputs=(open_inputs[0],)), replace(then[0], starts_chain=True), *then[1:])
 
 
-def followed(first: Sequence[Filter], then: Sequence[Filter]) -> tuple[Filter, ...]:
-    """The chain `first`, wherever it has its open output, and behind it the chain `then`, written without labels."""
-    taken = {label for node in first for label in node.inputs}
-    made = [label for node in first for label in node.outputs if label not in taken]
-    if not first or not then or not made:
+def append_filters(first: Sequence[Filter], then: Sequence[Filter]) -> tuple[Filter, ...]:
+    """Links the open output of `first` to the input of `then`, a chain without labels."""
+    inputs = {label for node in first for label in node.inputs}
+    open_outputs = [label for node in first for label in node.outputs if label not in inputs]
+    if not first or not then or not open_outputs:
         return (*first, *then)
-    return (*first, replace(then[0], inputs=(made[0],), apart=True), *then[1:])
+    return (*first, replace(then[0], inputs=(open_outputs[0],), starts_chain=True), *then[1:])
 
 
-_listening = Lock()
+_log_lock = Lock()
 _SILENT = -8  # AV_LOG_QUIET
-_BREATH = 0.01  # seconds, in which those who speak already come to an end
-_silenced: int | None = None  # the bindings' level at which `_silence` left them
-logging.getLogger("libav").addHandler(logging.NullHandler())  # else what comes late would reach stderr
+_SETTLE_TIME = 0.01  # seconds for log calls already running in other threads to return
+_silenced: int | None = None  # PyAV's log level that `_silence` left
+logging.getLogger("libav").addHandler(logging.NullHandler())  # otherwise late messages would reach stderr
 
 
 @contextmanager
 def ffmpeg_messages(level: int = av.logging.ERROR) -> Iterator[list[tuple[int, str, str]]]:
-    """Collect what FFmpeg says in this thread, as (level, speaker, text); nothing of it reaches stderr."""
-    with _listening:
+    """Collect FFmpeg's log messages of this thread as (level, component, text); nothing reaches stderr."""
+    with _log_lock:
         before, repeated = av.logging.get_level(), av.logging.get_skip_repeated()
         silent = before is None or before == _silenced
         av.logging.set_skip_repeated(False)
         av.logging.set_level(level)
         try:
-            # the outer one swallows what other threads say meanwhile
+            # the outer capture discards messages of other threads
             with av.logging.Capture(local=False), av.logging.Capture() as messages:
                 yield messages
         finally:
@@ -135,33 +135,33 @@ def ffmpeg_messages(level: int = av.logging.ERROR) -> Iterator[list[tuple[int, s
 
 
 def _silence(level: int) -> None:
-    """Let FFmpeg say nothing, by its own means: the bindings' stumble over threads that speak just then."""
+    """Mute FFmpeg through its own logger: PyAV's log callback is not safe while other threads log."""
     global _silenced
     _silenced = level
     av.logging.set_libav_level(_SILENT)
     av.logging.restore_default_callback()
 
 
-def hush() -> None:
-    """To be called before a decoder is let go, which waits for its threads: one that speaks waits for this one."""
-    with _listening:
+def mute_ffmpeg() -> None:
+    """Mute FFmpeg before a decoder is freed: that waits for its threads, and a thread that logs waits for this one."""
+    with _log_lock:
         if _silenced is not None:
             _silence(_silenced)
-    time.sleep(_BREATH)
+    time.sleep(_SETTLE_TIME)
 
 
 class FilterGraph:
-    """Filters at work on the decoder's own frames (av.VideoFrame).
+    """Runs filters on decoded frames (av.VideoFrame) with timestamps in `time_base`.
 
-    The filters are made and linked at once, so that wrong names, options and links show here; the graph is configured
-    at the first frame, from its size, format, colour matrix and range, and yields frames in one of `pix_fmts` (any, if
-    none is given). Frames come in ticks of `time_base`. Errors are StreamfxErrors with FFmpeg's own reason.
+    The constructor creates and links the filters, so wrong names, options and links raise here. The first frame
+    configures the graph with its size, format, color matrix and range. Output frames have one of `pix_fmts` (any
+    format if empty). Errors are StreamfxErrors with FFmpeg's reason.
     """
 
-    time_base: Fraction  # of the frames that come out; valid after the first push
-    rate: Fraction | None = None  # frames a second that come out, where known; valid after the first push
-    sar: Fraction | None = None  # sample aspect ratio of the frames that come out; valid after the first push
-    finished: bool = False  # the filters want no more frames ("trim" has reached its end)
+    time_base: Fraction  # of output frames; valid after the first push
+    rate: Fraction | None = None  # output frames per second, if known; valid after the first push
+    sar: Fraction | None = None  # sample aspect ratio of output frames; valid after the first push
+    finished: bool = False  # the filters accept no more frames (for example, "trim" is done)
 
     def __init__(
         self,
@@ -174,14 +174,14 @@ class FilterGraph:
     ) -> None:
         self._filters = tuple(filters) or (Filter("null"),)
         self.time_base = self._ticks = time_base
-        self._wanted = (rate, sar)
+        self._rate_and_sar = (rate, sar)
         self._graph = av.filter.Graph()
         self._shape: tuple[int, int, str] | None = None  # height, width, pixel format; None until configured
-        self._straightener: FilterGraph | None = None
-        with self._reasons():
+        self._copier: FilterGraph | None = None
+        with self._ffmpeg_errors():
             nodes = [self._graph.add(node.name, node.options or None, **_named(node)) for node in self._filters]
-            self._entry, exit_ = _link(self._filters, nodes)
-            # the bindings don't tell a graph's rate and aspect ratio; setsar and showinfo log them, and change nothing
+            self._input, exit_ = _link(self._filters, nodes)
+            # PyAV does not expose a graph's rate and aspect ratio; setsar and showinfo log them and change nothing
             tail = [("setsar", "r=sar:max=65535"), ("showinfo", "checksum=0"), ("buffersink", None)]
             for name, options in [("format", "|".join(pix_fmts)), *tail] if pix_fmts else tail:
                 node = self._graph.add(name, options)
@@ -190,20 +190,20 @@ class FilterGraph:
             self._sink = exit_[0]
 
     def push(self, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
-        """Hand in a frame (None: the end), and get the frames that are ready; `frame` is taken at the call."""
+        """Push a frame (None flushes) right away; returns an iterator over the frames that are ready."""
         if frame is not None:
             shape = (frame.height, frame.width, frame.format.name)
             if self._shape is None:
-                with self._reasons(av.logging.VERBOSE) as messages:
+                with self._ffmpeg_errors(av.logging.VERBOSE) as messages:
                     self._configure(frame)
-                self._hear(messages)
+                self._read_messages(messages)
                 self._shape = shape
             elif shape != self._shape:
                 old, new = (f"{w}x{h} {pix_fmt}" for h, w, pix_fmt in (self._shape, shape))
-                raise self._error(f"frames change from {old} to {new}; scale them to one size first")
-            if not frame.duration and self._wanted[0]:
-                # without one, fps takes the time at which the last frame starts for the end of the clip
-                frame.duration = round(1 / (self._wanted[0] * self._ticks))
+                raise self._error(f"frames changed from {old} to {new}; scale all frames to one size first")
+            if not frame.duration and self._rate_and_sar[0]:
+                # without a duration, fps ends the clip at the start of the last frame
+                frame.duration = round(1 / (self._rate_and_sar[0] * self._ticks))
         if self._shape is not None and not self.finished:
             try:
                 self._source.push(frame)
@@ -225,16 +225,16 @@ class FilterGraph:
             except av.error.FFmpegError as error:
                 raise self._error(error.strerror or str(error)) from error
             assert isinstance(frame, av.VideoFrame)
-            yield self._straight(frame) if any(plane.line_size < 0 for plane in frame.planes) else frame
+            yield self._top_down(frame) if any(plane.line_size < 0 for plane in frame.planes) else frame
 
-    def _straight(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """A copy with rows stored from top to bottom: vflip only turns their order, which a reader of planes misses."""
-        if self._straightener is None:
-            self._straightener = FilterGraph([Filter("copy")], time_base=self.time_base)
-        return next(self._straightener.push(frame))
+    def _top_down(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """A copy with rows stored top to bottom; vflip only negates the line size, which plane readers ignore."""
+        if self._copier is None:
+            self._copier = FilterGraph([Filter("copy")], time_base=self.time_base)
+        return next(self._copier.push(frame))
 
     def _configure(self, frame: av.VideoFrame) -> None:
-        rate, sar = self._wanted
+        rate, sar = self._rate_and_sar
         options = {
             "video_size": f"{frame.width}x{frame.height}",
             "pix_fmt": frame.format.name,
@@ -245,29 +245,29 @@ class FilterGraph:
             "range": str(int(frame.color_range)),
         }
         self._source = self._graph.add("buffer", None, **options)
-        self._source.link_to(self._entry[0], 0, self._entry[1])
+        self._source.link_to(self._input[0], 0, self._input[1])
         self._graph.configure()
 
-    def _hear(self, messages: Iterable[tuple[int, str, str]]) -> None:
-        """Take over what the filters at the end say; theirs are the last words."""
-        for _, speaker, text in messages:
-            if found := re.search(r"config in time_base: (\d+)/(\d+), frame_rate: (\d+)/(\d+)", text):
-                base, per, frames, seconds = map(int, found.groups())
+    def _read_messages(self, messages: Iterable[tuple[int, str, str]]) -> None:
+        """Set the time base, rate and aspect ratio from log messages; the last filters log last."""
+        for _, component, text in messages:
+            if match := re.search(r"config in time_base: (\d+)/(\d+), frame_rate: (\d+)/(\d+)", text):
+                base, per, frames, seconds = map(int, match.groups())
                 self.time_base = Fraction(base, per)
                 self.rate = Fraction(frames, seconds) if frames and seconds else None
-            elif speaker == "setsar" and (found := re.search(r"-> sar:(\d+)/(\d+)", text)):
-                self.sar = Fraction(int(found[1]), int(found[2])) if int(found[1]) and int(found[2]) else None
+            elif component == "setsar" and (match := re.search(r"-> sar:(\d+)/(\d+)", text)):
+                self.sar = Fraction(int(match[1]), int(match[2])) if int(match[1]) and int(match[2]) else None
 
     @contextmanager
-    def _reasons(self, level: int = av.logging.ERROR) -> Iterator[list[tuple[int, str, str]]]:
-        """Turn FFmpeg's errors at setting up into ours, with the reason that it logs."""
+    def _ffmpeg_errors(self, level: int = av.logging.ERROR) -> Iterator[list[tuple[int, str, str]]]:
+        """Turn FFmpeg's setup errors into StreamfxErrors with the reason that it logged."""
         with ffmpeg_messages(level) as messages:
             try:
                 yield messages
             except (av.error.FFmpegError, ValueError) as error:
-                said = [text.strip().rstrip(".") for at, _, text in messages if at <= av.logging.ERROR]
-                said = [text for text in said if not text.startswith(("Failed to configure", "Error "))] or said
-                reason = said[-1] if said else getattr(error, "strerror", None) or str(error)
+                errors = [text.strip().rstrip(".") for severity, _, text in messages if severity <= av.logging.ERROR]
+                errors = [text for text in errors if not text.startswith(("Failed to configure", "Error "))] or errors
+                reason = errors[-1] if errors else getattr(error, "strerror", None) or str(error)
                 raise self._error(reason) from error
 
     def _error(self, reason: str) -> StreamfxError:
@@ -278,47 +278,47 @@ class FilterGraph:
 
 
 def _named(node: Filter) -> dict[str, str]:
-    """Its own name in the graph, by which sendcmd and zmq reach it."""
+    """The filter's name in the graph, used by sendcmd and zmq."""
     return {"name": f"{node.name}@{node.id}"} if node.id else {}
 
 
 def _link(filters: Sequence[Filter], nodes: Sequence[FilterContext]) -> tuple[Pad, Pad]:
-    """Link filters by label and by neighbourhood, as FFmpeg's parser does; returns the one open input and output."""
+    """Link filters by label and by order, as FFmpeg's parser does; returns the one open input and output."""
     pads = zip(filters, nodes)
-    labels = [[*f.inputs, *[""] * (_pads(f, node, "inputs") - len(f.inputs))] for f, node in pads]  # of each input
-    taken: set[tuple[int, int]] = set()
+    labels = [[*f.inputs, *[""] * (_pads(f, node, "inputs") - len(f.inputs))] for f, node in pads]  # per input pad
+    linked: set[tuple[int, int]] = set()
     exits: list[tuple[str, Pad]] = []
 
     def find(label: str, among: Iterable[int]) -> tuple[int, int] | None:
-        free = ((i, k) for i in among for k, name in enumerate(labels[i]) if name == label and (i, k) not in taken)
+        free = ((i, k) for i in among for k, name in enumerate(labels[i]) if name == label and (i, k) not in linked)
         return next(free, None)
 
     for i, (node, context) in enumerate(zip(filters, nodes)):
         for k in range(_pads(node, context, "outputs")):
             label = node.outputs[k] if k < len(node.outputs) else ""
-            after = range(i + 1, i + 2) if i + 1 < len(filters) and not filters[i + 1].apart else range(0)
-            pad = find(label, range(len(filters)) if label else after)
+            following = range(i + 1, i + 2) if i + 1 < len(filters) and not filters[i + 1].starts_chain else range(0)
+            pad = find(label, range(len(filters)) if label else following)
             if pad is None:
                 exits.append((label, (context, k)))
             else:
-                taken.add(pad)
+                linked.add(pad)
                 context.link_to(nodes[pad[0]], k, pad[1])
     entries = [
-        (label, (node, k)) for i, node in enumerate(nodes) for k, label in enumerate(labels[i]) if (i, k) not in taken
+        (label, (node, k)) for i, node in enumerate(nodes) for k, label in enumerate(labels[i]) if (i, k) not in linked
     ]
-    return _only("input", entries), _only("output", exits)
+    return _single_pad("input", entries), _single_pad("output", exits)
 
 
 def _pads(node: Filter, context: FilterContext, side: str) -> int:
     number = len(getattr(context, side))
     labels: tuple[str, ...] = getattr(node, side)
     if len(labels) > number:
-        raise ValueError(f"{node.name} has {number} {side}, not {len(labels)} as labelled")
+        raise ValueError(f"{node.name} has {number} {side}, not {len(labels)} as labeled")
     return number
 
 
-def _only(side: str, found: list[tuple[str, Pad]]) -> Pad:
-    if len(found) != 1:
-        names = ", ".join(f"[{label}]" if label else pad[0].name or "" for label, pad in found) or "none"
-        raise ValueError(f"a chain has one open {side}, but this has {len(found)}: {names}")
-    return found[0][1]
+def _single_pad(side: str, pads: list[tuple[str, Pad]]) -> Pad:
+    if len(pads) != 1:
+        names = ", ".join(f"[{label}]" if label else pad[0].name or "" for label, pad in pads) or "none"
+        raise ValueError(f"a chain has one open {side}, but this has {len(pads)}: {names}")
+    return pads[0][1]

@@ -1,4 +1,4 @@
-"""What is asked of a GPU, and how NVIDIA's answers: its decoder, its encoder, and the ways to its memory and back."""
+"""The interface of a GPU driver, and its NVIDIA implementation: NVDEC, NVENC and copies to and from the device."""
 
 from __future__ import annotations
 
@@ -24,44 +24,44 @@ Decode: TypeAlias = "Callable[[Packet[Stream]], list[VideoFrame]]"
 
 
 class Driver(Protocol):
-    """What is asked of a GPU. Its work is ordered on one stream; copies overlap it, and each waits for the other."""
+    """Video functions of a GPU. Work is ordered on one stream; copies overlap with it and are synchronized."""
 
     device: torch.device
-    encoders: tuple[tuple[str, int], ...]  # FFmpeg's names and the bits that each takes; the first of a kind is best
+    encoders: tuple[tuple[str, int], ...]  # (FFmpeg's name, bit depth), best first
 
-    def coder(self) -> AbstractContextManager[HWAccel | None]:
-        """What makes FFmpeg's coders, while it is entered, work on the device's memory."""
+    def hwaccel(self) -> AbstractContextManager[HWAccel | None]:
+        """A context in which FFmpeg creates decoders and encoders that use the device's memory."""
         ...
 
     def build_decoder(self, stream: VideoStream) -> Decode | None:
-        """A decoder of the stream's packets that leaves pictures on the device; None where it has none for them."""
+        """A decoder for the stream that leaves frames on the device; None if the codec is not supported."""
         ...
 
-    def holds(self, picture: VideoFrame) -> bool:
-        """Whether the picture's samples lie on the device."""
+    def holds(self, frame: VideoFrame) -> bool:
+        """Whether the frame's samples are on the device."""
         ...
 
-    def planes(self, picture: VideoFrame) -> tuple[Tensor, Tensor]:
-        """y [H, W] and uv [H / 2, W / 2, 2] of a picture that it holds, without a copy."""
+    def planes(self, frame: VideoFrame) -> tuple[Tensor, Tensor]:
+        """y [H, W] and uv [H / 2, W / 2, 2] of a frame on the device, without a copy."""
         ...
 
     def wrap(self, y: Tensor, uv: Tensor, pix_fmt: str) -> VideoFrame:
-        """The picture for the device's encoder that these planes are, without a copy."""
+        """These planes as a frame for the device's encoder, without a copy."""
         ...
 
     def upload(self, host: Tensor) -> Tensor:
-        """A contiguous tensor on the device."""
+        """Copy a contiguous tensor to the device."""
         ...
 
-    def download(self, there: Tensor) -> Tensor:
-        """A contiguous tensor on the host; it is whole when this returns."""
+    def download(self, tensor: Tensor) -> Tensor:
+        """Copy a contiguous tensor to the host; the copy is complete on return."""
         ...
 
 
 class Cuda:
     """NVIDIA's decoder (NVDEC), encoder (NVENC) and memory, in torch's context and on its default stream.
 
-    What NVDEC makes is ordered on that stream, and NVENC begins behind what it has to do.
+    NVDEC and NVENC are ordered with the other work on that stream.
     """
 
     encoders: tuple[tuple[str, int], ...] = (("h264_nvenc", 8), ("hevc_nvenc", 10), ("hevc_nvenc", 8))
@@ -72,79 +72,79 @@ class Cuda:
         index = torch.cuda.current_device() if device.index is None else device.index
         self.device = torch.device("cuda", index)
         self._up, self._down = (torch.cuda.Stream(self.device) for _ in range(2))  # type: ignore[no-untyped-call]
-        # the primary context, which is torch's, has other flags than FFmpeg wants where it asks for that one by name
+        # FFmpeg rejects the flags of torch's primary context when asked for it by index, but can use the current one
         self._context = CudaContext(index, primary_ctx=False, current_ctx=True)
 
     @contextmanager
-    def coder(self) -> Iterator[HWAccel]:
-        """In torch's context, made the current one of this thread, where FFmpeg looks for it."""
+    def hwaccel(self) -> Iterator[HWAccel]:
+        """Makes torch's context current in this thread, for FFmpeg to use."""
         import torch
 
-        current: dict[str, object] = {"primary_ctx": "0", "current_ctx": "1"}
+        options: dict[str, object] = {"primary_ctx": "0", "current_ctx": "1"}
         with torch.cuda.device(self.device):
-            torch.zeros(1, device=self.device)  # choosing a device alone need not make its context
-            yield HWAccel("cuda", self.device.index, True, current, is_hw_owned=True)
+            torch.zeros(1, device=self.device)  # selecting a device does not create its context
+            yield HWAccel("cuda", self.device.index, True, options, is_hw_owned=True)
 
     def build_decoder(self, stream: VideoStream) -> Decode | None:
         own = stream.codec_context
         codec = _cuda_decoder(own)
         if codec is None:
             return None
-        with self.coder() as hardware:
+        with self.hwaccel() as hardware:
             context = CodecContext.create(codec, "r", hwaccel=hardware)
         assert isinstance(context, VideoCodecContext)
-        liken(context, own)
+        copy_parameters(context, own)
         return context.decode
 
-    def holds(self, picture: VideoFrame) -> bool:
-        return picture.format.name == "cuda"
+    def holds(self, frame: VideoFrame) -> bool:
+        return frame.format.name == "cuda"
 
-    def planes(self, picture: VideoFrame) -> tuple[Tensor, Tensor]:
+    def planes(self, frame: VideoFrame) -> tuple[Tensor, Tensor]:
         from torch.utils.dlpack import from_dlpack
 
-        # the capsules, for torch would name a stream to the planes, which they refuse
-        y, uv = (from_dlpack(plane.__dlpack__()) for plane in picture.planes)
+        # from capsules: given the plane itself, torch passes a stream, which PyAV rejects
+        y, uv = (from_dlpack(plane.__dlpack__()) for plane in frame.planes)
         return y, uv
 
     def wrap(self, y: Tensor, uv: Tensor, pix_fmt: str) -> VideoFrame:
-        with self.coder():
+        with self.hwaccel():
             return VideoFrame.from_dlpack(_capsules(y, uv), format=pix_fmt, cuda_context=self._context)
 
     def upload(self, host: Tensor) -> Tensor:
         import torch
 
-        ours = torch.cuda.current_stream(self.device)
+        current = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(self._up):
-            there = host.pin_memory().to(self.device, non_blocking=True)
-        ours.wait_stream(self._up)
-        there.record_stream(ours)
-        return there
+            tensor = host.pin_memory().to(self.device, non_blocking=True)
+        current.wait_stream(self._up)
+        tensor.record_stream(current)
+        return tensor
 
-    def download(self, there: Tensor) -> Tensor:
+    def download(self, tensor: Tensor) -> Tensor:
         import torch
 
         self._down.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self._down):
-            host = torch.empty(there.shape, dtype=there.dtype, pin_memory=True)
-            host.copy_(there, non_blocking=True)
-            there.record_stream(self._down)
+            host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            host.copy_(tensor, non_blocking=True)
+            tensor.record_stream(self._down)
             done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             done.record(self._down)
         done.synchronize()
         return host
 
 
-def liken(context: VideoCodecContext, own: VideoCodecContext) -> None:
-    """Tell a new decoder what the container told the usual one."""
+def copy_parameters(context: VideoCodecContext, own: VideoCodecContext) -> None:
+    """Copy the container's stream parameters from `own`, the stream's decoder, to a new decoder."""
     context.extradata = own.extradata
     context.width, context.height = own.width, own.height
-    context.reorder_depth = own.reorder_depth  # else pictures come too early, in a wrong order
+    context.reorder_depth = own.reorder_depth  # otherwise frames come out too early, in the wrong order
     context.color_range, context.colorspace = own.color_range, own.colorspace
     context.color_primaries, context.color_trc = own.color_primaries, own.color_trc
 
 
 def _cuda_decoder(own: VideoCodecContext) -> Codec | None:
-    """FFmpeg's decoder that can use CUDA for what `own` decodes; AV1's usual one cannot."""
+    """FFmpeg's CUDA-capable decoder for the codec of `own`; the default one for AV1 is not."""
     for name in dict.fromkeys((own.codec.canonical_name, own.name)):
         try:
             codec = Codec(name, "r")
@@ -155,18 +155,18 @@ def _cuda_decoder(own: VideoCodecContext) -> Codec | None:
     return None
 
 
-def coder_on(device: str) -> AbstractContextManager[HWAccel | None]:
-    """`Driver.coder` of a device by its name; of none, where the name is empty."""
+def hwaccel_for(device: str) -> AbstractContextManager[HWAccel | None]:
+    """`Driver.hwaccel` of a device by name; no acceleration if the name is empty."""
     if not device:
         return nullcontext()
     import torch
 
     driver = driver_of(torch.device(device))
-    return driver.coder() if driver else nullcontext()
+    return driver.hwaccel() if driver else nullcontext()
 
 
 def _capsules(*planes: Tensor) -> tuple[object, ...]:
-    """What holds planes for FFmpeg, for as long as it needs them."""
+    """DLPack capsules that keep the planes alive for FFmpeg."""
     from torch.utils import dlpack
 
     return tuple(dlpack.to_dlpack(plane) for plane in planes)  # type: ignore[attr-defined]
@@ -177,10 +177,10 @@ def _cuda(device: torch.device) -> Driver:
     return Cuda(device)
 
 
-DRIVERS: dict[str, Callable[[torch.device], Driver]] = {"cuda": _cuda}  # by a device's type
+DRIVERS: dict[str, Callable[[torch.device], Driver]] = {"cuda": _cuda}  # by device type
 
 
 def driver_of(device: torch.device | None) -> Driver | None:
-    """The driver of a device; None for the CPU, and others that only torch works on."""
+    """The driver of a device; None for the CPU and for devices that only torch supports."""
     build = None if device is None else DRIVERS.get(device.type)
     return None if build is None or device is None else build(device)

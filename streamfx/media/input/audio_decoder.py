@@ -1,4 +1,4 @@
-"""The sound of any file as samples: one channel, at any rate, in blocks."""
+"""Decode the audio of any file to mono samples at any rate, in blocks."""
 
 from __future__ import annotations
 
@@ -22,70 +22,69 @@ log = logging.getLogger("streamfx")
 
 Samples: TypeAlias = NDArray[np.float32]
 
-_LATEST = 600  # seconds of silence that may stand before the first sound; a later start is not believed
+_MAX_DELAY = 600  # seconds of leading silence; a later audio start is taken for a wrong timestamp
 
 
-def read_sound(source: str, rate: int, seconds: float = 10.0) -> Generator[Samples, None, None]:
-    """The default sound stream of `source`, the mean of its channels, as blocks [N] float32, mostly -1..1.
+def read_audio(source: str, rate: int, seconds: float = 10.0) -> Generator[Samples, None, None]:
+    """Yield the default audio stream of `source`, mixed to mono, as blocks [N] float32, mostly -1..1.
 
-    All blocks but the last are `seconds` long. They begin where the file does, with silence if its sound sets in later.
-    Places that cannot be decoded are passed over, with a warning. Raises StreamfxError for no file, no sound, or none
-    that can be decoded.
+    All blocks but the last are `seconds` long. They start at the start of the file, with silence if the audio starts
+    later. Damaged packets are skipped with a warning. Raises StreamfxError if there is no file or no decodable audio.
     """
     size = round(seconds * rate)
-    with open_input(source, None, None, "a song or a film with sound") as container:
-        held: list[Samples] = []
+    with open_input(source, None, None, "a file with audio") as container:
+        pending: list[Samples] = []
         length = 0
-        for piece in _pieces(source, container, rate):
-            held.append(piece)
-            length += len(piece)
+        for chunk in _decode_mono(source, container, rate):
+            pending.append(chunk)
+            length += len(chunk)
             while length >= size:
-                joined = np.concatenate(held)
+                joined = np.concatenate(pending)
                 yield joined[:size]
-                held, length = [joined[size:]], length - size
+                pending, length = [joined[size:]], length - size
         if length:
-            yield np.concatenate(held)
+            yield np.concatenate(pending)
 
 
-def _pieces(source: str, container: InputContainer, rate: int) -> Iterator[Samples]:
-    """What the decoder gives, resampled."""
-    stream = sound_stream(source, container)
-    resampler, setup = None, None
-    made = 0
-    for frame in _decoded(source, container, stream):
-        if frame is not None and (frame.format.name, frame.layout.name, frame.rate) != setup:  # streams may change it
-            if resampler is None and (late := _delay(container, frame, rate)):
-                yield np.zeros(late, np.float32)
+def _decode_mono(source: str, container: InputContainer, rate: int) -> Iterator[Samples]:
+    """Yield decoded audio, resampled and mixed to mono."""
+    stream = default_audio_stream(source, container)
+    resampler, audio_format = None, None
+    count = 0
+    for frame in _decode(source, container, stream):
+        if frame is not None and (frame.format.name, frame.layout.name, frame.rate) != audio_format:  # it may change
+            if resampler is None and (silence := _delay(container, frame, rate)):
+                yield np.zeros(silence, np.float32)
             resampler = av.AudioResampler(format="fltp", rate=rate)
-            setup = (frame.format.name, frame.layout.name, frame.rate)
-        for done in _resampled(source, resampler, frame) if resampler else ():
-            made += done.samples
-            yield done.to_ndarray().mean(axis=0)
-    if not made:
-        raise StreamfxError(f"'{source}' has no sound that can be decoded")
+            audio_format = (frame.format.name, frame.layout.name, frame.rate)
+        for resampled in _resample(source, resampler, frame) if resampler else ():
+            count += resampled.samples
+            yield resampled.to_ndarray().mean(axis=0)
+    if not count:
+        raise StreamfxError(f"no audio of '{source}' can be decoded")
 
 
-def _resampled(source: str, resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[av.AudioFrame]:
-    """What the resampler makes of a frame. Raises StreamfxError for rates and channels that nobody has."""
+def _resample(source: str, resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[av.AudioFrame]:
+    """Resample a frame; None flushes. Raises StreamfxError for unsupported rates and channel layouts."""
     try:
         return resampler.resample(frame)
     except av.error.FFmpegError as error:
-        told = f" at {frame.rate} samples a second in {len(frame.layout.channels)} channels" if frame else ""
-        raise StreamfxError(f"'{source}' has sound{told}, which cannot be converted: {error.strerror}") from error
+        details = f" ({frame.rate} Hz, {len(frame.layout.channels)} channels)" if frame else ""
+        raise StreamfxError(f"cannot resample the audio of '{source}'{details}: {error.strerror}") from error
 
 
-def sound_stream(source: str, container: InputContainer) -> AudioStream:
-    """The default sound stream of a file. Raises StreamfxError where there is none."""
+def default_audio_stream(source: str, container: InputContainer) -> AudioStream:
+    """Return the default audio stream of a file. Raises StreamfxError if there is none."""
     streams = [stream for stream in container.streams.audio if stream.codec_context]
     if not streams and container.streams.audio:
-        raise StreamfxError(f"'{source}' has sound in a coding that this FFmpeg cannot decode; convert it first")
+        raise StreamfxError(f"this FFmpeg cannot decode the audio codec of '{source}'; convert the file first")
     if not streams:
-        raise StreamfxError(f"'{source}' has no sound; give a song or a film with sound")
+        raise StreamfxError(f"'{source}' has no audio; give a file with audio")
     return max(streams, key=lambda stream: bool(stream.disposition & Disposition.default))
 
 
-def _decoded(source: str, container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame | None]:
-    """Frames in order, None at the end; packets that cannot be decoded are passed over, as players do."""
+def _decode(source: str, container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame | None]:
+    """Yield frames in order and None at the end; packets that cannot be decoded are skipped, as players do."""
     damaged = 0
     packets = container.demux(stream)
     while True:
@@ -101,13 +100,13 @@ def _decoded(source: str, container: InputContainer, stream: AudioStream) -> Ite
         except av.error.FFmpegError:
             damaged += 1
     if damaged:
-        log.warning("'%s': some of its sound is damaged", source)
+        log.warning("some audio of '%s' is damaged", source)
     yield None
 
 
 def _delay(container: InputContainer, frame: av.AudioFrame, rate: int) -> int:
-    """Samples of silence between the start of the file and its first sound."""
+    """Return the number of samples of silence between the start of the file and its first audio."""
     if frame.pts is None or frame.time_base is None:
         return 0
-    late = frame.pts * frame.time_base - Fraction(container.start_time or 0, av.time_base)
-    return round(late * rate) if 0 < late < _LATEST else 0
+    delay = frame.pts * frame.time_base - Fraction(container.start_time or 0, av.time_base)
+    return round(delay * rate) if 0 < delay < _MAX_DELAY else 0

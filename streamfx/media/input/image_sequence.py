@@ -1,4 +1,4 @@
-"""Numbered pictures as a film: 'frames/%05d.png', or a glob like 'TimeLapse/*.JPG' in natural order."""
+"""Image sequences as a video: 'frames/%05d.png', or a glob like 'TimeLapse/*.JPG' in natural order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from av import VideoFrame
 
 from streamfx.errors import StreamfxError
 from streamfx.media.filters.graph import ffmpeg_messages
-from streamfx.media.limits import check_said, check_size, decoder_options
+from streamfx.media.limits import check_messages, check_size, decoder_options
 from streamfx.media.side_data import upright
 
 if TYPE_CHECKING:
@@ -51,63 +51,63 @@ IMAGE_ENDINGS = frozenset(
 NUMBER = re.compile(r"%0?(\d*)d")
 
 
-class Numbered:
-    """Numbered pictures, opened: what `Container` is for a film. They come upright, and nothing lies beside them."""
+class ImageSequence:
+    """An opened image sequence, with the interface of `Demuxer`. Images come upright; there are no other streams."""
 
     input = stream = length = None
-    plain, constant = False, True
+    can_restart, constant_frame_rate = False, True
 
     def __init__(self, pattern: str, *, rate: Fraction, start: Fraction, end: Fraction | None) -> None:
         self.rate: Fraction | None = rate
         self.tick = 1 / rate  # seconds
         self._files = files_of(pattern)[round(start * rate) : None if end is None else round(end * rate)]
-        self._begin = 0
+        self._start = 0
         self.duration: Fraction | None = len(self._files) / rate
         self.offset = Fraction(0)
-        self.broken: Fraction | None = None
-        self.gathers = False
+        self.damaged_at: Fraction | None = None
+        self.collects_packets = False
         self.packets: deque[Packet[Stream]] = deque()
         self.covers: dict[int, bytes] = {}
 
-    def pictures(self) -> Generator[VideoFrame, None, None]:
-        return decode_files(self._files, self.tick, self._begin)
+    def video_frames(self) -> Generator[VideoFrame, None, None]:
+        return decode_files(self._files, self.tick, self._start)
 
-    def go_to(self, moment: Fraction) -> bool:
-        """Have `pictures()`, begun anew, start at `moment`, in seconds."""
-        self._begin = round(moment / self.tick)
+    def seek(self, moment: Fraction) -> bool:
+        """Make the next `video_frames()` start at `moment`, in seconds; always succeeds."""
+        self._start = round(moment / self.tick)
         return True
 
-    def forget(self) -> None:
-        """Nothing is remembered."""
+    def disable_restart(self) -> None:
+        """Nothing to do: an image sequence cannot be restarted."""
 
-    def drain(self) -> None:
-        """There is nothing beside the pictures."""
+    def read_to_end(self) -> None:
+        """Nothing to do: there are no other streams."""
 
     def read_until(self, moment: Fraction | None) -> None:
-        """There is nothing beside the pictures."""
+        """Nothing to do: there are no other streams."""
 
     def close(self) -> None:
-        """No file stays open."""
+        """Nothing to do: no file stays open."""
 
 
 def is_pattern(path: str) -> bool:
-    """Whether a path stands for many pictures: it has a %d or a glob's wildcard in it, and is not a file itself."""
+    """Whether a path is a pattern for several images: it contains %d or a glob wildcard and is not a file itself."""
     if "://" in path or os.path.exists(path):
         return False
     return is_numbered(path) or (Path(path).suffix.lower() in IMAGE_ENDINGS and glob.has_magic(path))
 
 
 def is_numbered(path: str) -> bool:
-    """Whether a path has a %d or %05d for the number of each picture in it."""
+    """Whether an image path contains %d or %05d for the frame number."""
     return bool(NUMBER.search(path)) and Path(path).suffix.lower() in IMAGE_ENDINGS
 
 
 def files_of(pattern: str) -> list[Path]:
-    """The files that a pattern stands for, in natural order ("img2" before "img10"); gaps in the numbering are fine."""
+    """Return the files that match a pattern, in natural order ("img2" before "img10"); numbers may have gaps."""
     if is_numbered(pattern):
         head, tail = NUMBER.split(pattern)[0], NUMBER.split(pattern)[-1]
-        shape = re.compile(re.escape(head) + r"\d+" + re.escape(tail))
-        names = [name for name in glob.glob(glob.escape(head) + "*" + glob.escape(tail)) if shape.fullmatch(name)]
+        regex = re.compile(re.escape(head) + r"\d+" + re.escape(tail))
+        names = [name for name in glob.glob(glob.escape(head) + "*" + glob.escape(tail)) if regex.fullmatch(name)]
     else:
         names = glob.glob(pattern)
     files = sorted((Path(name) for name in names if Path(name).is_file()), key=_natural)
@@ -117,12 +117,12 @@ def files_of(pattern: str) -> list[Path]:
 
 
 def decode_files(files: list[Path], tick: Fraction, begin: int = 0) -> Generator[VideoFrame, None, None]:
-    """One picture a file from number `begin` on, each turned upright, pts counting from 0 in ticks of `tick` seconds.
+    """Yield one upright frame per file, from index `begin` on; pts is the index, in units of `tick` seconds.
 
-    Raises StreamfxError that names a file which is no picture.
+    Raises StreamfxError with the name of a file that is not an image.
     """
     for number, file in enumerate(files[begin:], begin):
-        picture, options = None, decoder_options()
+        frame, options = None, decoder_options()
         with (
             ffmpeg_messages() as messages,
             suppress(av.error.FFmpegError, IndexError),
@@ -131,18 +131,18 @@ def decode_files(files: list[Path], tick: Fraction, begin: int = 0) -> Generator
             stream = container.streams.video[0]
             check_size(str(file), stream.width, stream.height)
             stream.codec_context.options = options
-            picture = next(container.decode(stream), None)
-        if picture is None:
-            check_said(str(file), [text for _, _, text in messages])
-            raise StreamfxError(f"'{file}' is not a picture that FFmpeg can read; remove it or narrow the pattern")
-        picture.pts, picture.duration, picture.time_base = number, 1, tick
-        yield upright(picture)
+            frame = next(container.decode(stream), None)
+        if frame is None:
+            check_messages(str(file), [text for _, _, text in messages])
+            raise StreamfxError(f"'{file}' is not an image that FFmpeg can read; remove it or narrow the pattern")
+        frame.pts, frame.duration, frame.time_base = number, 1, tick
+        yield upright(frame)
 
 
 def check_rate(rate: Fraction) -> Fraction:
-    """A frame rate that a user gave, if it is one."""
+    """Return the frame rate if it is in range. Raises StreamfxError otherwise."""
     if not 0 < rate <= 1000:
-        raise StreamfxError(f"frame rate {float(rate):g} is out of range; give one above 0 and up to 1000")
+        raise StreamfxError(f"frame rate {float(rate):g} is out of range; give a value above 0 and up to 1000")
     return rate
 
 

@@ -1,4 +1,4 @@
-"""A picture or video that says where: white is one, black is nothing, grey lies between."""
+"""Masks from an image or video: white is 1, black is 0."""
 
 from __future__ import annotations
 
@@ -18,96 +18,95 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamfx")
 
-FAR = 4  # seconds ahead from which seeking is cheaper than decoding all between
+FAR = 4  # seconds; farther ahead, seeking is cheaper than decoding
 
 
 class Mask:
-    """A mask opened from a picture, which stands for all times, or a video, which is read along with the film.
+    """A mask from an image, which applies at all times, or from a video, which plays in sync with the main video.
 
-    What it keeps of the video is a cache: `at` gives the same for the same time, in whatever order it is asked.
-    Raises StreamfxError where the source cannot be read.
+    `at` depends only on its arguments, not on the order of calls; the decoded frames are just a cache.
+    Raises StreamfxError if the source cannot be read.
     """
 
     _reader: Reader
-    _frames: Iterator[Frame]  # those still to come
-    _held: Frame  # the one shown last
-    _next: Frame | None  # the one behind it
+    _frames: Iterator[Frame]  # not decoded yet
+    _current: Frame  # shown by the last call
+    _next: Frame | None  # the frame after it
 
     def __init__(self, source: str, role: str = "mask") -> None:
-        """`role` is what messages call it: a guide is read in the same way."""
+        """`role` is the name in messages: "mask", or "guide" for a guide image."""
         self.name, self.role = source, role
         if source == "-":
-            raise StreamfxError(f"the {role} cannot come from stdin, for it may be read more than once; give a file")
-        self._said = False
-        self._seen: tuple[Frame, tuple[int, ...], Tensor] | None = None  # frame, size, and the mask made of them
-        reader = self._opened(Fraction(0))
+            raise StreamfxError(f"the {role} cannot come from stdin, because it may be read twice; give a file")
+        self._warned = False
+        self._cached: tuple[Frame, tuple[int, ...], Tensor] | None = None  # frame, size, and their mask
+        reader = self._open(Fraction(0))
         self._tick = reader.info.time_base
-        self._slack = JITTER / (reader.info.rate or SEQUENCE_RATE)
-        self._begin(reader, Fraction(0))
+        self._tolerance = JITTER / (reader.info.rate or SEQUENCE_RATE)
+        self._read_from(reader, Fraction(0))
         self._still = self._next is None
-        self._first = self._held.pts
+        self._first = self._current.pts
 
     def at(self, pts: Fraction, image: Tensor) -> Tensor:
-        """The mask [1, H, W], 0..1, for a film's `image` [3, H, W] at `pts`, on the image's device.
+        """Return the mask [1, H, W], 0..1, for an `image` [3, H, W] at `pts`, on the image's device.
 
-        Of a video it is the last frame that starts no later than `pts`, both counted in seconds from the beginning of
-        the file; its last frame stays, with a warning. It is stretched to the image's size. With alpha, it is the luma
-        times alpha.
+        The mask is luma times alpha, stretched to the size of the image. A mask video shows the last frame that starts
+        at or before `pts`, in seconds from the start of the file; after its end its last frame is held, with a warning.
         """
         frame = self.frame_at(pts)
         size = tuple(image.shape[1:])
-        if self._seen is None or self._seen[0] is not frame or self._seen[1] != size:
-            self._seen = frame, size, _drawn(frame, size).to(image.device)
-        return self._seen[2].to(image.device)
+        if self._cached is None or self._cached[0] is not frame or self._cached[1] != size:
+            self._cached = frame, size, _render(frame, size).to(image.device)
+        return self._cached[2].to(image.device)
 
     def frame_at(self, pts: Fraction) -> Frame:
-        """The frame shown at `pts`, as it is; the same object while it is shown."""
-        return self._held if self._still else self._find(pts + self._slack)
+        """Return the source frame shown at `pts`; the same object for as long as it is shown."""
+        return self._current if self._still else self._find(pts + self._tolerance)
 
     def _find(self, moment: Fraction) -> Frame:
-        """The frame shown at a moment; reads on to it, or begins anew where it lies behind or far ahead."""
+        """Return the frame shown at `moment`: decode ahead to it, or seek if it is in the past or far ahead."""
         moment = max(moment, self._first)
-        ahead = self._next is not None and moment >= self._next.pts + FAR
-        if moment < self._held.pts or ahead:
+        far_ahead = self._next is not None and moment >= self._next.pts + FAR
+        if moment < self._current.pts or far_ahead:
             start = max(Fraction(0), floor(moment / self._tick) * self._tick)
             try:
-                reader = self._opened(start)
-            except StreamfxError:  # nothing is shown so late: the last frame has to be found from the beginning
+                reader = self._open(start)
+            except StreamfxError:  # after the last frame: decode from the start to find that frame
                 start = Fraction(0)
-                reader = self._opened(start)
+                reader = self._open(start)
             self._reader.close()
-            self._begin(reader, start)
+            self._read_from(reader, start)
         while self._next is not None and self._next.pts <= moment:
-            self._held, self._next = self._next, next(self._frames, None)
-        end = self._held.pts + self._held.duration
-        if self._next is None and moment >= end + 2 * self._slack and not self._said:
-            self._said = True
+            self._current, self._next = self._next, next(self._frames, None)
+        end = self._current.pts + self._current.duration
+        if self._next is None and moment >= end + 2 * self._tolerance and not self._warned:
+            self._warned = True
             log.warning(
-                "the %s '%s' ends at %.2f s, before the film: its last frame stays", self.role, self.name, float(end)
+                "the %s '%s' ends at %.2f s, before the video; holding its last frame", self.role, self.name, float(end)
             )
-        return self._held
+        return self._current
 
-    def _opened(self, start: Fraction) -> Reader:
+    def _open(self, start: Fraction) -> Reader:
         try:
             return Reader(self.name, start=start)
         except StreamfxError as error:
             raise StreamfxError(f"the {self.role}: {error}") from error
 
-    def _begin(self, reader: Reader, start: Fraction) -> None:
-        """Read from the frame on that is shown at `start`, a whole number of ticks."""
-        self._reader, self._frames = reader, _moved(reader, start)
-        self._held = next(self._frames)
+    def _read_from(self, reader: Reader, start: Fraction) -> None:
+        """Read frames from `start`, a whole number of ticks, where the first frame is the one shown at that time."""
+        self._reader, self._frames = reader, _file_times(reader, start)
+        self._current = next(self._frames)
         self._next = next(self._frames, None)
 
 
-def _moved(reader: Reader, start: Fraction) -> Iterator[Frame]:
-    """The reader's frames, at times counted from the beginning of the file and not from where it was cut."""
+def _file_times(reader: Reader, start: Fraction) -> Iterator[Frame]:
+    """Yield the frames with times counted from the start of the file rather than from the trim point."""
     for frame in reader:
         yield Frame(frame.image, frame.pts + start, frame.duration, alpha=frame.alpha)
 
 
-def _drawn(frame: Frame, size: tuple[int, ...]) -> Tensor:
-    """The frame's luma, times its alpha, [1, *size]."""
+def _render(frame: Frame, size: tuple[int, ...]) -> Tensor:
+    """Return luma times alpha [1, *size], 0..1."""
     from torch.nn.functional import interpolate
 
     from streamfx.ops.color import luma

@@ -1,4 +1,4 @@
-"""Opening a source, finding its picture stream, and saying why where that fails."""
+"""Open a source and select its video stream, with clear errors."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
 from streamfx.media.filters.graph import ffmpeg_messages
-from streamfx.media.limits import check_said, check_size, decoder_options
+from streamfx.media.limits import check_messages, check_size, decoder_options
 
 log = logging.getLogger("streamfx")
 
 HIDDEN = Disposition.attached_pic | Disposition.timed_thumbnails
-LIST, LIST_ENDS, LONGEST_LIST = b"#EXTM3U", b"#EXT-X-ENDLIST", 16 << 20  # bytes
-PATIENCE = 4.0  # seconds that a list in a file is waited on, each time that it is read: some four times in all
-NOT_VIDEO = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text files as pictures
+HLS_START, HLS_END, MAX_PLAYLIST = b"#EXTM3U", b"#EXT-X-ENDLIST", 16 << 20  # bytes
+HLS_TIMEOUT = 4.0  # seconds to wait for a playlist file to grow, per reload; FFmpeg reloads it about four times
+NOT_VIDEO = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg renders text files as video
 
 
 def open_input(
-    name: str, input_format: str | None, rate: Fraction | None, wanted: str = "a video or picture"
+    name: str, input_format: str | None, rate: Fraction | None, expected: str = "a video or image"
 ) -> InputContainer:
-    """FFmpeg's container of a source; a StreamfxError says why there is none. `rate` is for raw data and cameras."""
+    """Open a source as an FFmpeg container; `rate` is for raw data and cameras. Raises StreamfxError."""
     source = "pipe:0" if name == "-" else name
-    patience = None
+    timeout = None
     options = decoder_options() | ({"framerate": str(rate)} if rate else {})
     if "://" not in source and source != "pipe:0" and not input_format:
         _check_file(Path(source))
-        patience = _patience(Path(source))
+        timeout = _playlist_timeout(Path(source))
     with ffmpeg_messages() as messages:
         try:
-            container = av.open(source, format=input_format, options=options, timeout=patience)
+            container = av.open(source, format=input_format, options=options, timeout=timeout)
         except av.error.FFmpegError as error:
             raise StreamfxError(
-                _why_unreadable(name, input_format, [text for _, _, text in messages], error, wanted)
+                _why_unreadable(name, input_format, [text for _, _, text in messages], error, expected)
             ) from error
         except ValueError as error:
             raise StreamfxError(f"unknown input format '{input_format}'; ffmpeg -demuxers lists them") from error
     try:
         if container.format.name in NOT_VIDEO:
-            raise StreamfxError(f"'{name}' is a text file, not {wanted}")
-        if any(stream.codec_context and not stream.width for stream in pictures_of(container)):
-            check_said(name, [text for _, _, text in messages])
+            raise StreamfxError(f"'{name}' is a text file, not {expected}")
+        if any(stream.codec_context and not stream.width for stream in video_streams(container)):
+            check_messages(name, [text for _, _, text in messages])
     except StreamfxError:
         container.close()
         raise
@@ -56,58 +56,58 @@ def open_input(
 
 
 def _check_file(path: Path) -> None:
-    if not os.path.exists(path):  # which the longest name does not make raise
+    if not os.path.exists(path):  # unlike Path.exists, never raises
         raise StreamfxError(f"no such file: '{path}'")
     if path.is_dir():
-        raise StreamfxError(f"'{path}' is a folder; give a file, or its pictures as '{path}/*.jpg'")
+        raise StreamfxError(f"'{path}' is a folder; give a file, or its images as '{path}/*.jpg'")
     if path.is_file() and path.stat().st_size == 0:
         raise StreamfxError(f"'{path}' is empty")
     if not os.access(path, os.R_OK):
-        raise StreamfxError(f"'{path}' may not be read; check its permissions")
+        raise StreamfxError(f"cannot read '{path}'; check its permissions")
 
 
-def _patience(path: Path) -> float | None:
-    """Seconds to wait for more of a list of parts (HLS, RFC 8216), on which FFmpeg waits for ever; None for others."""
+def _playlist_timeout(path: Path) -> float | None:
+    """Return the seconds to wait for an HLS playlist (RFC 8216) to grow, else FFmpeg waits forever; None for others."""
     if not path.is_file():
         return None
     with path.open("rb") as file:
-        if file.read(len(LIST)) != LIST:
+        if file.read(len(HLS_START)) != HLS_START:
             return None
-        if LIST_ENDS not in file.read(LONGEST_LIST):
-            log.warning("'%s' does not tell its end: it is where nothing has come for %g s", path, PATIENCE)
-    return PATIENCE
+        if HLS_END not in file.read(MAX_PLAYLIST):
+            log.warning("playlist '%s' has no end marker; reading until nothing is added for %g s", path, HLS_TIMEOUT)
+    return HLS_TIMEOUT
 
 
-def _why_unreadable(name: str, input_format: str | None, messages: list[str], error: Exception, wanted: str) -> str:
-    said = " ".join(messages).lower()
+def _why_unreadable(name: str, input_format: str | None, messages: list[str], error: Exception, expected: str) -> str:
+    text = " ".join(messages).lower()
     where = "stdin" if name == "-" else f"'{name}'"
-    if "moov atom not found" in said or (name == "-" and "moov" in said):
-        return f"{where}: this mp4 has no index (moov) that can be read; it is incomplete or broken"
+    if "moov atom not found" in text or (name == "-" and "moov" in text):
+        return f"{where}: this mp4 has no readable index (moov); the file is incomplete or damaged"
     reason = getattr(error, "strerror", None) or str(error)
     if isinstance(error, av.error.InvalidDataError):
-        return f"{where} is not {wanted} that FFmpeg can read"
+        return f"{where} is not {expected} that FFmpeg can read"
     return f"cannot open {where}: {reason}" + (f" (as {input_format})" if input_format else "")
 
 
-def pictures_of(container: InputContainer) -> list[VideoStream]:
-    """The streams of moving pictures; cover art is none. Those that cannot be decoded have no codec_context."""
+def video_streams(container: InputContainer) -> list[VideoStream]:
+    """Return the video streams except cover art. A stream that cannot be decoded has no codec_context."""
     return [stream for stream in container.streams.video if not stream.disposition & HIDDEN]
 
 
-def picture_stream(name: str, container: InputContainer) -> VideoStream:
-    """The stream to work on, ready to be decoded: the default one or else the largest; cover art is none."""
-    streams = [stream for stream in pictures_of(container) if stream.codec_context]
-    if not streams and pictures_of(container):
+def default_video_stream(name: str, container: InputContainer) -> VideoStream:
+    """Return the stream to process, ready to decode: the default video stream, else the largest; never cover art."""
+    streams = [stream for stream in video_streams(container) if stream.codec_context]
+    if not streams and video_streams(container):
         container.close()
-        raise StreamfxError(f"'{name}' has pictures in a coding that this FFmpeg cannot decode; convert it first")
+        raise StreamfxError(f"this FFmpeg cannot decode the video codec of '{name}'; convert the file first")
     if not streams:
-        found = "sound only" if container.streams.audio else "no pictures"
-        art = ", its cover art aside" if container.streams.video else ""
+        content = "only audio" if container.streams.audio else "no video"
+        art = " and cover art" if container.streams.video else ""
         container.close()
-        raise StreamfxError(f"'{name}' has {found}{art}; give a video or a picture")
+        raise StreamfxError(f"'{name}' has {content}{art}; give a video or an image")
     chosen = max(streams, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height))
     if len(streams) > 1:
-        log.warning("%d picture streams in '%s': working on number %d", len(streams), name, chosen.index)
+        log.warning("%d video streams in '%s'; using stream %d", len(streams), name, chosen.index)
     try:
         check_size(name, chosen.width, chosen.height)
     except StreamfxError:

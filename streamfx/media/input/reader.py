@@ -1,4 +1,4 @@
-"""Sources of frames: files, pipes, network streams, cameras, stills and numbered pictures."""
+"""Read frames from files, pipes, network streams, cameras, still images and image sequences."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from av.sidedata.sidedata import Type as SideDataType
 
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
-from streamfx.media.filters.graph import Filter, FilterGraph, joined
+from streamfx.media.filters.graph import Filter, FilterGraph, prepend_filters
 from streamfx.media.gpu.nvidia import Driver, driver_of
-from streamfx.media.gpu.surfaces import differs, find_decoder, small_luma, to_host, to_image
-from streamfx.media.input.demuxer import Container
-from streamfx.media.input.image_sequence import Numbered, check_rate, is_pattern
-from streamfx.media.input.resume_points import Mark, counted_to, digest, found_in, moment_of, what_remembers
+from streamfx.media.gpu.surfaces import decoder_mismatch, downscaled_luma, find_decoder, to_host, to_image
+from streamfx.media.input.demuxer import Demuxer
+from streamfx.media.input.image_sequence import ImageSequence, check_rate, is_pattern
+from streamfx.media.input.resume_points import ResumePoint, digest, find_by_index, find_by_time, pts_of, stateful_filter
 from streamfx.media.input.shot_detection import HEIGHT, WIDTH, CutDetector
-from streamfx.media.pixel_formats import alike, coding_of
+from streamfx.media.pixel_formats import coding_of, match_first_frame
 from streamfx.media.probe import VideoInfo
-from streamfx.media.side_data import side_data, turn_of
+from streamfx.media.side_data import side_data, upright_filters
 
 if TYPE_CHECKING:
     import torch
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamfx")
 
-SEQUENCE_RATE = Fraction(25)  # frames a second of numbered pictures, where the user names no other
+SEQUENCE_RATE = Fraction(25)  # default frames per second of image sequences
 
 
 class Reader:
-    """An opened source: an iterable of Frames, to be gone through once, and what it says about itself (`info`).
+    """An opened source: an iterable of Frames, for a single pass, with metadata in `info`.
 
-    Pictures come upright, deinterlaced and in one size. Not thread-safe: one thread iterates. `input` is FFmpeg's
-    container, from which a writer copies sound and the rest, or None for numbered pictures. `rate` and
-    `sample_aspect_ratio` are those of the pictures as they come out, behind filters.
+    Frames come upright, deinterlaced and in one size. Not thread-safe: iterate in one thread. `input` is FFmpeg's
+    container, from which a writer copies audio and other streams, or None for an image sequence. `rate` and
+    `sample_aspect_ratio` are those of the output, after filters.
     """
 
     def __init__(
@@ -57,30 +57,30 @@ class Reader:
         end: Fraction | None = None,
     ) -> None:
         self.name = str(source)
-        self._keeps = False
+        self._keep_packets = False
         self.cuts = CutDetector()
-        self.every = 0  # pictures from one mark to the next; 0 for no marks
-        self.marks: dict[int, Mark] = {}  # by the number of the picture that comes next
-        self._begins_at: Mark | None = None
-        self._how = input_format, input_rate, start, end
-        _check_span(start, end)
+        self.resume_interval = 0  # frames between resume points; 0 for none
+        self.resume_points: dict[int, ResumePoint] = {}  # number of the next frame -> resume point
+        self._resume_point: ResumePoint | None = None
+        self._open_options = input_format, input_rate, start, end
+        _check_range(start, end)
         rate = None if input_rate is None else check_rate(input_rate)
-        self._source: Container | Numbered
+        self._source: Demuxer | ImageSequence
         if input_format is None and is_pattern(self.name):
-            self._source = Numbered(self.name, rate=rate or SEQUENCE_RATE, start=start, end=end)
+            self._source = ImageSequence(self.name, rate=rate or SEQUENCE_RATE, start=start, end=end)
         else:
-            self._source = Container(self.name, input_format=input_format, rate=rate, start=start, end=end)
-        self._raw = self._source.pictures()
-        self._first = next(self._raw, None)
+            self._source = Demuxer(self.name, input_format=input_format, rate=rate, start=start, end=end)
+        self._frames = self._source.video_frames()
+        self._first = next(self._frames, None)
         if self._first is None:
             self.close()
-            span = f" from {float(start):g} s on" if start else ""
-            raise StreamfxError(f"'{self.name}' has no picture{span} that can be decoded")
+            where = f" after {float(start):g} s" if start else ""
+            raise StreamfxError(f"no frame of '{self.name}'{where} can be decoded")
         self._pix_fmt = self._first.format.name
-        self._driver: Driver | None = None  # of the device that decodes
-        self._turn = turn_of(self._first) if self.input else ()  # numbered pictures come upright
+        self._driver: Driver | None = None  # of the GPU that decodes
+        self._upright_filters = upright_filters(self._first) if self.input else ()  # sequences are upright
         self.info = self._describe(self._first)
-        self.rate, self.sample_aspect_ratio = self.info.rate, self.info.sample_aspect_ratio  # as pictures come out
+        self.rate, self.sample_aspect_ratio = self.info.rate, self.info.sample_aspect_ratio  # after filters
 
     @property
     def input(self) -> InputContainer | None:
@@ -92,162 +92,165 @@ class Reader:
         return list(self.input.streams) if self.input else []
 
     @property
-    def picture_index(self) -> int:
-        """The number of the picture stream in `input`."""
+    def video_index(self) -> int:
+        """Index of the video stream in `input`."""
         return self._source.stream.index if self._source.stream else 0
 
     @property
     def offset(self) -> Fraction:
-        """Seconds on the source's clock where the film starts: what has been taken off all times."""
+        """Start time on the source's clock, in seconds; it is subtracted from all times."""
         return self._source.offset
 
     @property
-    def broken(self) -> Fraction | None:
-        """Seconds from its start where the source broke off or is damaged; known for sure once it has been read."""
-        return self._source.broken
+    def damaged_at(self) -> Fraction | None:
+        """Seconds from the start at which the source is damaged or truncated, None if intact; final at the end."""
+        return self._source.damaged_at
 
     @property
-    def constant(self) -> bool:
-        """Whether every picture of the source seems to last as long as the others."""
-        return self._source.constant
+    def constant_frame_rate(self) -> bool:
+        """Whether all frames of the source appear to have the same duration."""
+        return self._source.constant_frame_rate
 
     @property
     def length(self) -> Fraction | None:
-        """Seconds until the cut at the end that was asked for; None without one."""
+        """Seconds from the start to the requested end; None without one."""
         return self._source.length
 
     @property
     def covers(self) -> dict[int, bytes]:
-        """Cover art: number of its stream in `input` -> the picture as a file."""
+        """Cover art: stream index in `input` -> image file."""
         return self._source.covers
 
     def keep_packets(self, *, keep: bool = True) -> None:
-        """Gather the packets of other streams while pictures are read, for `take_packets`; else they are dropped."""
-        self._keeps = keep
+        """Collect packets of other streams while frames are read, for `take_packets`; by default they are dropped."""
+        self._keep_packets = keep
 
     def take_packets(self) -> Iterator[Packet[Stream]]:
-        """Packets of the streams that are no pictures, read so far, in file order, times shifted by the offset."""
+        """Yield and remove the packets collected from other streams, in file order, times shifted by the offset."""
         while self._source.packets:
             yield self._source.packets.popleft()
 
     def read_until(self, moment: Fraction | None) -> None:
-        """Read on without decoding, for the packets of other streams, up to `moment`, in seconds; None: to the end."""
+        """Collect packets of other streams up to `moment`, in seconds, without decoding; None reads to the end."""
         self._source.read_until(moment)
 
-    def again(self, length: Fraction | None = None) -> Reader:
-        """The same source, opened anew; cut at `length` seconds from its start if that is given."""
-        form, rate, start, end = self._how
+    def reopen(self, length: Fraction | None = None) -> Reader:
+        """Open the same source again, ending `length` seconds after its start if given."""
+        form, rate, start, end = self._open_options
         end = end if length is None else start + length
         return Reader(self.name, input_format=form, input_rate=rate, start=start, end=end)
 
-    def begin_at(self, mark: Mark) -> None:
-        """Have `pictures` and `frames` begin at a mark that was left when the same source was read before."""
-        self._begins_at = mark
-        self.cuts = CutDetector(mark.cuts)
-        if mark.broken is not None:
-            self._source.broken = mark.broken
+    def resume_at(self, point: ResumePoint) -> None:
+        """Make `video_frames` and `frames` start at a resume point from an earlier pass over the same source."""
+        self._resume_point = point
+        self.cuts = CutDetector(point.cuts)
+        if point.broken is not None:
+            self._source.damaged_at = point.broken
 
-    def pictures(self, filters: Sequence[Filter] = ()) -> Iterator[VideoFrame]:
-        """Upright pictures in the decoder's own format, through FFmpeg filters; each with its pts and time base."""
-        self._source.forget()
-        if not self._keeps:
-            self._source.gathers = False
+    def video_frames(self, filters: Sequence[Filter] = ()) -> Iterator[VideoFrame]:
+        """Yield upright frames in the decoder's format, through FFmpeg filters, with pts and time base."""
+        self._source.disable_restart()
+        if not self._keep_packets:
+            self._source.collects_packets = False
             self._source.packets.clear()
-        graph = joined(self._repairs(), filters)
-        mark = self._begins_at
-        made = self._through(graph) if mark is None else self._from(mark, graph)
-        for number, picture in enumerate(made, mark.number if mark else 0):
-            if self.every and number % self.every == 0:
+        graph = prepend_filters(self._source_filters(), filters)
+        point = self._resume_point
+        frames = self._filtered(graph) if point is None else self._resumed(point, graph)
+        for number, frame in enumerate(frames, point.number if point else 0):
+            if self.resume_interval and number % self.resume_interval == 0:
                 driver = self._driver
-                seen = digest(to_host(picture, driver) if driver and driver.holds(picture) else picture)
-                self.marks[number] = Mark(number, moment_of(picture), seen, self.cuts.remembered(), self.broken)
-            yield picture
+                sha256 = digest(to_host(frame, driver) if driver and driver.holds(frame) else frame)
+                moment, state = pts_of(frame), self.cuts.state()
+                self.resume_points[number] = ResumePoint(number, moment, sha256, state, self.damaged_at)
+            yield frame
 
-    def _from(self, mark: Mark, graph: Sequence[Filter]) -> Iterator[VideoFrame]:
-        """Pictures from a mark on: sought where that leads to the same picture, else counted from the beginning."""
-        if not what_remembers(graph):
+    def _resumed(self, point: ResumePoint, graph: Sequence[Filter]) -> Iterator[VideoFrame]:
+        """Yield frames from a resume point on: seek if that finds the same frame, else decode from the start."""
+        if not stateful_filter(graph):
             first = self._first
-            if self._jump(mark):
-                made = self._through(graph, first)
-                if (found := found_in(made, mark)) is not None:
-                    yield found
-                    yield from made
+            if self._seek(point):
+                frames = self._filtered(graph, first)
+                if (frame := find_by_time(frames, point)) is not None:
+                    yield frame
+                    yield from frames
                     return
-            log.info("'%s' cannot be searched for frame %d: read from its start", self.name, mark.number)
-            self._rewind()
-        made = self._through(graph)
-        yield counted_to(self.name, made, mark)
-        yield from made
+            log.info("cannot seek to frame %d of '%s'; decoding from the start", point.number, self.name)
+            self._reopen_source()
+        frames = self._filtered(graph)
+        yield find_by_index(self.name, frames, point)
+        yield from frames
 
-    def _jump(self, mark: Mark) -> bool:
-        """Go to the picture of a mark, or somewhere before it; whether that can be."""
-        self._raw.close()
-        if not self._source.go_to(mark.moment):
+    def _seek(self, point: ResumePoint) -> bool:
+        """Seek to or before the frame of a resume point; return whether that worked."""
+        self._frames.close()
+        if not self._source.seek(point.moment):
             return False
-        self._raw = self._source.pictures()
+        self._frames = self._source.video_frames()
         return True
 
-    def _rewind(self) -> None:
-        """Open the source anew, at its first picture."""
-        fresh = self.again()
-        fresh._source.gathers, fresh._source.broken = self._keeps, self._source.broken
+    def _reopen_source(self) -> None:
+        """Open the source again, at its first frame."""
+        fresh = self.reopen()
+        fresh._source.collects_packets, fresh._source.damaged_at = self._keep_packets, self._source.damaged_at
         self._source.close()
-        self._source, self._raw, self._first = fresh._source, fresh._raw, fresh._first
+        self._source, self._frames, self._first = fresh._source, fresh._frames, fresh._first
 
-    def _through(self, graph: Sequence[Filter], like: VideoFrame | None = None) -> Iterator[VideoFrame]:
-        """Pictures through the filters; `like` is the one whose size and format all get, if not the first."""
+    def _filtered(self, graph: Sequence[Filter], like: VideoFrame | None = None) -> Iterator[VideoFrame]:
+        """Yield filtered frames; all are converted to the size and format of `like`, or of the first frame if None."""
         first = like or self._first
         assert first is not None
-        upright = alike(self.name, chain([first] if like is None else [], self._raw), first, self._pix_fmt)
+        frames = self._frames if like else chain([first], self._frames)
+        uniform = match_first_frame(self.name, frames, first, self._pix_fmt)
         self._first = None
         if not graph:
-            yield from upright
+            yield from uniform
             return
         aspect = self._source.stream.sample_aspect_ratio if self._source.stream else None
-        work = FilterGraph(graph, time_base=self._source.tick, rate=self._source.rate, sar=aspect or None)
-        for picture in chain(upright, [None]):
-            for done in work.push(picture):
-                done.time_base = work.time_base
-                self.rate, self.sample_aspect_ratio = work.rate or self.rate, work.sar or self.sample_aspect_ratio
-                yield done
-            if work.finished:
-                self._source.drain()
+        filtering = FilterGraph(graph, time_base=self._source.tick, rate=self._source.rate, sar=aspect or None)
+        for frame in chain(uniform, [None]):
+            for filtered in filtering.push(frame):
+                filtered.time_base = filtering.time_base
+                self.rate = filtering.rate or self.rate
+                self.sample_aspect_ratio = filtering.sar or self.sample_aspect_ratio
+                yield filtered
+            if filtering.finished:
+                self._source.read_to_end()
                 return
 
     def frames(self, filters: Sequence[Filter] = (), device: torch.device | None = None) -> Iterator[Frame]:
-        """The pictures as Frames on `device` (CPU if None); each lasts until the next one starts.
+        """Yield Frames on `device` (CPU if None), with durations that last until the next frame.
 
-        Cuts are looked for behind the filters. A GPU decodes them itself, where it can and no filter wants them.
+        Cuts are detected after the filters. The GPU decodes if it can and if no FFmpeg filter has to run on the CPU.
         """
-        held: Frame | None = None
+        pending: Frame | None = None
         driver = driver_of(device)
-        why = self._decode_on(driver, filters) if driver else ""
-        there = driver.device if driver and not why else "the CPU"
-        log.info("'%s' is decoded on %s", self.name, f"{there}: {why}" if why else there)
-        for picture in self.pictures(filters):
-            if driver and driver.holds(picture):
-                cut = self.cuts.begins_shot(small_luma(picture, driver, HEIGHT, WIDTH))
+        reason = self._decode_on(driver, filters) if driver else ""
+        decoder = driver.device if driver and not reason else "the CPU"
+        log.info("'%s' is decoded on %s", self.name, f"{decoder}: {reason}" if reason else decoder)
+        for decoded in self.video_frames(filters):
+            if driver and driver.holds(decoded):
+                cut = self.cuts.begins_shot(downscaled_luma(decoded, driver, HEIGHT, WIDTH))
             else:
-                cut = self.cuts.is_cut(picture)
-            image, alpha = to_image(picture, device)
-            base = picture.time_base or self._source.tick
-            pts = (picture.pts or 0) * base
-            length = picture.duration * base if picture.duration else 1 / (self.info.rate or SEQUENCE_RATE)
+                cut = self.cuts.is_cut(decoded)
+            image, alpha = to_image(decoded, device)
+            base = decoded.time_base or self._source.tick
+            pts = (decoded.pts or 0) * base
+            length = decoded.duration * base if decoded.duration else 1 / (self.info.rate or SEQUENCE_RATE)
             frame = Frame(image, pts, length, cut, alpha)
-            if held is not None:
-                yield _until(held, pts)
-            held = frame
-        if held is not None:
-            yield held
+            if pending is not None:
+                yield _ending_at(pending, pts)
+            pending = frame
+        if pending is not None:
+            yield pending
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
 
     def close(self) -> None:
-        """Close the file; one that another thread still waits on (a silent pipe or camera) is left to the system."""
+        """Close the source, unless another thread is blocked reading it (a stalled pipe or camera)."""
         try:
-            self._raw.close()
-        except ValueError:  # it is running
+            self._frames.close()
+        except ValueError:  # another thread is running the generator
             return
         self._source.close()
 
@@ -258,45 +261,45 @@ class Reader:
         self.close()
 
     def _decode_on(self, driver: Driver, filters: Sequence[Filter]) -> str:
-        """Begin again with the device's decoder, if its first picture is right; or why the CPU goes on decoding."""
+        """Restart with the GPU's decoder if its first frame is correct; return why not, or "" on success."""
         source, first = self._source, self._first
         assert first is not None
-        if self._begins_at:
-            return "it is gone on with from a mark"
-        if filters or self._turn or self.info.interlaced:
-            return "FFmpeg's filters come first, which work there"
-        if isinstance(source, Numbered) or not source.plain:
-            return "it comes in pieces that only the CPU's decoder knows"
+        if self._resume_point:
+            return "resumed runs use the CPU decoder"
+        if filters or self._upright_filters or self.info.interlaced:
+            return "FFmpeg filters run on the CPU"
+        if isinstance(source, ImageSequence) or not source.can_restart:
+            return "image sequences, alpha and a late first frame need the CPU decoder"
         decode = find_decoder(driver, source.stream, first)
         if isinstance(decode, str):
             return decode
-        self._raw.close()
-        self._raw = source.pictures_again(decode)
+        self._frames.close()
+        self._frames = source.restart(decode)
         try:
-            self._first = next(self._raw, None)
-            why = differs(self._first, first, driver)
+            self._first = next(self._frames, None)
+            reason = decoder_mismatch(self._first, first, driver)
         except (FFmpegError, RuntimeError) as error:
-            why = str(error)
-        if why:
-            self._raw.close()
-            self._raw = source.pictures_again(None)
-            self._first = next(self._raw, None)
+            reason = str(error)
+        if reason:
+            self._frames.close()
+            self._frames = source.restart(None)
+            self._first = next(self._frames, None)
         else:
             self._driver = driver
-        return why
+        return reason
 
-    def _repairs(self) -> list[Filter]:
-        """What makes pictures upright and whole before anyone sees them."""
+    def _source_filters(self) -> list[Filter]:
+        """Return the filters that deinterlace and rotate the source."""
         if self.info.interlaced:
             log.warning("'%s' is interlaced: deinterlaced with bwdif", self.name)
-            return [Filter("bwdif", "mode=send_frame"), *self._turn]
-        return list(self._turn)
+            return [Filter("bwdif", "mode=send_frame"), *self._upright_filters]
+        return list(self._upright_filters)
 
     def _describe(self, first: VideoFrame) -> VideoInfo:
         stream = self._source.stream
         height, width = first.height, first.width
         aspect = (stream.sample_aspect_ratio if stream else None) or Fraction(1)
-        if any(turn.name == "transpose" for turn in self._turn):
+        if any(node.name == "transpose" for node in self._upright_filters):
             height, width, aspect = width, height, 1 / aspect
         return VideoInfo(
             height=height,
@@ -320,21 +323,21 @@ def open(
     start: Fraction = Fraction(0),
     end: Fraction | None = None,
 ) -> Reader:
-    """Open anything that FFmpeg can read: a file, a still, '-' for stdin, a URL, a device, or a pattern of pictures.
+    """Open anything that FFmpeg can read: a file, an image, '-' for stdin, a URL, a device, or an image pattern.
 
-    `input_format` names FFmpeg's demuxer where it cannot be guessed (devices); `input_rate` sets the frames a second of
-    numbered pictures and cameras; `start` and `end` cut, in seconds from the source's start. Raises StreamfxError.
+    `input_format` names FFmpeg's demuxer if it cannot be guessed (devices); `input_rate` sets the frames per second of
+    image sequences and cameras; `start` and `end` trim, in seconds from the start. Raises StreamfxError.
     """
     return Reader(source, input_format=input_format, input_rate=input_rate, start=start, end=end)
 
 
-def _check_span(start: Fraction, end: Fraction | None) -> None:
+def _check_range(start: Fraction, end: Fraction | None) -> None:
     if start < 0:
-        raise StreamfxError(f"start {float(start):g} s is before the beginning; give 0 or more")
+        raise StreamfxError(f"start {float(start):g} s is negative; give 0 or more")
     if end is not None and end <= start:
-        raise StreamfxError(f"the cut ends at {float(end):g} s, which is not behind its start at {float(start):g} s")
+        raise StreamfxError(f"end {float(end):g} s is not after start {float(start):g} s; give a later end")
 
 
-def _until(frame: Frame, moment: Fraction) -> Frame:
-    """The frame, lasting until `moment` where that lies behind its start."""
+def _ending_at(frame: Frame, moment: Fraction) -> Frame:
+    """Return the frame with its duration set to end at `moment`, if that is after its start."""
     return replace(frame, duration=moment - frame.pts) if moment > frame.pts else frame

@@ -1,4 +1,4 @@
-"""Places in a source that a run can go on from: which picture comes next there, and how it looked."""
+"""Resume points: positions in a source at which an interrupted run can resume, with a digest of the next frame."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from av.video.codeccontext import VideoCodecContext
 from streamfx.errors import StreamfxError
 from streamfx.media.filters.graph import Filter
 
-# FFmpeg filters that make of a picture what they would make of it alone; greyedge does not each time that it is asked
+# FFmpeg filters whose output depends on the current frame only; greyedge is missing because it is not deterministic
 _NAMES = """
     alphaextract avgblur bilateral cas chromahold chromakey chromashift colorbalance colorchannelmixer colorcontrast
     colorcorrect colorhold colorize colorkey colorlevels colorspace colortemperature convolution copy crop curves
@@ -25,63 +25,63 @@ _NAMES = """
     selectivecolor setdar setparams setrange setsar shear shuffleplanes sobel swaprect swapuv tonemap transpose
     unsharp v360 vflip vibrance xbr yaepblur
 """
-MEMORYLESS = frozenset(_NAMES.split())
-# in expressions: the number of a picture, or what was computed for those before
-_COUNTING = re.compile(r"(?<!\w)(?:n|N|in|on|random|randomi|st|ld)(?![\w=])")
+STATELESS = frozenset(_NAMES.split())
+# in expressions: frame counters, random numbers and stored values, which depend on earlier frames
+_STATEFUL_TERMS = re.compile(r"(?<!\w)(?:n|N|in|on|random|randomi|st|ld)(?![\w=])")
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """Where a source stands: before the picture of a number."""
+class ResumePoint:
+    """A position in a source before a frame. Field names are keys of the manifest."""
 
-    number: int  # from 0
-    moment: Fraction  # seconds at which that picture starts
-    digest: str  # of that picture as it was decoded
-    cuts: str  # what is remembered for finding cuts, behind the pictures before
-    broken: Fraction | None  # seconds from the source's start, where it was damaged before
+    number: int  # of the next frame, from 0
+    moment: Fraction  # start of that frame, in seconds
+    digest: str  # SHA-256 of that frame as decoded
+    cuts: str  # state of the CutDetector after the frames before
+    broken: Fraction | None  # seconds from the start of the source at which earlier data was damaged
 
 
-def what_remembers(filters: Sequence[Filter]) -> str | None:
-    """The name of the first filter that may make something else of a picture because of those before it."""
+def stateful_filter(filters: Sequence[Filter]) -> str | None:
+    """Return the name of the first filter whose output may depend on earlier frames; None if there is none."""
     for node in filters:
-        if node.name not in MEMORYLESS or _COUNTING.search(node.options):
+        if node.name not in STATELESS or _STATEFUL_TERMS.search(node.options):
             return node.name
     return None
 
 
-def digest(picture: VideoFrame) -> str:
-    """SHA-256 of a picture's samples; it lies on the host."""
+def digest(frame: VideoFrame) -> str:
+    """Return the SHA-256 of the samples of a frame in host memory."""
     context = CodecContext.create("rawvideo", "w")
     assert isinstance(context, VideoCodecContext)
-    context.width, context.height, context.pix_fmt = picture.width, picture.height, picture.format.name
-    context.time_base = picture.time_base or Fraction(1, 1000)
-    found = hashlib.sha256()
-    for packet in context.encode(picture):
-        found.update(memoryview(packet))
-    return found.hexdigest()
+    context.width, context.height, context.pix_fmt = frame.width, frame.height, frame.format.name
+    context.time_base = frame.time_base or Fraction(1, 1000)
+    sha256 = hashlib.sha256()
+    for packet in context.encode(frame):
+        sha256.update(memoryview(packet))
+    return sha256.hexdigest()
 
 
-def moment_of(picture: VideoFrame) -> Fraction:
-    """Seconds at which a picture starts."""
-    return (picture.pts or 0) * (picture.time_base or Fraction(0))
+def pts_of(frame: VideoFrame) -> Fraction:
+    """Return the start of a frame in seconds."""
+    return (frame.pts or 0) * (frame.time_base or Fraction(0))
 
 
-def found_in(pictures: Iterator[VideoFrame], mark: Mark) -> VideoFrame | None:
-    """The picture of a mark, by its time and its looks, where reading began somewhere before it."""
-    for picture in pictures:
-        moment = moment_of(picture)
-        if moment >= mark.moment:
-            return picture if moment == mark.moment and digest(picture) == mark.digest else None
+def find_by_time(frames: Iterator[VideoFrame], point: ResumePoint) -> VideoFrame | None:
+    """Return the frame of a resume point by its time, from frames that start before it; None if it has changed."""
+    for frame in frames:
+        moment = pts_of(frame)
+        if moment >= point.moment:
+            return frame if moment == point.moment and digest(frame) == point.digest else None
     return None
 
 
-def counted_to(name: str, pictures: Iterator[VideoFrame], mark: Mark) -> VideoFrame:
-    """The picture of a mark, where reading began with the first. Raises StreamfxError if it looks another way."""
-    for number, picture in enumerate(pictures):
-        if number == mark.number:
-            if digest(picture) == mark.digest:
-                return picture
+def find_by_index(name: str, frames: Iterator[VideoFrame], point: ResumePoint) -> VideoFrame:
+    """Return the frame of a resume point by its number, from all frames. Raises StreamfxError if its digest differs."""
+    for number, frame in enumerate(frames):
+        if number == point.number:
+            if digest(frame) == point.digest:
+                return frame
             break
     raise StreamfxError(
-        f"frame {mark.number} of '{name}' is not what it was when the run was stopped; begin anew with -y"
+        f"frame {point.number} of '{name}' has changed since the run was interrupted; start over with -y"
     )

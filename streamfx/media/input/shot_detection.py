@@ -1,4 +1,4 @@
-"""Where one shot ends and another starts, seen on tiny pictures."""
+"""Shot detection: finds cuts on tiny grayscale frames."""
 
 from __future__ import annotations
 
@@ -19,76 +19,78 @@ if TYPE_CHECKING:
 Small: TypeAlias = NDArray[np.float32]  # [HEIGHT, WIDTH] luma 0..255
 
 HEIGHT, WIDTH = 36, 64
-REACH = 6, 10  # rows and columns that the camera may move in one picture's time
-MEMORY = 4  # pictures looked back on: those before a flash still count behind it
-STEP = 4.0  # of 255: neighbours that differ by less on average are one shot, whatever else
-LEAP = 1.6  # times as much as neighbours differed before
-ALIKE, UNLIKE = 0.6, 0.4  # correlations with a picture remembered, beneath which a leap, or any step, is a cut
-FLAT = 5.0  # of 255: the contrast (standard deviation) below which a picture shows nothing
+REACH = 6, 10  # rows and columns that the camera may move between frames
+MEMORY = 4  # frames to compare with; enough to look back past a flash
+STEP = 4.0  # of 255: a smaller mean difference to the previous frame is never a cut
+JUMP = 1.6  # a difference this many times larger than recent differences is a jump
+JUMP_THRESHOLD, THRESHOLD = 0.6, 0.4  # correlations with all earlier frames below which a jump, or any step, is a cut
+FLAT = 5.0  # of 255: frames with a smaller standard deviation are ignored
 
 
 class CutDetector:
-    """Tells of pictures, one after the other, which ones start a new shot.
+    """Detects, frame by frame, where a new shot starts.
 
-    A picture does where its middle, shifted by up to REACH and whatever its light, is found in none of the pictures
-    remembered; the more so where it differs from the one before it by much more than neighbours did lately. So no fast
-    pan, flash, fade or noise is a cut; nor is a dissolve. Flat pictures (black, or white of a flash) tell nothing and
-    are passed over: behind a fade through black, the first picture of the new shot that shows something is its cut.
+    A frame starts a new shot if its center, shifted by up to REACH, correlates with none of the last MEMORY frames. The
+    threshold is higher if the difference to the previous frame jumps. Correlation ignores brightness, so fast pans,
+    flashes, fades, noise and dissolves are not cuts. Flat frames (black, or a white flash) are ignored: after a fade
+    through black, the cut is the first frame of the new shot with visible content.
     """
 
-    def __init__(self, remembered: str = "") -> None:
-        """Begins with what another one `remembered`."""
-        self._shrink = VideoReformatter()  # keeps FFmpeg's scaler
-        kept: dict[str, Any] = json.loads(remembered or '{"seen": [], "steps": []}')
-        seen = [np.frombuffer(zlib.decompress(b64decode(each)), np.uint8) for each in kept["seen"]]
-        self._seen: deque[Small] = deque((each.reshape(HEIGHT, WIDTH).astype(np.float32) for each in seen), MEMORY)
-        self._steps: deque[float] = deque(kept["steps"], MEMORY - 1)  # by how much neighbours differed
+    def __init__(self, state: str = "") -> None:
+        """`state` is the state() of another detector, to continue from."""
+        self._scaler = VideoReformatter()  # reuses FFmpeg's scaler
+        saved: dict[str, Any] = json.loads(state or '{"seen": [], "steps": []}')
+        flat = [np.frombuffer(zlib.decompress(b64decode(text)), np.uint8) for text in saved["seen"]]
+        self._recent: deque[Small] = deque((row.reshape(HEIGHT, WIDTH).astype(np.float32) for row in flat), MEMORY)
+        self._steps: deque[float] = deque(saved["steps"], MEMORY - 1)  # recent mean differences between frames
 
-    def remembered(self) -> str:
-        """What it knows of the pictures so far, as text."""
-        seen = [b64encode(zlib.compress(each.astype(np.uint8).tobytes())).decode() for each in self._seen]
-        return json.dumps({"seen": seen, "steps": list(self._steps)})
+    def state(self) -> str:
+        """Return the state after the frames so far, as text."""
+        frames = [b64encode(zlib.compress(small.astype(np.uint8).tobytes())).decode() for small in self._recent]
+        return json.dumps({"seen": frames, "steps": list(self._steps)})
 
-    def is_cut(self, picture: VideoFrame) -> bool:
-        """Whether the picture starts a new shot; never the first. To be called once for each, in order."""
-        return self.begins_shot(self._small(picture))
+    def is_cut(self, frame: VideoFrame) -> bool:
+        """Whether the frame starts a new shot; False for the first. Call once per frame, in order."""
+        return self.begins_shot(self._downscale(frame))
 
     def begins_shot(self, small: Small) -> bool:
-        """`is_cut` of a picture of which only this is known."""
+        """`is_cut` for a frame that is already downscaled."""
         if small.std() < FLAT:
             return False
-        if not self._seen:
-            self._seen.append(small)
+        if not self._recent:
+            self._recent.append(small)
             return False
-        step = float(np.abs(small - self._seen[-1]).mean())
-        alike = ALIKE if step > LEAP * max(self._steps, default=0.0) else UNLIKE
-        cut = step > STEP and all(_likeness(small, old) < alike for old in reversed(self._seen))
+        step = float(np.abs(small - self._recent[-1]).mean())
+        threshold = JUMP_THRESHOLD if step > JUMP * max(self._steps, default=0.0) else THRESHOLD
+        cut = step > STEP and all(_similarity(small, old) < threshold for old in reversed(self._recent))
         if cut:
             self._steps.clear()
         else:
             self._steps.append(step)
-        self._seen.append(small)
+        self._recent.append(small)
         return cut
 
-    def _small(self, picture: VideoFrame) -> Small:
-        shrunk = self._shrink.reformat(picture, WIDTH, HEIGHT, "gray", interpolation="AREA")
-        return shrunk.to_ndarray().astype(np.float32)
+    def _downscale(self, frame: VideoFrame) -> Small:
+        scaled = self._scaler.reformat(frame, WIDTH, HEIGHT, "gray", interpolation="AREA")
+        return scaled.to_ndarray().astype(np.float32)
 
 
-def _likeness(small: Small, old: Small) -> float:
-    """-1..1: correlation of the two as they are, or where each one's middle is most like a part of the other.
+def _similarity(small: Small, old: Small) -> float:
+    """Return the correlation of two frames, -1..1: unshifted, or of each center with the best match in the other frame.
 
-    Both ways, because a picture with little in it has a part that is like anything.
+    Both directions must match, because a frame with little content contains a match for anything.
     """
-    same = float(np.corrcoef(small.ravel(), old.ravel())[0, 1])
-    return same if same >= ALIKE else max(same, min(_found(small, old), _found(old, small)))
+    unshifted = float(np.corrcoef(small.ravel(), old.ravel())[0, 1])
+    if unshifted >= JUMP_THRESHOLD:
+        return unshifted
+    return max(unshifted, min(_best_match(small, old), _best_match(old, small)))
 
 
-def _found(small: Small, old: Small) -> float:
-    """-1..1: correlation of the picture's middle with the most similar part of the old one."""
-    middle = small[REACH[0] : HEIGHT - REACH[0], REACH[1] : WIDTH - REACH[1]]
-    middle = middle - middle.mean()
-    parts = sliding_window_view(old - old.mean(), middle.shape)  # [13, 21, 24, 44]
-    product = np.einsum("abij,ij->ab", parts, middle)
-    power = np.einsum("abij,abij->ab", parts, parts) - middle.size * np.square(parts.mean((2, 3)))
-    return float(np.max(product / np.sqrt(np.maximum(power, 1.0) * max(float(np.square(middle).sum()), 1.0))))
+def _best_match(small: Small, old: Small) -> float:
+    """Return the correlation, -1..1, of the center of `small` with the most similar window of `old`."""
+    center = small[REACH[0] : HEIGHT - REACH[0], REACH[1] : WIDTH - REACH[1]]
+    center = center - center.mean()
+    windows = sliding_window_view(old - old.mean(), center.shape)  # [13, 21, 24, 44]
+    product = np.einsum("abij,ij->ab", windows, center)
+    power = np.einsum("abij,abij->ab", windows, windows) - center.size * np.square(windows.mean((2, 3)))
+    return float(np.max(product / np.sqrt(np.maximum(power, 1.0) * max(float(np.square(center).sum()), 1.0))))

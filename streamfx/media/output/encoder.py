@@ -1,4 +1,4 @@
-"""An encoder at work: pictures -> packets, at times that the container can count."""
+"""Video encoder: frames -> packets, with timestamps that the container can represent."""
 
 from __future__ import annotations
 
@@ -14,95 +14,106 @@ from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
 from streamfx.media.filters.graph import Filter, FilterGraph
-from streamfx.media.gpu.nvidia import coder_on
+from streamfx.media.gpu.nvidia import hwaccel_for
 from streamfx.media.output.encoder_selection import Encoding
 from streamfx.media.output.formats import Format
-from streamfx.media.output.gif_palette import Palettes
+from streamfx.media.output.gif_palette import PaletteMapper
 
 log = logging.getLogger("streamfx")
 
-COARSE = frozenset(("mpeg4", "msmpeg4v2", "msmpeg4", "mpeg1video", "mpeg2video", "h263", "flv"))  # count in frames only
+# encoders whose time base must be one frame
+FRAME_CLOCK_ENCODERS = frozenset(("mpeg4", "msmpeg4v2", "msmpeg4", "mpeg1video", "mpeg2video", "h263", "flv"))
 GIF_TICK = Fraction(1, 100)  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What an encoder must know of the pictures before the first one."""
+    """Stream parameters that an encoder needs before the first frame."""
 
     height: int
     width: int
-    rate: Fraction  # frames a second, on average
-    time_base: Fraction  # seconds a tick
+    rate: Fraction  # average frames per second
+    time_base: Fraction  # seconds per tick
     sample_aspect_ratio: Fraction
 
 
-class Coder:
-    """Encodes into a new stream of `container`, whose header need not be written; for one thread.
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How frames are encoded; all segments of a video share it."""
 
-    `last` is the pts of the picture before the first one, in ticks, where there was one.
+    encoding: Encoding
+    shape: Shape
+    base: Fraction  # time base of frames that come as tensors
+
+
+class VideoEncoder:
+    """Encodes into a new stream of `container`, whose header may not be written yet. Not thread-safe.
+
+    `last` is the pts in ticks of the frame before the first one, if there was one.
     """
 
     def __init__(
         self, container: OutputContainer, form: Format, encoding: Encoding, shape: Shape, last: int | None = None
     ) -> None:
-        self.given = self.written = 0  # pictures that came, and that were encoded
-        self.last = last  # pts encoded last, in ticks
-        rate = 1 / form.gap if form.gap and shape.rate * form.gap > 1 else shape.rate if form.steady else None
-        steady = [Filter("fps", str(rate))]
-        self._graph = FilterGraph(steady, time_base=shape.time_base, rate=shape.rate) if rate else None
-        self._palettes = Palettes() if encoding.pix_fmt != encoding.coding.pix_fmt else None
-        base = 1 / shape.rate if form.steady or encoding.encoder in COARSE else shape.time_base
-        if form.gap:
+        self.given = self.written = 0  # frames received and encoded
+        self.last = last  # pts of the last encoded frame, in ticks
+        shortest = form.min_duration
+        rate = 1 / shortest if shortest and shape.rate * shortest > 1 else shape.rate if form.constant_rate else None
+        fps = [Filter("fps", str(rate))]
+        self._graph = FilterGraph(fps, time_base=shape.time_base, rate=shape.rate) if rate else None
+        self._palette = PaletteMapper() if encoding.pix_fmt != encoding.coding.pix_fmt else None
+        base = 1 / shape.rate if form.constant_rate or encoding.encoder in FRAME_CLOCK_ENCODERS else shape.time_base
+        if shortest:
             base = GIF_TICK
-        self._gap = round(form.gap / base) if form.gap else 1  # ticks between pictures, at least
-        self.stream = _add_pictures(container, encoding, shape, base)
+        self._min_ticks = round(shortest / base) if shortest else 1  # between frames
+        self.stream = _add_video_stream(container, encoding, shape, base)
 
-    def encode(self, picture: VideoFrame) -> Iterator[Packet[VideoStream]]:
-        """The packets that are ready; the picture has the encoding's pixel format and colour."""
+    def encode(self, frame: VideoFrame) -> Iterator[Packet[VideoStream]]:
+        """Encode a frame in the encoding's pixel format and color; yields the packets that are ready."""
         self.given += 1
-        for ready in self._graph.push(picture) if self._graph else [picture]:
-            yield from self._encode(ready)
+        for filtered in self._graph.push(frame) if self._graph else [frame]:
+            yield from self._encode(filtered)
 
     def finish(self) -> Iterator[Packet[VideoStream]]:
-        """The packets that are held back; nothing can be encoded any more."""
-        for ready in self._graph.push(None) if self._graph else []:
-            yield from self._encode(ready)
+        """Flush the encoder and yield the remaining packets; it accepts no more frames."""
+        for filtered in self._graph.push(None) if self._graph else []:
+            yield from self._encode(filtered)
         if self.written:
             yield from self.stream.encode(None)
 
-    def _encode(self, picture: VideoFrame) -> Iterator[Packet[VideoStream]]:
+    def _encode(self, frame: VideoFrame) -> Iterator[Packet[VideoStream]]:
         base = self.stream.codec_context.time_base
-        seconds = (picture.pts or 0) * (picture.time_base or base)
-        length = (picture.duration or 0) * (picture.time_base or base)
+        seconds = (frame.pts or 0) * (frame.time_base or base)
+        duration = (frame.duration or 0) * (frame.time_base or base)
         pts = round(seconds / base)
-        if self.last is not None and pts < self.last + self._gap:
-            log.info("a picture at %.3f s comes at the time of the one before it: dropped", float(seconds))
+        if self.last is not None and pts < self.last + self._min_ticks:
+            log.info("dropped the frame at %.3f s: too close to the previous one", float(seconds))
             return
         self.last = pts
-        if self._palettes:
-            picture = self._palettes.mapped(picture)
-        picture.pts, picture.time_base, picture.duration = pts, base, round(length / base)
-        picture.pict_type = 0  # else every key frame of the source becomes one
-        yield from self.stream.encode(picture)
+        if self._palette:
+            frame = self._palette.apply(frame)
+        frame.pts, frame.time_base, frame.duration = pts, base, round(duration / base)
+        frame.pict_type = 0  # otherwise every keyframe of the source forces one
+        yield from self.stream.encode(frame)
         self.written += 1
 
 
-def _add_pictures(container: OutputContainer, encoding: Encoding, shape: Shape, base: Fraction) -> VideoStream:
+def _add_video_stream(container: OutputContainer, encoding: Encoding, shape: Shape, base: Fraction) -> VideoStream:
     options = dict(encoding.options)
     try:
-        with coder_on(encoding.device) as hardware:
+        with hwaccel_for(encoding.device) as hardware:
             stream = container.add_stream(encoding.encoder, shape.rate, options, hwaccel=hardware)
     except ValueError as error:
-        raise StreamfxError(f"{container.format.name} cannot hold pictures of {encoding.encoder}") from error
+        raise StreamfxError(f"{container.format.name} cannot hold {encoding.encoder} video; choose another") from error
     assert isinstance(stream, VideoStream)
     context, coding = stream.codec_context, encoding.coding
     context.height, context.width, context.pix_fmt = shape.height, shape.width, encoding.pix_fmt
     context.time_base = stream.time_base = base
-    context.thread_type = "AUTO"  # PyAV asks for slices, of which x264 makes larger files, slower
+    context.thread_type = "AUTO"  # PyAV's default, slice threading, makes x264 slower and its files larger
     context.sample_aspect_ratio = shape.sample_aspect_ratio
     context.color_range, context.colorspace = coding.range, coding.matrix
     context.color_primaries, context.color_trc = coding.primaries, coding.transfer
     context.flags |= Flags.frame_duration
     if container.format.name in ("mp4", "mov") and context.codec.canonical_name == "hevc":
-        context.codec_tag = "hvc1"  # what Apple's players ask for
+        context.codec_tag = "hvc1"  # required by Apple's players
     return stream

@@ -1,4 +1,4 @@
-"""Which container an output becomes."""
+"""Output formats: FFmpeg muxers, and how a path, URL or name selects one."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from streamfx.media.input.image_sequence import is_numbered
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A kind of output: FFmpeg's muxer, its options, and what it is for."""
+    """An output format: FFmpeg's muxer, its options and its limits."""
 
     muxer: str
     options: dict[str, str] = field(default_factory=dict)
-    pipe: bool = True  # can be written without going back
-    steady: bool = False  # knows only a constant frame rate
-    lossless: bool = False  # pictures are handed on, not delivered: no quality is lost by default
-    one_picture: bool = False
-    gap: Fraction | None = None  # seconds that a picture lasts at least; players show shorter ones for longer
+    pipe: bool = True  # can be written without seeking
+    constant_rate: bool = False  # no variable frame rate
+    lossless: bool = False  # for another program, not for playback: lossless by default
+    single_frame: bool = False
+    min_duration: Fraction | None = None  # seconds per frame; players slow down shorter ones
 
     @property
-    def halves_chroma(self) -> bool:
-        """Whether its encoders are at their best with 4:2:0, whose sides are even."""
+    def prefers_even_sizes(self) -> bool:
+        """Whether its default encoders use 4:2:0, which needs an even width and height."""
         return self.muxer not in ("gif", "apng", "image2")
 
 
 _FRAGMENTED = {"movflags": "frag_keyframe+delay_moov+default_base_moof"}
-FORMATS = {  # what --format takes
+FORMATS = {  # values of --format
     "mp4": Format("mp4", {"movflags": "faststart"}, pipe=False),
     "fmp4": Format("mp4", _FRAGMENTED),
     "mov": Format("mov", {"movflags": "faststart"}, pipe=False),
     "matroska": Format("matroska"),
     "webm": Format("webm"),
     "mpegts": Format("mpegts"),
-    "avi": Format("avi", pipe=False, steady=True),
+    "avi": Format("avi", pipe=False, constant_rate=True),
     "flv": Format("flv"),
     "nut": Format("nut", lossless=True),
-    "yuv4mpegpipe": Format("yuv4mpegpipe", steady=True, lossless=True),
-    "rawvideo": Format("rawvideo", steady=True, lossless=True),
-    "gif": Format("gif", {"loop": "0"}, gap=Fraction(1, 50)),
+    "yuv4mpegpipe": Format("yuv4mpegpipe", constant_rate=True, lossless=True),
+    "rawvideo": Format("rawvideo", constant_rate=True, lossless=True),
+    "gif": Format("gif", {"loop": "0"}, min_duration=Fraction(1, 50)),
     "apng": Format("apng", {"plays": "0"}, pipe=False),
 }
-ENDINGS = {
+EXTENSIONS = {
     ".mp4": "mp4",
     ".m4v": "mp4",
     ".mov": "mov",
@@ -76,27 +76,27 @@ STILL_ENCODERS = {
 }
 
 
-def format_of(target: str, asked: str | None) -> Format:
-    """The format of an output path, '-' or URL, `asked` for by name or told by its ending."""
-    if asked is not None:
-        chosen = FORMATS.get({"mkv": "matroska", "ts": "mpegts", "y4m": "yuv4mpegpipe"}.get(asked, asked))
+def format_of(target: str, name: str | None) -> Format:
+    """The format of an output path, '-' or URL: by `name`, or else by its extension or scheme."""
+    if name is not None:
+        chosen = FORMATS.get({"mkv": "matroska", "ts": "mpegts", "y4m": "yuv4mpegpipe"}.get(name, name))
         if chosen is None:
-            raise unknown("format", asked, FORMATS)
+            raise unknown("format", name, FORMATS)
     elif target == "-":
         return FORMATS["nut"]
     elif "://" in target:
         chosen = FORMATS.get(SCHEMES.get(target.split("://")[0], ""))
     else:
-        ending = Path(target).suffix.lower()
-        if ending in STILL_ENCODERS:
-            many = is_numbered(target)
-            return Format("image2", {} if many else {"update": "1"}, one_picture=not many)
-        chosen = FORMATS.get(ENDINGS.get(ending, ""))
+        extension = Path(target).suffix.lower()
+        if extension in STILL_ENCODERS:
+            numbered = is_numbered(target)
+            return Format("image2", {} if numbered else {"update": "1"}, single_frame=not numbered)
+        chosen = FORMATS.get(EXTENSIONS.get(extension, ""))
     if chosen is None:
-        known = " ".join(sorted([*ENDINGS, *STILL_ENCODERS]))
-        raise StreamfxError(f"cannot tell the format of '{target}'; give --format, or one of these endings: {known}")
+        known = " ".join(sorted([*EXTENSIONS, *STILL_ENCODERS]))
+        raise StreamfxError(f"cannot tell the format of '{target}'; give --format, or one of these extensions: {known}")
     if not chosen.pipe and (target == "-" or Path(target).is_fifo()):
-        pipes = ", ".join(name for name, known in FORMATS.items() if known.pipe)
+        pipes = ", ".join(key for key, form in FORMATS.items() if form.pipe)
         hint = "use fmp4 (fragmented mp4)" if chosen.muxer in ("mp4", "mov") else "use nut"
-        raise StreamfxError(f"{chosen.muxer} cannot be written to a pipe: {hint}; these can: {pipes}")
+        raise StreamfxError(f"{chosen.muxer} cannot be written to a pipe: {hint}; formats for pipes: {pipes}")
     return chosen

@@ -1,4 +1,4 @@
-"""What may be written, and how a file takes the place of another at once."""
+"""Output paths: checks before writing, and atomic replacement of files."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from streamfx.errors import StreamfxError
 from streamfx.media.input.image_sequence import NUMBER, is_numbered
 from streamfx.media.input.reader import Reader
 
-LONGEST_NAME = 240  # bytes, so that what lies beside the film while it grows can have a name as well
+MAX_NAME_BYTES = 240  # leaves room for the longer names of temporary files
 
 
 def check_target(name: str, source: Reader | None, overwrite: bool) -> Path | None:
-    """The path of a file that is to be written whole; None for pipes, devices, patterns and URLs."""
+    """The path of a regular output file; None for pipes, devices, patterns and URLs. Raises StreamfxError."""
     if name == "-":
         if sys.stdout.isatty():
-            raise StreamfxError("stdout is a terminal: send it to a file or a program, or name an output file")
+            raise StreamfxError("stdout is a terminal; redirect it to a file or a program, or give an output file")
         return None
     if "://" in name:
         return None
     path = Path(name)
-    if (length := len(os.fsencode(path.name))) > LONGEST_NAME:
+    if (length := len(os.fsencode(path.name))) > MAX_NAME_BYTES:
         raise StreamfxError(
-            f"'{path.name[:20]}...' is too long a name; give {LONGEST_NAME} bytes or fewer, not {length}"
+            f"the file name '{path.name[:20]}...' is too long ({length} bytes); give at most {MAX_NAME_BYTES}"
         )
     if path.is_dir():
-        raise StreamfxError(f"'{name}' is a folder; give a file in it, like '{path / 'out.mp4'}'")
+        raise StreamfxError(f"'{name}' is a folder; give a file in it, such as '{path / 'out.mp4'}'")
     if not path.parent.is_dir():
-        raise StreamfxError(f"there is no folder '{path.parent}' to write '{path.name}' into; make it first")
+        raise StreamfxError(f"cannot write '{path.name}': folder '{path.parent}' not found; create it first")
     if path.exists() and not path.is_file():
         return None
     if source is not None and (name == source.name or _same_file(path, Path(source.name))):
-        raise StreamfxError(f"'{name}' is the input itself; give another name for the output")
+        raise StreamfxError(f"'{name}' is the input itself; give another output name")
     numbered = is_numbered(name)
     first = Path(NUMBER.sub(lambda digits: f"{1:0{digits[1] or 1}d}", name)) if numbered else path
     if first.exists() and not overwrite:
         raise StreamfxError(f"'{first}' exists; give -y to overwrite it, or another name")
     if not os.access(path.parent, os.W_OK):
-        raise StreamfxError(f"the folder '{path.parent}' may not be written; choose another or change its permissions")
+        raise StreamfxError(f"the folder '{path.parent}' is not writable; choose another or change its permissions")
     return None if numbered else path
 
 
@@ -50,16 +50,16 @@ def _same_file(one: Path, other: Path) -> bool:
     return one.exists() and other.exists() and one.samefile(other)
 
 
-def put(file: Path, target: Path) -> None:
-    """Give a file the name of `target`, in the place of what has it, so that one of the two survives a power cut."""
+def replace_durably(file: Path, target: Path) -> None:
+    """Rename `file` to `target`, replacing it, so that a power failure leaves either the old or the new content."""
     with file.open("rb") as stream:
         os.fsync(stream.fileno())
     os.replace(file, target)
-    sync(target.parent)
+    sync_folder(target.parent)
 
 
-def sync(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -68,12 +68,12 @@ def sync(folder: Path) -> None:
 
 
 def comment_of(target: str) -> str:
-    """What a film says of how it was made; empty where there is none, or nothing is said."""
+    """The comment tag of a video file; "" if the file or the tag is missing."""
     if target == "-" or not Path(target).is_file():
         return ""
     try:
-        with av.open(target) as film:
-            tags = {name.lower(): text for name, text in film.metadata.items()}
+        with av.open(target) as container:
+            tags = {name.lower(): text for name, text in container.metadata.items()}
     except (av.error.FFmpegError, ValueError):
         return ""
     return tags.get("comment", "")

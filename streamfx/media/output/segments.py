@@ -1,6 +1,6 @@
-"""Pictures encoded in closed pieces, each a file of packets, and the film that is joined of them without encoding.
+"""Segments: video encoded into separate packet files, and joined into one file without re-encoding.
 
-Each segment has an encoder of its own, so it begins with a key frame and refers to no other.
+Each segment has its own encoder, so it starts with a keyframe and references no other segment.
 """
 
 from __future__ import annotations
@@ -25,29 +25,19 @@ from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
 from streamfx.media.input.reader import Reader
-from streamfx.media.output.encoder import Coder, Shape
-from streamfx.media.output.encoder_selection import Encoding
+from streamfx.media.output.encoder import Layout, VideoEncoder
 from streamfx.media.output.formats import Format
 from streamfx.media.output.muxer import Muxer
-from streamfx.media.output.soundtrack import Song
-from streamfx.media.output.stream_copy import PICTURES_ONLY
+from streamfx.media.output.soundtrack import Soundtrack
+from streamfx.media.output.stream_copy import VIDEO_ONLY
 
 log = logging.getLogger("streamfx")
 
 _MAGIC = b"streamfx packets 1\n"
-_BASE = struct.Struct("<qq")  # seconds a tick
-_PACKET = struct.Struct("<qqBIB")  # pts, duration, key frame, bytes, number of side data
-_SIDE = struct.Struct("<BI")  # kind, bytes
+_BASE = struct.Struct("<qq")  # time base
+_PACKET = struct.Struct("<qqBIB")  # pts, duration, keyframe, bytes, number of side data entries
+_SIDE = struct.Struct("<BI")  # length of the type name, bytes
 _BLOCK = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What all segments of a film have in common."""
-
-    encoding: Encoding
-    shape: Shape
-    base: Fraction  # seconds a tick, of frames that come as tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,88 +45,88 @@ class Segment:
     """A closed file of packets."""
 
     file: str
-    given: int  # pictures that came
-    written: int  # pictures that are in it
-    first: int  # pts in ticks of the encoder, of the picture shown first
-    last: int  # of the one shown last
-    end: str  # second at which that one ends, as a fraction
-    delay: int  # pictures that have to be decoded before the first one can be shown
-    header: str  # digest of what the encoder says once for all packets
+    given: int  # frames received
+    written: int  # frames encoded
+    first: int  # pts of the frame shown first, in ticks of the encoder
+    last: int  # pts of the frame shown last
+    end: str  # second at which the last frame ends, as a fraction
+    delay: int  # frames to decode before the first one can be shown
+    header: str  # SHA-256 of the encoder's global header
     sha256: str
 
 
 class Segments:
-    """Encodes pictures into segments in `folder`, in the place of a Muxer; for one thread."""
+    """Encodes frames into segments in `folder`, with the interface of a Muxer. Not thread-safe."""
 
     def __init__(self, folder: Path, closed: Iterable[Segment] = (), layout: Layout | None = None) -> None:
         self.folder, self.layout = folder, layout
         self.closed = list(closed)
         self._form: Format | None = None
-        self._open: _Growing | None = None
+        self._open: _OpenSegment | None = None
 
     @property
     def written(self) -> int:
-        """Pictures encoded so far, in all segments."""
-        return sum(each.written for each in self.closed) + (self._open.coder.written if self._open else 0)
+        """Frames encoded so far, in all segments."""
+        return sum(segment.written for segment in self.closed) + (self._open.encoder.written if self._open else 0)
 
-    def begin(self, form: Format, layout: Layout) -> None:
-        """Take the form of the film; before the first picture."""
+    def configure(self, form: Format, layout: Layout) -> None:
+        """Set the format and layout; call it before the first frame."""
         self._form, self.layout = form, layout
 
-    def encode(self, picture: VideoFrame) -> None:
-        """Encode a picture that has the encoding's pixel format and colour."""
+    def encode(self, frame: VideoFrame) -> None:
+        """Encode a frame in the encoding's pixel format and color."""
         if self._open is None:
             assert self._form is not None
             assert self.layout is not None
             last = self.closed[-1].last if self.closed else None
             file = self.folder / f"{len(self.closed):06d}.packets"
-            self._open = _Growing(file, self._form, self.layout, last)
-        self._open.encode(picture)
+            self._open = _OpenSegment(file, self._form, self.layout, last)
+        self._open.encode(frame)
 
-    def cut(self) -> Segment | None:
-        """Close the segment and have it on the disk; None where no picture has come since the last one."""
+    def close_segment(self) -> Segment | None:
+        """Close the open segment and flush it to disk; None if it has no frames."""
         if self._open is None:
             return None
-        made = self._open.close()
+        segment = self._open.close()
         self._open = None
-        if made is not None:
-            self.closed.append(made)
-        return made
+        if segment is not None:
+            self.closed.append(segment)
+        return segment
 
     def abandon(self) -> None:
-        """Remove the segment that is not closed."""
+        """Delete the open segment."""
         if self._open is not None:
             self._open.abandon()
             self._open = None
 
 
-class _Growing:
-    """The segment that is being made."""
+class _OpenSegment:
+    """The segment that is being written."""
 
     def __init__(self, path: Path, form: Format, layout: Layout, last: int | None) -> None:
         self._path, self._part = path, path.with_suffix(".part")
-        # of the film's own format, so that the encoder is told the same; nothing is written to it
+        # the format of the final video, so that the encoder gets the same flags; nothing is written to it
         self._container = av.open(io.BytesIO(), "w", format=form.muxer)
-        self.coder = Coder(self._container, form, layout.encoding, layout.shape, last)
-        self._context = self.coder.stream.codec_context
+        self.encoder = VideoEncoder(self._container, form, layout.encoding, layout.shape, last)
+        self._context = self.encoder.stream.codec_context
         self._context.open()
         self._file = self._part.open("wb")
-        self._sum = hashlib.sha256()
-        self._pts: list[int] = []  # in the order of decoding
-        self._early = 0  # packets to be decoded before the first moment, by the encoder's own account
+        self._sha256 = hashlib.sha256()
+        self._pts: list[int] = []  # in decoding order
+        self._early = 0  # packets that the encoder timed before the first pts
         self._end = Fraction(0)
         base: Fraction = self._context.time_base
         self._write(_MAGIC + _BASE.pack(base.numerator, base.denominator))
 
-    def encode(self, picture: VideoFrame) -> None:
-        for packet in self.coder.encode(picture):
-            self._put(packet)
-        if picture.pts is not None and picture.time_base:
-            self._end = (picture.pts + picture.duration) * picture.time_base
+    def encode(self, frame: VideoFrame) -> None:
+        for packet in self.encoder.encode(frame):
+            self._write_packet(packet)
+        if frame.pts is not None and frame.time_base:
+            self._end = (frame.pts + frame.duration) * frame.time_base
 
     def close(self) -> Segment | None:
-        for packet in self.coder.finish():
-            self._put(packet)
+        for packet in self.encoder.finish():
+            self._write_packet(packet)
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -147,35 +137,35 @@ class _Growing:
         os.replace(self._part, self._path)
         return Segment(
             self._path.name,
-            self.coder.given,
-            self.coder.written,
+            self.encoder.given,
+            self.encoder.written,
             min(self._pts),
             max(self._pts),
             str(self._end),
             max(_delay(self._pts), self._early),
             digest_of(self._context.extradata or b""),
-            self._sum.hexdigest(),
+            self._sha256.hexdigest(),
         )
 
     def abandon(self) -> None:
-        with suppress(OSError):  # what cannot be written is not wanted either
+        with suppress(OSError):  # the file is deleted anyway
             self._file.close()
         self._container.close()
         self._part.unlink(missing_ok=True)
 
-    def _put(self, packet: Packet[VideoStream]) -> None:
+    def _write_packet(self, packet: Packet[VideoStream]) -> None:
         assert packet.pts is not None
-        sides = [(each.data_type, bytes(each)) for each in packet.iter_sidedata()]
+        sides = [(side.data_type, bytes(side)) for side in packet.iter_sidedata()]
         data = bytes(packet)
         head = _PACKET.pack(packet.pts, packet.duration or 0, packet.is_keyframe, len(data), len(sides))
         parts = [_side_head(kind, content) + content for kind, content in sides]
         self._write(b"".join([head, *parts, data]))
         self._pts.append(packet.pts)
-        if packet.dts is not None and packet.dts < self._pts[0]:  # a segment's first packet is shown first
+        if packet.dts is not None and packet.dts < self._pts[0]:  # the first packet of a segment is the first one shown
             self._early += 1
 
     def _write(self, data: bytes) -> None:
-        self._sum.update(data)
+        self._sha256.update(data)
         self._file.write(data)
 
 
@@ -188,14 +178,14 @@ def digest_of(data: bytes) -> str:
 
 
 def digest_of_file(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
+    """SHA-256 of a file, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def can_hold_segments(form: Format) -> bool:
-    """Whether a film of this format can be joined of segments."""
-    return not form.one_picture and form.muxer not in PICTURES_ONLY
+    """Whether a video of this format can be joined from segments."""
+    return not form.single_frame and form.muxer not in VIDEO_ONLY
 
 
 def join(
@@ -203,45 +193,45 @@ def join(
     form: Format,
     segments: Segments,
     source: Reader | None,
-    song: Song | None,
+    soundtrack: Soundtrack | None,
     *,
     audio: bool,
     settings: str,
 ) -> None:
-    """Write the film of all closed segments, with what is copied from the source or song, which is newly opened.
+    """Join all closed segments, with the streams copied from the newly opened source or soundtrack.
 
-    Raises StreamfxError where the encoder is no longer the one that made them.
+    Raises StreamfxError if another build of the encoder wrote the segments.
     """
     assert segments.layout is not None
     layout, closed = segments.layout, segments.closed
-    muxer = Muxer(target, form, layout.encoding, layout.shape, source, song, audio=audio, settings=settings)
+    muxer = Muxer(target, form, layout, source, soundtrack, audio=audio, settings=settings)
     try:
-        if any(each.header != digest_of(muxer.header) for each in closed):
+        if any(segment.header != digest_of(muxer.header) for segment in closed):
             raise StreamfxError(
-                f"the segments in '{segments.folder}' were made by another build of {layout.encoding.encoder}; "
-                "join them there, or begin anew with -y"
+                f"the segments in '{segments.folder}' were written by another build of {layout.encoding.encoder}; "
+                "join them with that build, or start over with -y"
             )
-        packets = (packet for each in closed for packet in read_packets(segments.folder / each.file))
-        for packet in in_order(packets, max(each.delay for each in closed)):
+        packets = (packet for segment in closed for packet in read_packets(segments.folder / segment.file))
+        for packet in with_dts(packets, max(segment.delay for segment in closed)):
             muxer.copy(packet)
         muxer.close_copied()
-        muxer.say_changed(sum(each.given for each in closed), segments.written)
+        muxer.warn_if_count_changed(sum(segment.given for segment in closed), segments.written)
     except BaseException:
         muxer.abandon()
         raise
 
 
 def read_packets(path: Path) -> Iterator[Packet[VideoStream]]:
-    """The packets of a segment whose checksum was right, in the order of decoding, without dts."""
+    """The packets of a segment in decoding order, without dts. The caller has verified the checksum."""
     with path.open("rb") as stream:
         if stream.read(len(_MAGIC)) != _MAGIC:
-            raise StreamfxError(f"'{path}' is no segment of this version")
+            raise StreamfxError(f"'{path}' is not a segment of this version; start over with -y")
         base = Fraction(*_BASE.unpack(stream.read(_BASE.size)))
         while head := stream.read(_PACKET.size):
             pts, duration, key, size, sides = _PACKET.unpack(head)
-            carried = [_read_side(stream) for _ in range(sides)]
+            side_data = [_read_side(stream) for _ in range(sides)]
             packet = cast("Packet[VideoStream]", Packet(stream.read(size)))
-            for side in carried:
+            for side in side_data:
                 packet.set_sidedata(side)
             packet.pts, packet.duration, packet.time_base, packet.is_keyframe = pts, duration, base, bool(key)
             yield packet
@@ -255,63 +245,63 @@ def _read_side(stream: BinaryIO) -> PacketSideData:
     return side
 
 
-def in_order(packets: Iterable[Packet[VideoStream]], delay: int) -> Iterator[Packet[VideoStream]]:
-    """The packets with dts: the pts of all of them sorted, `delay` packets late, as x264 makes them.
+def with_dts(packets: Iterable[Packet[VideoStream]], delay: int) -> Iterator[Packet[VideoStream]]:
+    """Sets the dts of packets in decoding order, as x264 does: the sorted pts, `delay` packets late.
 
-    Before the first pts there are `delay` dts, as far apart as the first pts are.
+    The first `delay` dts lie before the first pts, spaced like the first pts.
     """
-    waiting: list[Packet[VideoStream]] = []  # whose dts is not known
-    ahead: list[int] = []  # a heap of the pts that are no dts yet
-    begun = False
+    pending: list[Packet[VideoStream]] = []  # without dts
+    unused: list[int] = []  # heap of the pts not yet used as dts
+    started = False
     for packet in packets:
         assert packet.pts is not None
-        waiting.append(packet)
-        heapq.heappush(ahead, packet.pts)
-        if not begun and len(waiting) <= 2 * delay:
+        pending.append(packet)
+        heapq.heappush(unused, packet.pts)
+        if not started and len(pending) <= 2 * delay:
             continue
-        yield from _begin(waiting, ahead, delay) if not begun else _timed(waiting, ahead)
-        begun = True
-    if not begun:
-        yield from _begin(waiting, ahead, delay)
+        yield from _start(pending, unused, delay) if not started else _drain(pending, unused)
+        started = True
+    if not started:
+        yield from _start(pending, unused, delay)
 
 
-def _begin(waiting: list[Packet[VideoStream]], ahead: list[int], delay: int) -> Iterator[Packet[VideoStream]]:
-    """The first packets: `delay` of them are decoded before anything is shown."""
-    if not waiting:
+def _start(pending: list[Packet[VideoStream]], unused: list[int], delay: int) -> Iterator[Packet[VideoStream]]:
+    """The first packets; `delay` of them are decoded before the first frame is shown."""
+    if not pending:
         return
-    first = sorted(ahead)
-    span = first[min(delay, len(first) - 1)] - first[0]
-    if len(first) <= delay:  # a film of a picture or two
-        span = max(span, 1) * delay
-    for number, packet in enumerate(waiting[:delay]):
-        packet.dts = first[min(number, len(first) - 1)] - span
-    yield from waiting[:delay]
-    del waiting[:delay]
-    yield from _timed(waiting, ahead)
+    first = sorted(unused)
+    shift = first[min(delay, len(first) - 1)] - first[0]
+    if len(first) <= delay:  # a video of one or two frames
+        shift = max(shift, 1) * delay
+    for number, packet in enumerate(pending[:delay]):
+        packet.dts = first[min(number, len(first) - 1)] - shift
+    yield from pending[:delay]
+    del pending[:delay]
+    yield from _drain(pending, unused)
 
 
-def _timed(waiting: list[Packet[VideoStream]], ahead: list[int]) -> Iterator[Packet[VideoStream]]:
-    for packet in waiting:
-        packet.dts = heapq.heappop(ahead)
+def _drain(pending: list[Packet[VideoStream]], unused: list[int]) -> Iterator[Packet[VideoStream]]:
+    for packet in pending:
+        packet.dts = heapq.heappop(unused)
         yield packet
-    waiting.clear()
+    pending.clear()
 
 
 def _delay(pts: list[int]) -> int:
-    """How many packets a picture is decoded late at most, of pts in the order of decoding."""
-    rank = {moment: number for number, moment in enumerate(sorted(pts))}
-    return max((number - rank[moment] for number, moment in enumerate(pts)), default=0)
+    """The largest number of packets by which decoding lags behind display, from pts in decoding order."""
+    rank = {time: number for number, time in enumerate(sorted(pts))}
+    return max((number - rank[time] for number, time in enumerate(pts)), default=0)
 
 
 @contextmanager
-def unheard() -> Iterator[None]:
-    """Warnings that were given when the film was begun are not given again."""
-    log.addFilter(_silent)
+def warnings_muted() -> Iterator[None]:
+    """Suppress warnings, which were already logged when the output was first opened."""
+    log.addFilter(_is_error)
     try:
         yield
     finally:
-        log.removeFilter(_silent)
+        log.removeFilter(_is_error)
 
 
-def _silent(record: logging.LogRecord) -> bool:
+def _is_error(record: logging.LogRecord) -> bool:
     return record.levelno > logging.WARNING

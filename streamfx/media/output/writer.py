@@ -1,4 +1,4 @@
-"""Frames -> a film in a file or pipe, with everything else of the source copied beside them."""
+"""Writer: frames -> a video file or pipe, with audio, subtitles and metadata copied from the source."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
 from streamfx.media.filters.graph import Filter, FilterGraph
 from streamfx.media.gpu.nvidia import Driver, driver_of
-from streamfx.media.gpu.surfaces import to_picture
+from streamfx.media.gpu.surfaces import to_video_frame
 from streamfx.media.input.reader import Reader
+from streamfx.media.output.encoder import Layout, Shape
 from streamfx.media.output.encoder_selection import Encoding, Output, choose_encoding
 from streamfx.media.output.formats import format_of
-from streamfx.media.output.muxer import Muxer, Shape
-from streamfx.media.output.paths import check_target, put
-from streamfx.media.output.segments import Layout, Segment, Segments, join, unheard
-from streamfx.media.output.soundtrack import Song
+from streamfx.media.output.muxer import Muxer
+from streamfx.media.output.paths import check_target, replace_durably
+from streamfx.media.output.segments import Segment, Segments, join, warnings_muted
+from streamfx.media.output.soundtrack import Soundtrack
 from streamfx.media.output.timestamps import changed_rate, rate_of, time_base
-from streamfx.media.pixel_formats import coding_of, convertible, family, over_black, rearranged, to_image
-from streamfx.media.pixel_formats import to_picture as to_host_picture
+from streamfx.media.pixel_formats import coding_of, convert_pixel_format, convertible, family, over_black, to_image
+from streamfx.media.pixel_formats import to_video_frame as to_host_frame
 from streamfx.media.probe import Coding
 
 log = logging.getLogger("streamfx")
 
-DEFAULT_RATE = Fraction(25)  # frames a second, where nothing says how long a frame lasts
+DEFAULT_RATE = Fraction(25)  # frames per second, if the duration of frames is unknown
 
 
 class Writer:
-    """A sink that encodes frames and muxes them with the sound and the rest of `source`, or with a `song`.
+    """Encodes frames and muxes them with the other streams of `source`, or with a `soundtrack`.
 
-    The film grows under a temporary name and takes its own when `finish` is called. As a context manager it finishes
-    when the block ends well; after an interrupt it keeps what is there as 'NAME.partial.EXT', after an error it removes
-    it. `filters` run on the frames before they are encoded; set them before the first frame.
+    A file is written under a temporary name and renamed by `finish`. As a context manager, the writer finishes when the
+    block succeeds, keeps the frames written so far as 'NAME.partial.EXT' on an interrupt, and deletes them on an error.
+    `filters` run on the frames before encoding; set them before the first frame.
     """
 
     def __init__(
@@ -49,46 +50,46 @@ class Writer:
         target: str | Path,
         source: Reader | None = None,
         output: Output | None = None,
-        song: Song | None = None,
+        soundtrack: Soundtrack | None = None,
     ) -> None:
         self.name = str(target)
         self.output = output or Output()
         self.filters: Sequence[Filter] = ()
-        self.kept: Path | None = None  # where an interrupted film was left
-        self.encoder: str | None = None  # FFmpeg's name; known from the first frame on
-        self._source, self._song = source, song
+        self.partial_path: Path | None = None  # the file kept after an interrupt
+        self.encoder: str | None = None  # FFmpeg's name; set at the first frame
+        self._source, self._soundtrack = source, soundtrack
         self._path = check_target(self.name, source, self.output.overwrite)
         self._form = format_of(self.name, self.output.format)
         self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.part") if self._path else None
         self._muxer: Muxer | Segments | None = None
         self._encoding: Encoding | None = None
         self._graph: FilterGraph | None = None
-        self._base = Fraction(0)  # seconds a tick, of frames that come as tensors
-        self._size = (0, 0)  # height and width of the film
+        self._base = Fraction(0)  # time base of frames that come as tensors
+        self._size = (0, 0)  # height, width
         self._segments: Segments | None = None
         self._ended = False
         self._flattened = False
-        self._driver: Driver | None = None  # of the device that frames come on
+        self._driver: Driver | None = None  # of the device that holds the frames
         if source is not None:
             source.keep_packets()
 
-    def record(self, segments: Segments) -> None:
-        """Encode into segments, which go on where these are, and join them in the end; before the first picture."""
+    def use_segments(self, segments: Segments) -> None:
+        """Append to `segments` and join them when finished; call it before the first frame."""
         self._segments = segments
-        self._temporary = segments.folder / "film.part"
+        self._temporary = segments.folder / "video.part"
         if self._source is not None:
-            self._source.keep_packets(keep=False)  # they are read again when the segments are joined
+            self._source.keep_packets(keep=False)  # they are read when the segments are joined
         if segments.layout is not None:
-            self._take(segments.layout)
+            self._apply_layout(segments.layout)
 
     @property
-    def whole(self) -> bool:
-        """Whether the film shows up when it is finished; pipes, devices and numbered pictures grow where they are."""
+    def atomic(self) -> bool:
+        """Whether the output appears only when complete, unlike pipes, devices and numbered images."""
         return self._temporary is not None
 
     @property
-    def _stays(self) -> bool:
-        """Whether pictures stay on the frames' device, to be encoded there."""
+    def _encodes_on_device(self) -> bool:
+        """Whether frames are encoded on the device that holds them."""
         return self._encoding is not None and bool(self._encoding.device)
 
     @property
@@ -97,7 +98,7 @@ class Writer:
         return self._muxer.written if self._muxer else 0
 
     def write(self, frame: Frame) -> None:
-        """Encode a frame; all frames of a film have one size."""
+        """Encode a frame; all frames must have the same size."""
         self._base = self._base or time_base(self._source, frame.duration)
         coding = self._coding_of(frame)
         self._driver = driver_of(frame.image.device)
@@ -106,91 +107,91 @@ class Writer:
             coding = self._open(coding, (height, width), self._base, changed_rate(self._source, frame, self._base))
         image, alpha = frame.image, frame.alpha
         if alpha is not None and not coding.has_alpha:
-            self._say_flattened(bool(alpha.min() < 1))
+            self._warn_flattened(bool(alpha.min() < 1))
             image, alpha = over_black(image, alpha), None
-        picture = to_picture(image, alpha, coding, self._stays)
-        picture.pts, picture.time_base = round(frame.pts / self._base), self._base
-        picture.duration = round(frame.duration / self._base)
-        self.write_picture(picture)
+        video_frame = to_video_frame(image, alpha, coding, self._encodes_on_device)
+        video_frame.pts, video_frame.time_base = round(frame.pts / self._base), self._base
+        video_frame.duration = round(frame.duration / self._base)
+        self.write_video_frame(video_frame)
 
-    def write_picture(self, picture: VideoFrame) -> None:
-        """Encode a picture as FFmpeg's decoder or filters made it, with pts, time base and duration."""
-        for filtered in self._filtered(picture):
+    def write_video_frame(self, video_frame: VideoFrame) -> None:
+        """Encode a frame from FFmpeg's decoder or filters, with pts, time base and duration."""
+        for filtered in self._filtered(video_frame):
             self._encode(filtered)
 
     def close_segment(self, *, last: bool = False) -> Segment | None:
-        """Close the segment that is recorded, the `last` one with what filters hold back; None if it has no picture."""
+        """Close the open segment, after flushing the filters if it is the `last`; None if it has no frames."""
         assert self._segments is not None
         if last:
             self._end()
         with self._write_errors():
-            return self._segments.cut()
+            return self._segments.close_segment()
 
     def finish(self) -> None:
-        """Encode what is held back, write the end of the file and give it its name."""
+        """Flush the filters and the encoder, finish the file and rename it."""
         self._end()
         if self._muxer is None:
-            raise StreamfxError(f"no picture came out of the chain: '{self.name}' was not written")
+            raise StreamfxError(f"the chain produced no frames; '{self.name}' was not written")
         with self._write_errors():
             if isinstance(self._muxer, Muxer):
                 self._muxer.close()
             else:
-                self._muxer.cut()
+                self._muxer.close_segment()
                 self._join(None)
             if self._temporary and self._path:
-                put(self._temporary, self._path)
+                replace_durably(self._temporary, self._path)
 
     def join_partial(self) -> Path | None:
-        """Make 'NAME.partial.EXT' of the segments that are there, cut where they end; None where there is none."""
+        """Join the closed segments into 'NAME.partial.EXT'; None if there are none."""
         if self._segments is None or not self._segments.closed:
             return None
         with self._write_errors():
             self._join(Fraction(self._segments.closed[-1].end))
-            return self._keep()
+            return self._rename_partial()
 
     def abandon(self, *, keep: bool = False) -> None:
-        """Stop in the middle: remove what is there, or with `keep` finish it, a file as 'NAME.partial.EXT'.
+        """Stop early: delete the output, or with `keep` finish it, renaming a file to 'NAME.partial.EXT'.
 
-        Closed segments stay as they are.
+        Closed segments are kept.
         """
         if self._muxer is not None:
             if keep and self.written:
                 with suppress(av.error.FFmpegError, OSError):
-                    self.kept = self._kept()
+                    self.partial_path = self._finish_partial()
             self._muxer.abandon()
         if self._temporary:
             self._temporary.unlink(missing_ok=True)
 
-    def _kept(self) -> Path | None:
+    def _finish_partial(self) -> Path | None:
         if isinstance(self._muxer, Muxer):
             self._muxer.close()
-            return self._keep()
+            return self._rename_partial()
         assert self._segments is not None
         if self._segments.closed:
             return None
-        self._segments.cut()
+        self._segments.close_segment()
         return self.join_partial()
 
     def _end(self) -> None:
-        """Encode what the filters hold back."""
+        """Flush the filters."""
         if not self._ended:
             self._ended = True
             for filtered in self._filtered(None):
                 self._encode(filtered)
 
     def _join(self, end: Fraction | None) -> None:
-        """Make the film of the segments, with what else is in the source or song until `end`, in seconds."""
+        """Join the segments, with the other streams of the source or soundtrack until `end`, in seconds."""
         assert self._segments is not None
-        with ExitStack() as stack, unheard():
-            source = stack.enter_context(self._source.again(end)) if self._source else None
-            song = stack.enter_context(self._song.again(end)) if self._song else None
+        with ExitStack() as stack, warnings_muted():
+            source = stack.enter_context(self._source.reopen(end)) if self._source else None
+            soundtrack = stack.enter_context(self._soundtrack.reopen(end)) if self._soundtrack else None
             if source is not None:
                 source.keep_packets()
             audio, settings = self.output.audio, self.output.settings
-            join(str(self._temporary), self._form, self._segments, source, song, audio=audio, settings=settings)
+            join(str(self._temporary), self._form, self._segments, source, soundtrack, audio=audio, settings=settings)
 
-    def _keep(self) -> Path | None:
-        """Give what was made so far a name of its own; None where it has one, or none at all."""
+    def _rename_partial(self) -> Path | None:
+        """Rename the temporary file to 'NAME.partial.EXT'; None if the output is not a regular file."""
         if self._path is None or self._temporary is None:
             return None
         partial = self._path.with_name(f"{self._path.stem}.partial{self._path.suffix}")
@@ -210,50 +211,51 @@ class Writer:
         else:
             self.abandon(keep=issubclass(kind, KeyboardInterrupt))
 
-    def _filtered(self, picture: VideoFrame | None) -> Iterator[VideoFrame]:
-        """The picture through the trailing FFmpeg filters; None empties them."""
+    def _filtered(self, video_frame: VideoFrame | None) -> Iterator[VideoFrame]:
+        """Apply the trailing FFmpeg filters; None flushes them."""
         if not self.filters:
-            yield from [picture] if picture is not None else []
+            yield from [video_frame] if video_frame is not None else []
             return
         if self._graph is None:
-            if picture is None:
+            if video_frame is None:
                 return
             source = self._source
             self._graph = FilterGraph(
                 self.filters,
-                time_base=picture.time_base or Fraction(1, 1000),
-                rate=rate_of(picture) or (source.rate if source else None),
+                time_base=video_frame.time_base or Fraction(1, 1000),
+                rate=rate_of(video_frame) or (source.rate if source else None),
                 sar=source.sample_aspect_ratio if source else None,
             )
-        for filtered in self._graph.push(picture):
+        for filtered in self._graph.push(video_frame):
             filtered.time_base = self._graph.time_base
             yield filtered
 
-    def _encode(self, picture: VideoFrame) -> None:
+    def _encode(self, video_frame: VideoFrame) -> None:
         rate = self._graph.rate if self._graph else None
-        base = picture.time_base or Fraction(1, 1000)
-        target = self._open(coding_of(picture), (picture.height, picture.width), base, rate)
+        base = video_frame.time_base or Fraction(1, 1000)
+        target = self._open(coding_of(video_frame), (video_frame.height, video_frame.width), base, rate)
         with self._write_errors():
             assert self._muxer is not None
-            self._muxer.encode(picture if self._stays else self._converted(picture, target))
+            self._muxer.encode(video_frame if self._encodes_on_device else self._converted(video_frame, target))
 
-    def _converted(self, picture: VideoFrame, target: Coding) -> VideoFrame:
-        """The picture in the encoder's coding; through RGB only where colour itself must change."""
-        source = coding_of(picture)
+    def _converted(self, video_frame: VideoFrame, target: Coding) -> VideoFrame:
+        """The frame in the encoder's coding; converted through RGB only if the colors must change."""
+        source = coding_of(video_frame)
         if source == target:
-            return picture
+            return video_frame
         if convertible(source, target) and (target.has_alpha or not source.has_alpha):
-            return rearranged(picture, target.pix_fmt)
-        image, alpha = to_image(picture)
+            return convert_pixel_format(video_frame, target.pix_fmt)
+        image, alpha = to_image(video_frame)
         if alpha is not None and not target.has_alpha:
-            self._say_flattened(bool(alpha.min() < 1))
+            self._warn_flattened(bool(alpha.min() < 1))
             image, alpha = over_black(image, alpha), None
-        converted = to_host_picture(image, alpha, target)
-        converted.pts, converted.time_base, converted.duration = picture.pts, picture.time_base, picture.duration
+        converted = to_host_frame(image, alpha, target)
+        converted.pts, converted.time_base = video_frame.pts, video_frame.time_base
+        converted.duration = video_frame.duration
         return converted
 
     def _open(self, coding: Coding, size: tuple[int, int], base: Fraction, rate: Fraction | None) -> Coding:
-        """Choose the encoder and open the output, at the first picture; the coding that the encoder takes."""
+        """Choose the encoder and open the output at the first frame; returns the coding of the encoder's input."""
         if self._encoding is None:
             source = self._source
             info = source.info if source else None
@@ -264,78 +266,77 @@ class Writer:
             shape = Shape(*size, rate, base, aspect)
             driver = None if self.filters else self._driver
             if self._driver and not driver:
-                log.info("encoding on the CPU: FFmpeg's filters come last, which work there")
+                log.info("encoding on the CPU: the chain ends with FFmpeg filters, which run there")
             encoding = choose_encoding(self.name, self._form, self.output, coding, info, size, driver)
-            muxer = self._opened(encoding, shape)
+            muxer = self._opened(Layout(encoding, shape, self._base))
             if self._segments is None:
                 self._muxer = muxer
-            else:  # was but to see, now and not in the end, what goes into the film
+            else:  # opened only so that warnings and errors appear now
                 muxer.abandon()
-            self._encoding = self._take(Layout(encoding, shape, self._base))
+            self._encoding = self._apply_layout(Layout(encoding, shape, self._base))
         elif size != self._size:
-            shapes = [f"{width}x{height}" for height, width in (self._size, size)]
-            raise StreamfxError(f"the frames of a film have one size; these change from {shapes[0]} to {shapes[1]}")
-        elif self._form.one_picture and self.written:
+            old, new = (f"{width}x{height}" for height, width in (self._size, size))
+            raise StreamfxError(f"the frame size changed from {old} to {new}; scale all frames to one size")
+        elif self._form.single_frame and self.written:
             raise StreamfxError(
-                f"'{self.name}' holds one picture, the chain makes more: name a film, or a pattern like 'out_%05d.png'"
+                f"'{self.name}' is a still image, but the chain produced more frames; give a video or 'out_%05d.png'"
             )
         return self._encoding.coding
 
-    def _opened(self, encoding: Encoding, shape: Shape) -> Muxer:
+    def _opened(self, layout: Layout) -> Muxer:
         target, output = str(self._temporary or self.name), self.output
         with self._write_errors():
             return Muxer(
                 target,
                 self._form,
-                encoding,
-                shape,
+                layout,
                 self._source,
-                self._song,
+                self._soundtrack,
                 audio=output.audio,
                 settings=output.settings,
             )
 
-    def _take(self, layout: Layout) -> Encoding:
-        """Encode pictures in this way from now on."""
+    def _apply_layout(self, layout: Layout) -> Encoding:
+        """Use the layout for all following frames."""
         self._encoding, self.encoder = layout.encoding, layout.encoding.encoder
         self._size, self._base = (layout.shape.height, layout.shape.width), layout.base
         if self._segments is not None:
-            self._segments.begin(self._form, layout)
+            self._segments.configure(self._form, layout)
             self._muxer = self._segments
         return layout.encoding
 
     def _coding_of(self, frame: Frame) -> Coding:
-        """The coding that a frame is best kept in: the source's, where it can show what the frame shows."""
-        own = self._source.info.coding if self._source else Coding("gbrp")
-        if family(own.pix_fmt) == "gray":  # an effect may have painted it
-            own = Coding("gbrp" if own.depth == 8 else "gbrp10le")
-        if self._form.muxer == "gif":  # its palette is made of RGB; filters before that need not halve the colour
-            own = Coding("gbrp")
-        if frame.alpha is not None and not own.has_alpha:
-            own = Coding("gbrap" if own.depth == 8 else "gbrap10le")
-        return own
+        """The preferred coding of a frame: the source's, with color and alpha added if the frame may need them."""
+        coding = self._source.info.coding if self._source else Coding("gbrp")
+        if family(coding.pix_fmt) == "gray":  # effects may add color
+            coding = Coding("gbrp" if coding.depth == 8 else "gbrp10le")
+        if self._form.muxer == "gif":  # the palette needs RGB; no need to subsample chroma first
+            coding = Coding("gbrp")
+        if frame.alpha is not None and not coding.has_alpha:
+            coding = Coding("gbrap" if coding.depth == 8 else "gbrap10le")
+        return coding
 
-    def _say_flattened(self, transparent: bool) -> None:
+    def _warn_flattened(self, transparent: bool) -> None:
         if transparent and not self._flattened:
-            log.warning("'%s' holds no transparency: flattened on black", self.name)
+            log.warning("'%s' does not support transparency: flattened on black", self.name)
             self._flattened = True
 
     @contextmanager
     def _write_errors(self) -> Iterator[None]:
-        """Turn the system's errors at writing into ours; a reader that went away stays a BrokenPipeError."""
+        """Turn write errors into StreamfxErrors, except BrokenPipeError (the reading program exited)."""
         try:
             yield
         except BrokenPipeError:
             raise
         except (OSError, av.error.FFmpegError) as error:
             reason = error.strerror or str(error)
-            kept = "; nothing was kept of it" if self._temporary and not self._segments else ""
-            raise StreamfxError(f"cannot write '{self.name}': {reason}{kept}") from error
+            deleted = "; nothing was kept" if self._temporary and not self._segments else ""
+            raise StreamfxError(f"cannot write '{self.name}': {reason}{deleted}") from error
 
 
 def create(target: str | Path, source: Reader | None = None, output: Output | None = None) -> Writer:
-    """A sink for frames: a film, still or numbered pictures by the ending of `target`, or '-' for stdout.
+    """A sink for frames: a video, image or numbered images, by the extension of `target`; '-' is stdout.
 
-    Sound, subtitles, chapters and tags are copied from `source`. Raises StreamfxError where it cannot be written.
+    Audio, subtitles, chapters and tags are copied from `source`. Raises StreamfxError if it cannot be written.
     """
     return Writer(target, source, output)

@@ -1,4 +1,4 @@
-"""Contact sheets of a training: photos above their stylized frames."""
+"""Contact sheets: photos above their stylized frames."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _THUMBNAIL = 320  # pixels of width
 
 
 def write_sheet(file: Path, network: StyleNetwork, photos: Sequence[Tensor]) -> None:
-    """Photos [3, H, W] uint8 at even steps, above their stylized frames at the working resolution."""
+    """Photos [3, H, W] uint8 evenly sampled, above their stylized frames at the working resolution."""
     height, width, row = _FINAL
     count = min(_PHOTOS, len(photos))
-    chosen = [photos[i * len(photos) // count].float() / 255 for i in range(count)]
+    samples = [photos[i * len(photos) // count].float() / 255 for i in range(count)]
     stylized = []
-    for photo in chosen:
+    for photo in samples:
         size = working_size(photo.shape[-2], photo.shape[-1], 1.0)
         frame = F.interpolate(photo[None], size, mode="bilinear", antialias=True)[0]
         stylized.append(_scaled(stylize(network, frame, 0.0), height))
-    before = [_scaled(photo, height) for photo in chosen]
+    before = [_scaled(photo, height) for photo in samples]
     _write(file, [[before[at : at + row], stylized[at : at + row]] for at in range(0, count, row)], width)
 
 
@@ -74,6 +74,6 @@ def write_grid(file: Path, rows: Sequence[Sequence[Tensor]]) -> None:
 
 
 def write_thumbnail(file: Path, painting: Path) -> None:
-    """The painting at the size of preset lists."""
+    """A thumbnail of the painting, _THUMBNAIL pixels wide."""
     image = load_image(painting).float() / 255
     _write(file, [[[_scaled(image, max(1, round(image.shape[-2] * _THUMBNAIL / image.shape[-1])))]]], _THUMBNAIL)

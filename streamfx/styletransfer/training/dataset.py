@@ -1,4 +1,4 @@
-"""What painters learn to paint: photographs and frames of videos, cropped, scaled, noised and given plain skies."""
+"""Training data: photos and video frames, randomly cropped, scaled, mirrored and given noise and plain skies."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from streamfx.styletransfer.training.images import SUFFIXES, load_image
 _log = logging.getLogger("streamfx")
 
 _VIDEOS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv", ".ogv"}
-_LARGEST = 1024  # pixels; larger photos are kept at this size, a crop is never as large
-_MOST = 256  # photos and frames kept, 2 MB each
-_OF_A_VIDEO = 16  # frames at most
-_INSTALLED = {  # photographs that the wheels of these packages hold, so that nothing is ever fetched
+_MAX_SIDE = 1024  # pixels; larger photos are scaled down to this
+_MAX_FILES = 256  # photos and frames in memory, 2 MB each
+_MAX_VIDEO_FRAMES = 16  # of one video
+_INSTALLED = {  # photos that these packages ship, so that training needs no download
     "skimage": (
         *("data/astronaut.png", "data/chelsea.png", "data/coffee.png", "data/rocket.jpg"),
         *("data/motorcycle_left.png", "data/hubble_deep_field.jpg"),
@@ -34,34 +34,32 @@ _INSTALLED = {  # photographs that the wheels of these packages hold, so that no
 }
 
 
-def load_photos(folder: Path | None, smallest: int, held_out: tuple[str, ...] = ()) -> list[Tensor]:
-    """The photos in `folder` and below, and frames of its videos; each [3, H, W] uint8, sides >= `smallest`.
+def load_photos(folder: Path | None, min_side: int, held_out: tuple[str, ...] = ()) -> list[Tensor]:
+    """All photos and some video frames in `folder` and its subfolders: [3, H, W] uint8, with sides >= `min_side`.
 
-    Files whose names begin with one of `held_out` are left out.
-    Without a folder those photographs that scikit-image and scikit-learn bring. Files that cannot be read are skipped
-    by name with a warning.
+    Without a folder, returns the photos that scikit-image and scikit-learn ship. Skips files whose names begin with
+    one of `held_out`. Skips unreadable files with a warning that names them.
     """
     if folder is None:
-        return [_fit(load_image(file), smallest) for file in _installed_photos()]
+        return [_fit(load_image(file), min_side) for file in _installed_photos()]
     if not folder.is_dir():
         raise StreamfxError(f"{folder} is not a folder of photos or videos")
     files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in SUFFIXES | _VIDEOS and f.is_file()]
     files = [file for file in files if not file.name.startswith(held_out)] if held_out else files
-    if len(files) > _MOST:
-        _log.warning("%d photos and videos in %s: %d of them are used", len(files), folder, _MOST)
-        files = [files[i * len(files) // _MOST] for i in range(_MOST)]
-    frames = min(_OF_A_VIDEO, max(1, _MOST // max(1, len(files))))
+    if len(files) > _MAX_FILES:
+        _log.warning("using %d of the %d photos and videos in %s", _MAX_FILES, len(files), folder)
+        files = [files[i * len(files) // _MAX_FILES] for i in range(_MAX_FILES)]
+    count = min(_MAX_VIDEO_FRAMES, max(1, _MAX_FILES // max(1, len(files))))
     photos = []
     for file in files:
         try:
-            found = _video_frames(file, frames) if file.suffix.lower() in _VIDEOS else [load_image(file, most=_LARGEST)]
-            photos += [_fit(image, smallest) for image in found]
+            is_video = file.suffix.lower() in _VIDEOS
+            images = _video_frames(file, count) if is_video else [load_image(file, draft_side=_MAX_SIDE)]
+            photos += [_fit(image, min_side) for image in images]
         except StreamfxError as error:
             _log.warning("skipped: %s", error)
     if not photos:
-        raise StreamfxError(
-            f"no photos or videos in {folder} that can be read; give a folder with JPEG, PNG, WebP or MP4 files, say"
-        )
+        raise StreamfxError(f"no readable photos or videos in {folder}; give a folder of JPEG, PNG or MP4 files")
     return photos
 
 
@@ -71,92 +69,92 @@ def _installed_photos() -> list[Path]:
         spec = find_spec(package)
         if spec is not None and spec.origin is not None:
             files += [Path(spec.origin).parent / name for name in names]
-    found = [file for file in files if file.is_file()]
-    if not found:
-        raise StreamfxError("the photographs to practise on are missing: pip install scikit-image, or give --photos")
-    return found
+    photos = [file for file in files if file.is_file()]
+    if not photos:
+        raise StreamfxError("training photos not found; run pip install scikit-image, or give --photos")
+    return photos
 
 
 def _video_frames(file: Path, count: int) -> list[Tensor]:
-    """`count` frames [3, H, W] uint8 of a video, evenly spread over it; fewer of a short one."""
+    """`count` evenly spaced frames [3, H, W] uint8 of a video; fewer if it is short."""
     with closing(Reader(file)) as reader:
-        length = reader.info.duration
-        if length is None:
-            return _evenly((frame.image for frame in reader), count)
-    spread = (length * (2 * i + 1) / (2 * count) for i in range(count))
-    return [image for moment in spread for image in _frame_at(file, moment)]
+        duration = reader.info.duration
+        if duration is None:
+            return _sample_evenly((frame.image for frame in reader), count)
+    times = (duration * (2 * i + 1) / (2 * count) for i in range(count))
+    return [image for time in times for image in _frame_at(file, time)]
 
 
-def _frame_at(file: Path, moment: Fraction) -> Iterator[Tensor]:
+def _frame_at(file: Path, time: Fraction) -> Iterator[Tensor]:
     try:
-        with closing(Reader(file, start=moment)) as reader:
-            yield from (_to_bytes(frame.image) for frame in islice(reader, 1))
-    except StreamfxError:  # the film is shorter than it says
+        with closing(Reader(file, start=time)) as reader:
+            yield from (_to_uint8(frame.image) for frame in islice(reader, 1))
+    except StreamfxError:  # the container overstates the duration
         return
 
 
-def _evenly(images: Iterable[Tensor], count: int) -> list[Tensor]:
-    """About `count` of images whose number is not known before their end, evenly spread over them."""
-    kept: list[Tensor] = []
-    every = 1
-    for at, image in enumerate(images):
-        if at % every == 0:
-            kept.append(_to_bytes(image))
-        if len(kept) > 2 * count:
-            kept, every = kept[::2], 2 * every
-    return kept
+def _sample_evenly(images: Iterable[Tensor], count: int) -> list[Tensor]:
+    """`count` to `2 * count` evenly spaced images of a stream of unknown length; all of a shorter one."""
+    samples: list[Tensor] = []
+    interval = 1
+    for index, image in enumerate(images):
+        if index % interval == 0:
+            samples.append(_to_uint8(image))
+        if len(samples) > 2 * count:
+            samples, interval = samples[::2], 2 * interval
+    return samples
 
 
-def _fit(image: Tensor, smallest: int) -> Tensor:
-    """`image` scaled so that its longer side is at most _LARGEST, but its shorter at least `smallest`."""
+def _fit(image: Tensor, min_side: int) -> Tensor:
+    """`image` scaled to sides of at most _MAX_SIDE and at least `min_side`; the latter wins."""
     height, width = image.shape[-2:]
-    scale = max(min(1.0, _LARGEST / max(height, width)), smallest / min(height, width))
-    size = (max(smallest, round(height * scale)), max(smallest, round(width * scale)))
-    return _to_bytes(_resize(image.float() / 255, size))
+    scale = max(min(1.0, _MAX_SIDE / max(height, width)), min_side / min(height, width))
+    size = (max(min_side, round(height * scale)), max(min_side, round(width * scale)))
+    return _to_uint8(_resize(image.float() / 255, size))
 
 
-def _to_bytes(image: Tensor) -> Tensor:
+def _to_uint8(image: Tensor) -> Tensor:
     return (image * 255).round().byte()
 
 
 def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """`image` [3, H, W] float at `size` = (height, width)."""
+    """`image` [3, H, W] float 0..1, resized to (height, width)."""
     return F.interpolate(image[None], size, mode="bilinear", antialias=True)[0].clamp(0, 1)
 
 
-def build_batch(photos: list[Tensor], crop: int, batch: int, chance: random.Random) -> tuple[Tensor, Tensor]:
-    """(what the painter is given, what it should have seen), both [batch, 3, crop, crop] float 0..1.
+def build_batch(photos: list[Tensor], crop: int, batch: int, rng: random.Random) -> tuple[Tensor, Tensor]:
+    """(noisy, clean): random crops of the photos with and without camera noise, on the photos' device.
 
-    The first is the second with the noise of a camera; both hold crops at half to full size of the photo, and lie on
-    the photos' device.
+    Both are [batch, 3, crop, crop] float 0..1. Each crop shows a random square of a photo, up to its full height or
+    width.
     """
-    clean = torch.stack([_crop(photos, crop, chance) for _ in range(batch)])
-    maker = torch.Generator(clean.device).manual_seed(chance.getrandbits(32))
-    sigma = torch.tensor([chance.choice((0.0, chance.uniform(0.0, 0.04))) for _ in range(batch)]).view(-1, 1, 1, 1)
-    noise = torch.randn(clean.shape, generator=maker, device=clean.device)
+    clean = torch.stack([_crop(photos, crop, rng) for _ in range(batch)])
+    generator = torch.Generator(clean.device).manual_seed(rng.getrandbits(32))
+    sigma = torch.tensor([rng.choice((0.0, rng.uniform(0.0, 0.04))) for _ in range(batch)]).view(-1, 1, 1, 1)
+    noise = torch.randn(clean.shape, generator=generator, device=clean.device)
     return (clean + sigma.to(clean.device) * noise).clamp(0, 1), clean
 
 
-def _crop(photos: list[Tensor], crop: int, chance: random.Random) -> Tensor:
-    photo = chance.choice(photos)
+def _crop(photos: list[Tensor], crop: int, rng: random.Random) -> Tensor:
+    photo = rng.choice(photos)
     height, width = photo.shape[-2:]
-    side = round(chance.uniform(min(0.6 * crop, height, width), min(height, width)))
-    top, left = chance.randint(0, height - side), chance.randint(0, width - side)
+    side = round(rng.uniform(min(0.6 * crop, height, width), min(height, width)))
+    top, left = rng.randint(0, height - side), rng.randint(0, width - side)
     image = _resize(photo[:, top : top + side, left : left + side].float() / 255, (crop, crop))
-    if chance.random() < 0.5:
+    if rng.random() < 0.5:
         image = image.flip(-1)
-    if chance.random() < 0.15:
-        image = _with_sky(image, chance)
+    if rng.random() < 0.15:
+        image = _with_sky(image, rng)
     return image
 
 
-def _with_sky(image: Tensor, chance: random.Random) -> Tensor:
-    """The upper part of `image` replaced by a smooth gradient, as skies and walls are."""
+def _with_sky(image: Tensor, rng: random.Random) -> Tensor:
+    """`image` with its upper part replaced by a smooth gradient, like a sky or a wall."""
     size = image.shape[-1]
-    bottom = torch.rand(3, 1, 1, generator=torch.Generator().manual_seed(chance.getrandbits(32)))
-    top = (bottom + chance.uniform(-0.3, 0.3)).clamp(0, 1)
+    bottom = torch.rand(3, 1, 1, generator=torch.Generator().manual_seed(rng.getrandbits(32)))
+    top = (bottom + rng.uniform(-0.3, 0.3)).clamp(0, 1)
     rows = torch.linspace(0, 1, size).view(1, size, 1)
     sky = torch.lerp(top, bottom, rows).expand(3, size, size)
     columns = torch.linspace(-0.5, 0.5, size).view(1, 1, size)
-    edge = chance.uniform(0.3, 1.2) + columns * chance.uniform(-0.6, 0.6)  # a horizon, tilted
+    edge = rng.uniform(0.3, 1.2) + columns * rng.uniform(-0.6, 0.6)  # a tilted horizon
     return torch.where((rows < edge).to(image.device), sky.to(image.device), image)

@@ -13,7 +13,8 @@ import torch
 from platformdirs import user_cache_dir
 
 from streamfx.errors import StreamfxError
-from streamfx.presets import Quality, TrainingSettings, load_preset
+from streamfx.presets import TrainingSettings, load_preset
+from streamfx.settings import Quality
 from streamfx.styletransfer.losses import save_targets
 from streamfx.styletransfer.network import load_network, save_network
 from streamfx.styletransfer.training.dataset import load_photos
@@ -30,7 +31,7 @@ from streamfx.styletransfer.training.preset_training import (
 from streamfx.styletransfer.training.trainer import run_steps
 
 FIT_SECONDS = 150.0  # with loading and saving, below three minutes on two cores
-VERSION = 3  # of the trainer; raise it whenever the same settings would give another result
+VERSION = 3  # of the trainer; increase it when the same settings would give a different result
 SETTINGS = TrainingSettings(minutes=FIT_SECONDS / 60, crop=320, flicker_weight=50.0)
 
 _NAME = "style"
@@ -47,7 +48,7 @@ def fit_style(
 ) -> Path:
     """The preset file of a style after `painting`: from the user's cache, or fitted now.
 
-    Training starts from a shipped network. `report` is called with the share that is done. An interrupted fit leaves
+    Training starts from a shipped network. `report` is called with the completed share, 0..1. An interrupted fit leaves
     no files.
     """
     preset = cached_preset(painting, quality, settings)
@@ -66,7 +67,7 @@ def fit_style(
 
 
 def cached_preset(painting: Path, quality: Quality, settings: TrainingSettings = SETTINGS) -> Path:
-    """The preset file in the cache for this painting; its folder's name covers everything that the fit depends on."""
+    """The cached preset file for this painting; the name of its folder hashes everything that the fit depends on."""
     key = hashlib.sha256(f"{VERSION} {quality} {settings.model_dump_json()}".encode())
     for file in (painting, base_weights(quality)):
         try:

@@ -1,4 +1,4 @@
-"""Pictures from disk as RGB, whatever they hold: grey, transparent, CMYK, 16-bit; and those a style is learned from."""
+"""Load images of any color mode (gray, transparent, CMYK, 16-bit) as RGB, and paintings as training targets."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from streamfx.presets import Painting
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif"}
 
-_SMALLEST = 64  # pixels of a painting's shorter side
-_LONGEST = 3  # times a painting's shorter side; what is longer is cut to its middle
-_PLAIN = 0.01  # standard deviation of the colours; what has less shows no strokes
-_HEIGHTS = (460, 960)  # pixels; within them the strokes of a painting look right
-_TINY = 256  # pixels; paintings are scaled to this height at least, as large as the crops that learn from them
-_ENLARGED = 1.5  # at most, above that; more would teach the blur of the enlargement
+_MIN_SIDE = 64  # pixels, of a painting
+_MAX_ASPECT = 3  # of a painting, long side to short side; longer ones are center-cropped
+_MIN_DEVIATION = 0.01  # standard deviation of the colors; below it a painting shows no strokes
+_HEIGHTS = (460, 960)  # pixels; in this range the strokes of a painting have a good size
+_MIN_HEIGHT = 256  # pixels; smaller paintings are always enlarged to this
+_MAX_ENLARGEMENT = 1.5  # beyond _MIN_HEIGHT; the network would learn the blur of a larger one
 
 
-def load_image(path: Path, *, most: int | None = None) -> Tensor:
-    """The picture at `path`, upright, [3, H, W] RGB uint8.
+def load_image(path: Path, *, draft_side: int | None = None) -> Tensor:
+    """The image at `path`, upright, [3, H, W] RGB uint8; the first frame of an animation.
 
-    Transparent parts are white; of an animation it is the first picture. With `most` a JPEG may come out smaller where
-    that is quicker, but with no side below `most`.
+    Transparent parts become white. With `draft_side`, a JPEG may be decoded at a reduced size, which is faster, with
+    no side below `draft_side` pixels. Raises StreamfxError.
     """
-    return _to_tensor(_read(path, most))
+    return _to_tensor(_read(path, draft_side))
 
 
-def _read(path: Path, most: int | None = None) -> Image.Image:
+def _read(path: Path, draft_side: int | None = None) -> Image.Image:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata; a picture that cannot be decoded raises
+            warnings.simplefilter("ignore")  # about odd metadata; an undecodable image raises
             with Image.open(path) as opened:
-                if most is not None:
-                    opened.draft(None, (most, most))
+                if draft_side is not None:
+                    opened.draft(None, (draft_side, draft_side))
                 check_size(str(path), *opened.size)
                 return _as_rgb(ImageOps.exif_transpose(opened))
     except FileNotFoundError as error:
@@ -50,10 +50,8 @@ def _read(path: Path, most: int | None = None) -> Image.Image:
         raise
     except Image.DecompressionBombError as error:
         raise StreamfxError(f"{path} has too many pixels; scale it down to 100 megapixels or less") from error
-    except Exception as error:  # Pillow's decoders raise all kinds for files that are not what they should be
-        raise StreamfxError(
-            f"{path} is no picture that can be read; give a JPEG, PNG, WebP, BMP or TIFF file"
-        ) from error
+    except Exception as error:  # Pillow's decoders raise exceptions of many kinds for damaged files
+        raise StreamfxError(f"{path} is not a readable image; give a JPEG, PNG, WebP, BMP or TIFF file") from error
 
 
 def _to_tensor(image: Image.Image) -> Tensor:
@@ -61,9 +59,9 @@ def _to_tensor(image: Image.Image) -> Tensor:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    """Any picture in sRGB without alpha."""
+    """An image of any mode, converted to sRGB on white."""
     if image.mode.startswith(("I", "F")):
-        image = _as_grey(image)
+        image = _as_8_bit_gray(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -71,16 +69,16 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     profile: Any = image.info.get("icc_profile")
     if profile and image.mode in ("RGB", "CMYK"):
         try:
-            own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(image, embedded, ImageCms.createProfile("sRGB"), outputMode="RGB")
             image = converted or image
-        except (ImageCms.PyCMSError, OSError, ValueError):  # a profile that is broken or of another kind of picture
+        except (ImageCms.PyCMSError, OSError, ValueError):  # a damaged profile, or one for another color mode
             pass
     return image.convert("RGB")
 
 
-def _as_grey(image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits, or of floats, scaled to 8 bits."""
+def _as_8_bit_gray(image: Image.Image) -> Image.Image:
+    """A gray image of integers above 8 bits or of floats, scaled to 8 bits."""
     values = np.nan_to_num(np.asarray(image).astype(np.float64))
     largest = values.max(initial=0)
     if image.mode == "F" and largest <= 1:
@@ -91,27 +89,27 @@ def _as_grey(image: Image.Image) -> Image.Image:
 
 
 def painting_height(path: Path) -> int:
-    """The height to learn the painting at `path` from: its own, within bounds, and not enlarged to a blur."""
-    own = _read(path).height
-    least, largest = _HEIGHTS
-    return min(largest, max(own, min(least, max(_TINY, round(own * _ENLARGED)))))
+    """The default training height of the painting at `path`: its own, within bounds, without much enlargement."""
+    height = _read(path).height
+    lowest, highest = _HEIGHTS
+    return min(highest, max(height, min(lowest, max(_MIN_HEIGHT, round(height * _MAX_ENLARGEMENT)))))
 
 
 def load_painting(file: Path, painting: Painting) -> Tensor:
-    """The picture in `file` [3, H, W] 0..1 at the height and without the margin that `painting` says."""
+    """The image in `file` [3, H, W] 0..1, scaled and cropped as `painting` says; raises StreamfxError."""
     image = _read(file)
     height, width = image.size[::-1]
     scaled = max(1, round(width * painting.height / height))
-    if min(height, width, scaled) < _SMALLEST:
-        at = "" if min(height, width) < _SMALLEST else f", but {scaled} of width when {painting.height} high"
+    if min(height, width, scaled) < _MIN_SIDE:
+        detail = "" if min(height, width) < _MIN_SIDE else f" and is {scaled} wide at height {painting.height}"
         raise StreamfxError(
-            f"the painting {file} has {width}x{height} pixels{at}; it needs {_SMALLEST} at its shorter side"
+            f"the painting {file} has {width}x{height} pixels{detail}; give one with at least {_MIN_SIDE} on each side"
         )
-    painted = _to_tensor(image.resize((scaled, painting.height), Image.Resampling.LANCZOS)).float() / 255
+    target = _to_tensor(image.resize((scaled, painting.height), Image.Resampling.LANCZOS)).float() / 255
     for side, other in ((-2, -1), (-1, -2)):
-        length = painted.shape[side]
-        kept = min(length - 2 * int(length * painting.margin), _LONGEST * painted.shape[other])
-        painted = painted.narrow(side, (length - kept) // 2, kept)
-    if painted.flatten(1).std(dim=1).max() < _PLAIN:
-        raise StreamfxError(f"the painting {file} is all of one colour; give one with strokes to learn from")
-    return painted
+        length = target.shape[side]
+        cropped = min(length - 2 * int(length * painting.margin), _MAX_ASPECT * target.shape[other])
+        target = target.narrow(side, (length - cropped) // 2, cropped)
+    if target.flatten(1).std(dim=1).max() < _MIN_DEVIATION:
+        raise StreamfxError(f"the painting {file} has only one color; give one with visible strokes")
+    return target

@@ -11,13 +11,15 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from streamfx.errors import StreamfxError
-from streamfx.presets import QUALITIES, load_preset
+from streamfx.presets import load_preset
+from streamfx.settings import Quality
 from streamfx.styletransfer.losses import FeatureExtractor, build_targets
 from streamfx.styletransfer.network import SIZES, StyleNetwork, load_network
 from streamfx.styletransfer.training.contact_sheets import stylize, write_grid
@@ -33,33 +35,23 @@ _REPORT_EVERY, _SHEET_EVERY = 25, 100  # steps
 _SHEET_HEIGHT = 720  # pixels of the photos on the sheet, as frames are stylized
 
 
-def train_preset_network(
-    name: str,
-    paintings: Path,
-    photos: Path,
-    weights: Path,
-    *,
-    quality: str,
-    base: StyleNetwork | None,
-    teacher: Path | None,
-    steps: int | None,
-    resume: bool,
-    device: torch.device,
-) -> None:
+def train_preset_network(name: str, paintings: Path, photos: Path, weights: Path, options: argparse.Namespace) -> None:
     """Write the network of the preset `name` to `weights`, beside it a log, a checkpoint and contact sheets.
 
     Photos whose names begin with one of `HELD_OUT` are never trained on; the sheets show them. Losses and sheets are
-    written to WEIGHTS.log (a JSON object a line) and WEIGHTS.STEP.jpg.
+    written to WEIGHTS.log (a JSON object a line) and WEIGHTS.STEP.jpg. `options` are those of the command line.
     """
     preset = load_preset(name).style
-    settings = preset.training if steps is None else preset.training.model_copy(update={"steps": steps})
-    extractors = [FeatureExtractor(settings, network, device) for network in settings.style_layers]
-    canvases = [(load_painting(paintings / each.file, each).to(device), each.share) for each in preset.painting]
-    network = StyleNetwork(SIZES[quality]) if base is None else base
-    known = None if teacher is None else load_network(teacher)
-    trainer = Trainer(network, build_targets(canvases, settings, extractors), settings, device, known)
+    steps = {} if options.steps is None else {"steps": options.steps}
+    settings = preset.training.model_copy(update=steps)
+    extractors = [FeatureExtractor(settings, network, options.device) for network in settings.style_layers]
+    canvases = [(load_painting(paintings / each.file, each).to(options.device), each.share) for each in preset.painting]
+    network = StyleNetwork(SIZES[options.quality]) if options.base is None else load_network(options.base)
+    teacher = None if options.teacher is None else load_network(options.teacher)
+    targets = build_targets(canvases, settings, extractors)
+    trainer = Trainer(network, targets, settings, options.device, teacher)
     report = _Report(weights, trainer, _held_out(photos))
-    train(trainer, load_photos(photos, settings.crop, HELD_OUT), weights, resume=resume, report=report)
+    train(trainer, load_photos(photos, settings.crop, HELD_OUT), weights, resume=options.resume, report=report)
 
 
 class _Report:
@@ -103,18 +95,14 @@ def main() -> None:
     parser.add_argument("paintings", type=Path, help="folder with the files that the preset names")
     parser.add_argument("photos", type=Path, help="folder of photos to train on")
     parser.add_argument("weights", type=Path, help="NAME.safetensors to write")
-    parser.add_argument("--quality", choices=QUALITIES, default="fine")
+    parser.add_argument("--quality", choices=get_args(Quality), default="fine")
     parser.add_argument("--base", type=Path, help="weights to start from")
     parser.add_argument("--teacher", type=Path, help="fine weights to distill")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
-    o = parser.parse_args()
-    base = None if o.base is None else load_network(o.base)
-    train_preset_network(
-        o.preset, o.paintings, o.photos, o.weights, quality=o.quality, base=base, teacher=o.teacher, steps=o.steps,
-        resume=o.resume, device=o.device,
-    )  # fmt: skip
+    options = parser.parse_args()
+    train_preset_network(options.preset, options.paintings, options.photos, options.weights, options)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Presets of the user's own: their settings, the training, and the files it writes."""
+"""Train user presets: their settings, the training run and its output files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from streamfx.errors import StreamfxError
-from streamfx.presets import Painting, Quality, StylePreset, TrainingSettings, load_preset
+from streamfx.presets import Painting, StylePreset, TrainingSettings, load_preset
 from streamfx.resources import resource
+from streamfx.settings import Quality
 from streamfx.styletransfer.losses import FeatureExtractor, build_targets, save_targets
 from streamfx.styletransfer.network import load_network
 from streamfx.styletransfer.training.contact_sheets import write_sheet, write_thumbnail
@@ -47,7 +48,7 @@ def build_trainer(
 
 
 def weights_file(preset: Path, quality: Quality) -> Path:
-    """The weight file of this quality beside the preset file NAME.toml."""
+    """The weight file of this quality next to the preset file NAME.toml."""
     return preset.with_name(preset.stem + SUFFIXES[quality])
 
 
@@ -56,7 +57,7 @@ def build_style(
 ) -> StylePreset:
     """The settings of a new preset `name`, trained on these paintings in equal shares.
 
-    Without a `height` in pixels each painting is used at its own, within bounds.
+    `height` in pixels is the training height of all; by default each painting's own, within bounds.
     """
     return StylePreset(
         kind="style",
@@ -72,7 +73,7 @@ def build_style(
 
 
 def title_of(painting: Path) -> str:
-    """A title made from the file's name."""
+    """A title derived from the file name."""
     return _text(painting.stem).replace("_", " ").strip().title() or _text(painting.name)
 
 
@@ -86,20 +87,20 @@ def prepare_style(
     overwrite: bool = False,
     resume: bool = False,
 ) -> StylePreset:
-    """The settings that this training will write to the file `preset`; raises StreamfxError rather than overwrite.
+    """The settings that a training will write to `preset`. Raises StreamfxError if it would overwrite files.
 
-    A preset that has only the other quality keeps its settings and gains this one, if it is of the same paintings.
+    An existing preset of the same paintings without this quality keeps its settings and gains the quality.
     """
     weights = weights_file(preset, quality)
     kept = load_preset(str(preset)).style if preset.exists() and not overwrite else None
     if not (overwrite or resume):
-        there = preset if kept is not None and quality in kept.weights else weights
-        if there.exists():
-            raise StreamfxError(f"{there} exists; overwrite it with -y, or continue from its checkpoint with --resume")
+        existing = preset if kept is not None and quality in kept.weights else weights
+        if existing.exists():
+            raise StreamfxError(f"{existing} exists; overwrite it with -y, or resume its training with --resume")
         unfinished = weights.with_suffix(".checkpoint")
         if unfinished.exists():
             raise StreamfxError(
-                f"{unfinished} belongs to an unfinished training; continue with --resume, or start over with -y"
+                f"{unfinished} belongs to an unfinished training; resume it with --resume, or start over with -y"
             )
     if kept is None:
         return build_style(title_of(preset), paintings, settings, quality, preset.stem, height)
@@ -108,7 +109,7 @@ def prepare_style(
         raise StreamfxError(f"the preset {preset} was trained on {', '.join(files)}; give that, another --name, or -y")
     changed: dict[str, Any] = {"weights": {**kept.weights, quality: weights.name}}
     if height is not None:
-        changed["painting"] = tuple(each.model_copy(update={"height": height}) for each in kept.painting)
+        changed["painting"] = tuple(entry.model_copy(update={"height": height}) for entry in kept.painting)
     budget = settings.model_dump(include={"minutes", "steps", "seed"})
     return kept.model_copy(update={**changed, "training": kept.training.model_copy(update=budget)})
 
@@ -126,11 +127,12 @@ def train_preset(
 ) -> None:
     """Train `style` on the files `paintings`, which it names, and write it as `preset` (NAME.toml).
 
-    Also writes the weights, what `train` leaves, a sheet of photos and their stylized frames (NAME.sheet.png), and a
-    thumbnail (NAME.jpg). Training starts from a shipped network. Without `photos` installed ones are used.
+    Also writes the weights, the log and checkpoint of `train`, a sheet of photos and their stylized frames
+    (NAME.sheet.png), and a thumbnail (NAME.jpg). Training starts from a shipped network. `photos` defaults to those of
+    installed packages.
     """
     name, settings = preset.stem, style.training
-    images = [(load_painting(file, each), each.share) for file, each in zip(paintings, style.painting, strict=True)]
+    images = [(load_painting(file, entry), entry.share) for file, entry in zip(paintings, style.painting, strict=True)]
     content = load_photos(photos, settings.crop)
     teacher = weights_file(preset, "fine") if quality == "fast" and "fine" in style.weights else None
     trainer = build_trainer(images, settings, quality, device, teacher)
@@ -156,15 +158,15 @@ def make_folder(folder: Path) -> None:
 def save_preset(file: Path, style: StylePreset) -> None:
     """Write a preset with all its settings, whole or not at all; defaults too, since they may change."""
     values = {key: value for key, value in style.model_dump(exclude_none=True, mode="json").items() if value != ""}
-    values["painting"] = [{k: v for k, v in each.items() if v != ""} for each in values["painting"]]
-    beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    values["painting"] = [{k: v for k, v in entry.items() if v != ""} for entry in values["painting"]]
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
-        beside.write_text(tomli_w.dumps(values), encoding="utf-8")
-        beside.replace(file)
+        temporary.write_text(tomli_w.dumps(values), encoding="utf-8")
+        temporary.replace(file)
     except OSError as error:
         raise StreamfxError(f"cannot write the preset {file}: {error.strerror or error}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _text(name: str) -> str:

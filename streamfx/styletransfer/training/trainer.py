@@ -36,6 +36,7 @@ _STYLE_RATE = 4.0  # times the learning rate, for style parameters
 _QUANTIZED_FROM = 0.8  # share of the training after which int8 is simulated
 _DETAILS = 0.65, 0.85  # shares of the steps with detail 0, and with detail 0 or 1; the others draw it from 0..1
 _CLIP_SHARE = 0.5  # of the steps with two frames, which must be stylized alike
+_MAX_SHIFT = 16  # pixels by which images are shifted before the losses see them
 _BORDER_SHARE = 0.25  # of the steps that compare the borders
 
 
@@ -103,17 +104,18 @@ class Trainer:
 
     def _losses(self, clip: Clip, detail: float, rng: random.Random) -> dict[str, Tensor]:
         style = self.network.parameters_at(detail)
-        given = [image.to(self.device, memory_format=torch.channels_last) for image in clip.given]
+        given = [image.to(self.device, memory_format=torch.channels_last) for image in clip.inputs]
         pattern = torch.get_rng_state()  # the same shift of the noise pattern for all frames
         images = []
         for frame in given:
             torch.set_rng_state(pattern)
             images.append(self._run(self.stylize, frame, style))
         last = images[-1]
-        photos = clip.wanted[-1].to(self.device)
+        photos = clip.targets[-1].to(self.device)
         extractor = rng.choice(self.extractors)
         reference = photos if self.teacher is None else self._teach(given[-1], detail, pattern)
-        losses = self.loss(last, reference, content_target(reference, extractor), extractor)
+        judged, reference = _shifted(rng, last, reference)
+        losses = self.loss(judged, reference, content_target(reference, extractor), extractor)
         if len(images) > 1:
             losses["flicker"] = self._flicker(clip, images)
         if self.settings.border_weight > 0 and rng.random() < _BORDER_SHARE:
@@ -137,7 +139,7 @@ class Trainer:
         """What changes from the first image to the last without a reason in the clip."""
         end = len(images) - 1
         flow, visible = (x.to(self.device) for x in clip.motion(end, 0))
-        light = clip.brightened(end, 0).to(self.device)
+        light = clip.luma_change(end, 0).to(self.device)
         return flicker_loss(images[end], warp(images[0], flow, "bicubic"), light, visible)
 
     @property
@@ -180,6 +182,15 @@ class Trainer:
             self.steps, self.minutes = int(state["steps"]), float(state["minutes"])
         except Exception as error:  # torch raises exceptions of many kinds for damaged files
             raise StreamfxError(f"{file} does not fit this training; start again without --resume") from error
+
+
+def _shifted(rng: random.Random, *images: Tensor) -> list[Tensor]:
+    """All `images` rolled alike by a random offset.
+
+    The losses reduce images on a fixed grid; a network whose own grid always met it would learn to draw it.
+    """
+    offset = rng.randrange(_MAX_SHIFT), rng.randrange(_MAX_SHIFT)
+    return [image.roll(offset, (-2, -1)) for image in images]
 
 
 def _draw_detail(rng: random.Random) -> float:

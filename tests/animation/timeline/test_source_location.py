@@ -1,15 +1,15 @@
-"""Lines of keys in TOML files, as Python's own reader reads them."""
+"""Line numbers of keys in TOML files, checked against tomllib."""
 
 import tomllib
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamfx.animation.timeline.source_location import find_places
+from streamfx.animation.timeline.source_location import find_lines
 
-TEXT = '''# a film
+TEXT = '''# a comment
 kind = "timeline"
-size = [1280,  # across
+size = [1280,  # width
   720]
 [pictures]
 a = "x" # [b]
@@ -31,33 +31,29 @@ name = 'k'
 '''
 
 
-def test_every_key_has_its_line():
-    found = find_places(TEXT)
-    assert found["kind",] == 2
-    assert (found["size", 0], found["size", 1]) == (3, 4)
-    assert found["pictures", "q.r", "file"] == found["pictures", "q.r", "n", "m"] == 7
-    assert found["section", 0] == 8
-    assert found["section", 0, "layer"] == 11
-    assert found["section", 0, "layer", 1, "at"] == 14
-    assert (found["section", 0, "ring", 0, "at"], found["section", 0, "ring", 1, "at"]) == (17, 19)
-    assert found["section", 1, "name"] == 21
+def test_lines_of_keys_tables_and_elements():
+    lines = find_lines(TEXT)
+    assert lines["kind",] == 2
+    assert (lines["size", 0], lines["size", 1]) == (3, 4)
+    assert lines["pictures", "q.r", "file"] == lines["pictures", "q.r", "n", "m"] == 7
+    assert lines["section", 0] == 8
+    assert lines["section", 0, "layer"] == 11
+    assert lines["section", 0, "layer", 1, "at"] == 14
+    assert (lines["section", 0, "ring", 0, "at"], lines["section", 0, "ring", 1, "at"]) == (17, 19)
+    assert lines["section", 1, "name"] == 21
 
 
-def paths(value, above=()):
-    """All keys and elements of what tomllib read."""
+def locations(value, parent=()):
+    """All keys and elements of a value parsed by tomllib."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
-        yield (*above, key)
-        yield from paths(inner, (*above, key))
+        yield (*parent, key)
+        yield from locations(inner, (*parent, key))
 
 
-def test_they_are_those_that_python_reads():
-    assert set(paths(tomllib.loads(TEXT))) <= {
-        *find_places(TEXT),
-        ("section",),
-        ("section", 0, "ring"),
-        ("pictures", "q.r", "n"),
-    }
+def test_locations_match_tomllib():
+    implicit = {("section",), ("section", 0, "ring"), ("pictures", "q.r", "n")}  # these have no line
+    assert set(locations(tomllib.loads(TEXT))) <= {*find_lines(TEXT), *implicit}
 
 
 NAMES = st.text("ab_-9", min_size=1, max_size=3)
@@ -66,9 +62,9 @@ PLAIN = st.sampled_from(["1", "-2.5", "true", "1979-05-27", "'it # s'", '"""a\n]
 VALUES = st.recursive(
     PLAIN | QUOTED,
     lambda inner: (
-        st.lists(inner, max_size=3).map(lambda each: "[" + ",\n # c\n".join(each) + "]")
+        st.lists(inner, max_size=3).map(lambda elements: "[" + ",\n # c\n".join(elements) + "]")
         | st.dictionaries(NAMES, PLAIN.filter(lambda text: "\n" not in text), max_size=3).map(
-            lambda each: "{" + ", ".join(f"{key} = {value}" for key, value in each.items()) + "}"
+            lambda pairs: "{" + ", ".join(f"{key} = {value}" for key, value in pairs.items()) + "}"
         )
     ),
     max_leaves=6,
@@ -76,20 +72,20 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=4), st.lists(st.dictionaries(NAMES, VALUES, max_size=2), max_size=3))
-def test_any_file_that_python_reads(pairs, tables):
+def test_random_files_match_tomllib(pairs, tables):
     text = "".join(f"{key} = {value}\n" for key, value in pairs.items())
     for table in tables:
         text += "[[many]]\n" + "".join(f"{key} = {value} # c\n" for key, value in table.items())
     if "many" in pairs:
         return
-    found = find_places(text)
-    assert {*paths(tomllib.loads(text))} - {("many",)} <= set(found)
-    lines = text.split("\n")
-    for place, line in found.items():
-        if isinstance(place[-1], str):
-            assert place[-1] in lines[line - 1]
+    lines = find_lines(text)
+    assert {*locations(tomllib.loads(text))} - {("many",)} <= set(lines)
+    text_lines = text.split("\n")
+    for location, line in lines.items():
+        if isinstance(location[-1], str):
+            assert location[-1] in text_lines[line - 1]
 
 
 @given(st.text(max_size=200))
-def test_no_text_crashes_it(text):
-    find_places(text)
+def test_invalid_text_does_not_crash(text):
+    find_lines(text)

@@ -1,4 +1,4 @@
-"""Patterns that stand for many pictures."""
+"""Patterns for image sequences."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +12,7 @@ from streamfx.media.input.image_sequence import check_rate, files_of, is_numbere
 
 
 @pytest.mark.parametrize(
-    ("path", "many"),
+    ("path", "expected"),
     [
         ("a/%05d.png", True),
         ("a/%d.jpg", True),
@@ -25,11 +25,11 @@ from streamfx.media.input.image_sequence import check_rate, files_of, is_numbere
         ("http://host/%d.png", False),
     ],
 )
-def test_what_is_a_pattern(path, many):
-    assert is_pattern(path) == many
+def test_is_pattern(path, expected):
+    assert is_pattern(path) == expected
 
 
-def test_a_file_of_that_very_name_is_a_file(tmp_path):
+def test_an_existing_file_is_not_a_pattern(tmp_path):
     for name in ("50%d.png", "a[1].png", "what?.jpg"):
         (tmp_path / name).touch()
         assert not is_pattern(str(tmp_path / name))
@@ -41,9 +41,9 @@ def test_is_numbered():
     assert not is_numbered("out_%03d.mp4")
 
 
-@pytest.mark.parametrize("odd", ["a [1]", "b*c", "d?e"])
-def test_odd_folders(odd, tmp_path):
-    folder = tmp_path / odd
+@pytest.mark.parametrize("name", ["a [1]", "b*c", "d?e"])
+def test_folders_with_glob_characters(name, tmp_path):
+    folder = tmp_path / name
     folder.mkdir()
     for n in (1, 2):
         (folder / f"{n}.png").touch()
@@ -55,12 +55,12 @@ def test_natural_order(tmp_path_factory, numbers):
     folder: Path = tmp_path_factory.mktemp("n")
     for n in numbers:
         (folder / f"shot{n}.jpg").touch()
-    wanted = [folder / f"shot{n}.jpg" for n in sorted(numbers)]
-    assert files_of(f"{folder}/shot%d.jpg") == wanted
-    assert files_of(f"{folder}/*.jpg") == wanted
+    expected = [folder / f"shot{n}.jpg" for n in sorted(numbers)]
+    assert files_of(f"{folder}/shot%d.jpg") == expected
+    assert files_of(f"{folder}/*.jpg") == expected
 
 
 @pytest.mark.parametrize("rate", [0, -1, 1001])
-def test_rates_out_of_range(rate):
+def test_frame_rates_out_of_range_are_rejected(rate):
     with pytest.raises(StreamfxError, match="out of range"):
         check_rate(Fraction(rate))

@@ -1,4 +1,4 @@
-"""Cuts are found where shots change, and not where the light, the camera or a mover does."""
+"""Cuts are detected at shot changes, not at changes of light, camera motion or object motion."""
 
 import subprocess
 import sys
@@ -16,13 +16,13 @@ SIZE = 180, 320
 
 
 def texture(seed, height=SIZE[0], width=SIZE[1]):
-    """A picture [H, W] 0..255 with large and small things in it."""
+    """An image [H, W] 0..255 with large and small structures."""
     random = np.random.default_rng(seed)
-    picture = np.full((height, width), 110.0)
+    image = np.full((height, width), 110.0)
     for blocks, contrast in ((45, 45), (20, 25), (5, 15)):
         rough = random.normal(0, contrast, (height // blocks + 1, width // blocks + 1))
-        picture += np.kron(rough, np.ones((blocks, blocks)))[:height, :width]
-    return picture.clip(16, 235)
+        image += np.kron(rough, np.ones((blocks, blocks)))[:height, :width]
+    return image.clip(16, 235)
 
 
 def still(seed, count=8, noise=2.5):
@@ -35,58 +35,58 @@ def pan(seed, count=8, step=24):
     return [wide[:, number * step : number * step + SIZE[1]] for number in range(count)]
 
 
-def faded(pictures, start, end):
-    return [picture * share for picture, share in zip(pictures, np.linspace(start, end, len(pictures)))]
+def faded(frames, start, end):
+    return [frame * gain for frame, gain in zip(frames, np.linspace(start, end, len(frames)))]
 
 
-def cuts_of(pictures):
+def cuts_of(images):
     detector = CutDetector()
-    found = []
-    for number, picture in enumerate(pictures):
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture.clip(0, 255).astype(np.uint8)), "gray")
+    cuts = []
+    for number, image in enumerate(images):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image.clip(0, 255).astype(np.uint8)), "gray")
         if detector.is_cut(frame.reformat(format="yuv420p")):
-            found.append(number)
-    return found
+            cuts.append(number)
+    return cuts
 
 
 def test_hard_cuts_between_still_and_panned_shots():
     shots = [still(1), pan(2), still(3), pan(4), still(5, noise=6)]
-    assert cuts_of([picture for shot in shots for picture in shot]) == [8, 16, 24, 32]
+    assert cuts_of([frame for shot in shots for frame in shot]) == [8, 16, 24, 32]
 
 
 @pytest.mark.parametrize("flash", [lambda p: p * 0 + 255, lambda p: p + 90, lambda p: p * 2.2, lambda p: p * 0.3])
-def test_a_flash_is_no_cut(flash):
-    pictures = still(1, count=12)
-    pictures[5] = flash(pictures[5])
-    pictures[8:10] = [flash(picture) for picture in pictures[8:10]]
-    assert cuts_of(pictures) == []
+def test_a_flash_is_not_a_cut(flash):
+    frames = still(1, count=12)
+    frames[5] = flash(frames[5])
+    frames[8:10] = [flash(frame) for frame in frames[8:10]]
+    assert cuts_of(frames) == []
 
 
-def test_a_fade_through_black_is_one_cut_at_most_where_the_new_shot_appears():
+def test_a_fade_through_black_is_a_cut_where_a_new_shot_appears():
     black = [np.full(SIZE, 0.0)] * 4
-    found = cuts_of([*still(1), *faded(still(1), 1, 0), *black, *faded(still(2), 0, 1), *still(2)])
-    assert len(found) == 1
-    assert 20 <= found[0] < 28
+    cuts = cuts_of([*still(1), *faded(still(1), 1, 0), *black, *faded(still(2), 0, 1), *still(2)])
+    assert len(cuts) == 1
+    assert 20 <= cuts[0] < 28
     assert cuts_of([*still(1), *faded(still(1), 1, 0), *black, *faded(still(1), 0, 1), *still(1)]) == []
 
 
-def test_a_dissolve_a_zoom_and_noise_are_no_cuts():
+def test_dissolve_zoom_and_noise_are_not_cuts():
     first, second = texture(1), texture(2)
-    assert cuts_of([first * (1 - share) + second * share for share in np.linspace(0, 1, 25)]) == []
+    assert cuts_of([first * (1 - mix) + second * mix for mix in np.linspace(0, 1, 25)]) == []
     large = texture(3, height=360, width=640)
     zoomed = [large[side : 360 - side, side * 16 // 9 : 640 - side * 16 // 9][::1] for side in range(0, 60, 6)]
-    assert cuts_of([picture[: SIZE[0], : SIZE[1]] for picture in zoomed]) == []
+    assert cuts_of([frame[: SIZE[0], : SIZE[1]] for frame in zoomed]) == []
     assert cuts_of(still(4, count=20, noise=15)) == []
 
 
-def test_a_mover_across_half_the_picture_is_no_cut():
-    pictures = still(1, count=12)
-    for number, picture in enumerate(pictures):
-        picture[:, number * 28 : number * 28 + 140] = 40
-    assert cuts_of(pictures) == []
+def test_a_large_moving_object_is_not_a_cut():
+    frames = still(1, count=12)
+    for number, frame in enumerate(frames):
+        frame[:, number * 28 : number * 28 + 140] = 40
+    assert cuts_of(frames) == []
 
 
-def clip_pictures(path, count=None):
+def clip_frames(path, count=None):
     with av.open(str(path)) as container:
         for number, frame in enumerate(container.decode(video=0)):
             if number == count:
@@ -95,39 +95,39 @@ def clip_pictures(path, count=None):
 
 
 def test_real_cuts(real_clip):
-    found = cuts_of(clip_pictures(real_clip("bikes.mp4")))
-    assert found == [30, 76, 137, 187, 242]  # seen by eye; at 99, a car fills the picture from one frame to the next
-    assert cuts_of(clip_pictures(real_clip("bigbuckbunny.mp4"))) == []
-    assert cuts_of(clip_pictures(real_clip("carphone_pristine.mp4"))) == []
+    cuts = cuts_of(clip_frames(real_clip("bikes.mp4")))
+    assert cuts == [30, 76, 137, 187, 242]  # checked by eye; at frame 99 a car suddenly fills the image
+    assert cuts_of(clip_frames(real_clip("bigbuckbunny.mp4"))) == []
+    assert cuts_of(clip_frames(real_clip("carphone_pristine.mp4"))) == []
 
 
 def test_a_montage_of_real_clips(real_clip):
     names = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
-    shots = [list(clip_pictures(real_clip(name), 25)) for name in names]
-    assert cuts_of([picture for shot in shots for picture in shot]) == [25, 50]
+    shots = [list(clip_frames(real_clip(name), 25)) for name in names]
+    assert cuts_of([frame for shot in shots for frame in shot]) == [25, 50]
 
 
-def test_frames_tell_of_cuts(real_clip):
+def test_frames_are_marked_as_cuts(real_clip):
     with streamfx.open(real_clip("bikes.mp4")) as reader:
-        found = [number for number, frame in enumerate(reader) if frame.cut]
-    assert found == [30, 76, 137, 187, 242]
+        cuts = [number for number, frame in enumerate(reader) if frame.cut]
+    assert cuts == [30, 76, 137, 187, 242]
     with streamfx.open(real_clip("bikes.mp4"), start=2) as reader:  # 25 frames a second
         assert [number for number, frame in enumerate(reader) if frame.cut] == [26, 87, 137, 192]
 
 
-def test_cuts_are_those_of_the_pictures_behind_filters(real_clip):
+def test_cuts_are_detected_after_filters(real_clip):
     with streamfx.open(real_clip("bikes.mp4"), end=4) as reader:
         frames = reader.frames([Filter("fps", "12.5"), Filter("hflip")])
         assert [number for number, frame in enumerate(frames) if frame.cut] == [15, 38]
 
 
-def test_it_is_quick_and_loads_without_torch():
-    picture = av.VideoFrame.from_ndarray(texture(1, 1080, 1280).astype(np.uint8), "yuv420p")  # 1280x720
+def test_detection_is_fast_and_does_not_import_torch():
+    frame = av.VideoFrame.from_ndarray(texture(1, 1080, 1280).astype(np.uint8), "yuv420p")  # 1280x720
     detector, times = CutDetector(), []
     for _ in range(30):
-        began = time.process_time()
-        detector.is_cut(picture)
-        times.append(time.process_time() - began)
-    assert np.median(times) < 0.005  # seconds; under 0.001 where it was written
+        start = time.process_time()
+        detector.is_cut(frame)
+        times.append(time.process_time() - start)
+    assert np.median(times) < 0.005  # seconds; typically under 0.001
     code = "import sys, streamfx.media.input.shot_detection; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,4 @@
-"""Which encoder and pixel format an output gets: depth, alpha, odd sizes, HDR, and the user's own choice."""
+"""Encoder and pixel format selection: bit depth, alpha, odd sizes, HDR and user options."""
 
 from fractions import Fraction
 
@@ -11,14 +11,14 @@ from streamfx.errors import StreamfxError
 from streamfx.media.input.reader import Reader
 
 OPAQUE = "testsrc2=s=64x48:r=25:d=0.2"
-CLEAR = (
+TRANSPARENT = (
     "color=red:s=64x48:r=25:d=0.2,format=yuva444p,geq=lum='lum(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)':a='if(lt(X,32),255,80)'"
 )
 
 
 @pytest.fixture(scope="session")
-def clear(clip):
-    """clear(name): a red picture, opaque on its left and a third so on its right."""
+def transparent(clip):
+    """transparent(name): red, opaque on the left and with an alpha of 80 on the right."""
     code = {
         "qtrle.mov": ["-c:v", "qtrle"],
         "png.mov": ["-c:v", "png"],
@@ -29,10 +29,10 @@ def clear(clip):
         "anim.apng": ["-c:v", "apng", "-pix_fmt", "rgba", "-f", "apng"],
     }
 
-    def clear(name):
-        return clip(name, "-f", "lavfi", "-i", CLEAR, *code[name])
+    def transparent(name):
+        return clip(name, "-f", "lavfi", "-i", TRANSPARENT, *code[name])
 
-    return clear
+    return transparent
 
 
 SOURCES = ["qtrle.mov", "png.mov", "prores.mov", "ffv1.mkv", "vp9.webm", "anim.apng"]
@@ -48,33 +48,33 @@ SOURCES = ["qtrle.mov", "png.mov", "prores.mov", "ffv1.mkv", "vp9.webm", "anim.a
         *((source, "out.apng", "mirror,mirror") for source in ("qtrle.mov", "prores.mov", "ffv1.mkv")),
     ],
 )
-def test_alpha_stays(source, target, chain, clear, convert):
-    made = convert(clear(source), target, chain)
-    assert not made.says("no transparency")
-    # read by our own decoder: ffmpeg 5 knows neither apng nor ffv1 of more than 8 bits with alpha
+def test_alpha_is_kept(source, target, chain, transparent, convert):
+    made = convert(transparent(source), target, chain)
+    assert not made.warned("does not support transparency")
+    # read by our Reader: ffmpeg 5 supports alpha of more than 8 bits neither in apng nor in ffv1
     with Reader(made.path.with_name("o1.png") if "%" in target else made.path) as reader:
         frame = next(iter(reader))
-    opacity, colour = frame.alpha[0, 4:-4] * 255, frame.image[:, 4:-4, 4:28] * 255
+    opacity, color = frame.alpha[0, 4:-4] * 255, frame.image[:, 4:-4, 4:28] * 255
     assert (opacity[:, 4:28] - 255).abs().max() <= 3
     assert (opacity[:, 36:60] - 80).abs().max() <= 4
-    assert (colour - torch.tensor([254.0, 0, 0]).view(3, 1, 1)).abs().max() <= 6
+    assert (color - torch.tensor([254.0, 0, 0]).view(3, 1, 1)).abs().max() <= 6
 
 
-def test_alpha_of_ours_is_seen_by_others(clear, convert, rgb):
+def test_ffmpeg_reads_our_alpha(transparent, convert, rgb):
     for source, target, before in (
         ("png.mov", "out.mov", []),
         ("ffv1.mkv", "out.mkv", []),
         ("anim.apng", "out.apng", []),
         ("png.mov", "out.webm", ["-c:v", "libvpx-vp9"]),
     ):
-        shown = rgb(convert(clear(source), target, "null").path, "rgba", *before)[0].astype(int)
+        shown = rgb(convert(transparent(source), target, "null").path, "rgba", *before)[0].astype(int)
         assert np.abs(shown[4:-4, 4:28, 3] - 255).max() <= 3
         assert np.abs(shown[4:-4, 36:60, 3] - 80).max() <= 4
 
 
 @pytest.mark.parametrize("chain", ["null", "mirror,mirror"])
-def test_gif_keeps_what_alpha_it_can(chain, clip, convert, rgb):
-    hole = CLEAR.replace("80)", "0)")
+def test_gif_keeps_binary_alpha(chain, clip, convert, rgb):
+    hole = TRANSPARENT.replace("80)", "0)")
     made = convert(clip("hole.mov", "-f", "lavfi", "-i", hole, "-c:v", "qtrle"), "out.gif", chain)
     shown = rgb(made.path, "rgba")[0]
     assert (shown[:, 4:28, 3] == 255).all()
@@ -83,18 +83,18 @@ def test_gif_keeps_what_alpha_it_can(chain, clip, convert, rgb):
 
 @pytest.mark.parametrize("target", ["out.mp4", "out.ts", "out.jpg"])
 @pytest.mark.parametrize("chain", ["null", "mirror,mirror"])
-def test_alpha_is_flattened_with_a_line(target, chain, clear, convert, rgb):
-    made = convert(clear("still.png" if target == "out.jpg" else "png.mov"), target, chain)
-    assert [line for line in made.lines if "flattened on black" in line] == made.lines
-    assert len(made.lines) == 1
+def test_flattening_alpha_warns(target, chain, transparent, convert, rgb):
+    made = convert(transparent("still.png" if target == "out.jpg" else "png.mov"), target, chain)
+    assert [line for line in made.warnings if "flattened on black" in line] == made.warnings
+    assert len(made.warnings) == 1
     shown = rgb(made.path)[0].astype(int)
     assert np.abs(shown[8:-8, 8:24] - [254, 0, 0]).max() <= 6
     assert np.abs(shown[8:-8, 40:56] - [80, 0, 0]).max() <= 6
 
 
-def test_alpha_that_shows_nothing_is_dropped_without_a_word(clip, convert):
+def test_opaque_alpha_is_dropped_silently(clip, convert):
     source = clip("opaque.mov", "-f", "lavfi", "-i", OPAQUE, "-c:v", "qtrle", "-pix_fmt", "argb")
-    assert convert(source, "out.mp4", "null").lines == []
+    assert convert(source, "out.mp4", "null").warnings == []
 
 
 @pytest.mark.parametrize("chroma", ["420", "422", "444"])
@@ -102,15 +102,15 @@ def test_alpha_that_shows_nothing_is_dropped_without_a_word(clip, convert):
     ("target", "chain", "codec"),
     [("out.mp4", "null", "hevc"), ("out.mkv", "mirror", "hevc"), ("out.nut", "null", "h264")],
 )
-def test_ten_bits_stay_ten_bits(chroma, target, chain, codec, clip, convert, picture):
+def test_ten_bits_are_kept(chroma, target, chain, codec, clip, convert, video_stream):
     source = clip("ten.mkv", "-f", "lavfi", "-i", OPAQUE, "-c:v", "ffv1", "-pix_fmt", f"yuv{chroma}p10le")
-    said = picture(convert(source, target, chain).path)
-    assert (said["codec_name"], said["pix_fmt"]) == (codec, f"yuv{chroma}p10le")
+    stream = video_stream(convert(source, target, chain).path)
+    assert (stream["codec_name"], stream["pix_fmt"]) == (codec, f"yuv{chroma}p10le")
 
 
 @pytest.mark.parametrize("chain", ["null", "mirror"])
-def test_ten_bits_hold_more_than_eight(chain, clip, convert, ffmpeg):
-    """A slow ramp has steps between those of eight bits, and still has them behind the chain."""
+def test_ten_bits_keep_their_precision(chain, clip, convert, ffmpeg):
+    """A slow ramp has code values between those of 8 bits, also after the chain."""
     ramp = "nullsrc=s=256x64:d=0.1:r=25,format=yuv420p10le,geq=lum='400+X/4':cb=512:cr=512"
     source = clip("ramp.mkv", "-f", "lavfi", "-i", ramp, "-c:v", "ffv1")
     made = convert(source, "out.mkv", chain, encoder="ffv1").path
@@ -129,35 +129,35 @@ SIZES = [(1, 1), (3, 5), (33, 17), (64, 1), (1, 64), (65, 48)]
         *((size, f"out.{kind}", "null") for size in SIZES[:3] for kind in ("gif", "webm", "png")),
     ],
 )
-def test_any_size(size, target, chain, clip, convert, rgb, picture):
+def test_any_size(size, target, chain, clip, convert, rgb, video_stream):
     width, height = size
     ramp = f"nullsrc=s=128x128:d=1:r=1,format=gbrp,geq=r='40+X':g='200-Y':b=90,scale={width}:{height}:flags=area"
     source = clip("odd.png", "-f", "lavfi", "-i", ramp, "-frames:v", "1")
     made = convert(source, target, chain)
-    said = picture(made.path)
-    assert (said["width"], said["height"]) == (width, height)
+    stream = video_stream(made.path)
+    assert (stream["width"], stream["height"]) == (width, height)
     odd = width % 2 or height % 2
     if target in ("out.mp4", "out.mkv"):
-        assert said["pix_fmt"] == ("yuv444p" if odd else "yuv420p")
+        assert stream["pix_fmt"] == ("yuv444p" if odd else "yuv420p")
     assert np.abs(rgb(made.path)[0].astype(int) - rgb(source)[0]).mean() < 12  # neither sheared nor cropped
 
 
-def test_odd_sizes_of_film_say_that_some_players_refuse_them(clip, convert, picture):
+def test_odd_video_sizes_warn_about_players(clip, convert, video_stream):
     source = clip(
         "odd.mkv", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.2,scale=33:17", "-c:v", "ffv1", "-pix_fmt", "yuv420p"
     )
     made = convert(source, "out.mp4", "null")
-    assert made.lines == ["libx264 takes no 4:2:0 of 33x17: written as 4:4:4, which some players refuse"]
-    assert picture(made.path)["pix_fmt"] == "yuv444p"
+    assert made.warnings == ["libx264 cannot encode 33x17 as 4:2:0; using 4:4:4, which some players reject"]
+    assert video_stream(made.path)["pix_fmt"] == "yuv444p"
 
 
 @pytest.mark.parametrize("size", ["16x16", "33x17", "34x34", "8x2"])
-def test_ten_bits_too_small_for_x265_go_to_x264(size, clip, convert, picture):
+def test_ten_bits_too_small_for_x265_use_x264(size, clip, convert, video_stream):
     code = ["-vf", f"scale={size.replace('x', ':')}", "-c:v", "ffv1", "-pix_fmt", "yuv420p10le"]
     source = clip("tiny.mkv", "-f", "lavfi", "-i", OPAQUE, *code)
-    said = picture(convert(source, "out.mp4", "null").path)
-    assert (said["codec_name"], said["pix_fmt"]) == ("h264", "yuv444p10le" if size == "33x17" else "yuv420p10le")
-    assert f"{said['width']}x{said['height']}" == size
+    stream = video_stream(convert(source, "out.mp4", "null").path)
+    assert (stream["codec_name"], stream["pix_fmt"]) == ("h264", "yuv444p10le" if size == "33x17" else "yuv420p10le")
+    assert f"{stream['width']}x{stream['height']}" == size
 
 
 @pytest.fixture(scope="session")
@@ -172,7 +172,7 @@ def hdr(clip):
 @pytest.mark.parametrize(
     ("target", "chain"), [("out.mp4", "null"), ("out.mkv", "mirror"), ("out.ts", "hflip"), ("out.webm", "null")]
 )
-def test_hdr_metadata_stays(target, chain, hdr, convert, probe):
+def test_hdr_metadata_is_kept(target, chain, hdr, convert, probe):
     shown = ["-select_streams", "v", "-read_intervals", "%+#1", "-show_frames"]
     before, after = (probe(path, *shown)["frames"][0] for path in (hdr, convert(hdr, target, chain).path))
     for key in ("color_range", "color_space", "color_primaries", "color_transfer", "pix_fmt"):
@@ -187,13 +187,13 @@ def test_hdr_metadata_stays(target, chain, hdr, convert, probe):
         assert sides[1] == sides[0]
         return
     assert sides[1][kinds[1]] == sides[0][kinds[1]]
-    for key, value in sides[0][kinds[0]].items():  # AV1 counts in other fractions
+    for key, value in sides[0][kinds[0]].items():  # AV1 uses other fractions
         if "/" in value:
             assert Fraction(sides[1][kinds[0]][key]) == pytest.approx(Fraction(value), rel=1e-3, abs=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("asked", "codec", "pix_fmt"),
+    ("options", "codec", "pix_fmt"),
     [
         ({"encoder": "libx265"}, "hevc", "yuv420p"),
         ({"encoder": "libx265", "pix_fmt": "yuv422p10le"}, "hevc", "yuv422p10le"),
@@ -204,45 +204,45 @@ def test_hdr_metadata_stays(target, chain, hdr, convert, probe):
         ({"pix_fmt": "yuv444p"}, "h264", "yuv444p"),
     ],
 )
-def test_the_users_own_encoder(asked, codec, pix_fmt, film, convert, picture):
-    said = picture(convert(film, "out.mkv", "null", **asked).path)
-    assert (said["codec_name"], said["pix_fmt"]) == (codec, pix_fmt)
+def test_encoder_options(options, codec, pix_fmt, video, convert, video_stream):
+    stream = video_stream(convert(video, "out.mkv", "null", **options).path)
+    assert (stream["codec_name"], stream["pix_fmt"]) == (codec, pix_fmt)
 
 
 @pytest.mark.parametrize("target", ["out.mp4", "out.webm", "out.mov", "out.ts"])
 @pytest.mark.parametrize("depth", ["rgb24", "rgb48be"])
-def test_films_of_rgb_pictures_are_what_players_want(target, depth, clip, convert, picture):
+def test_videos_of_rgb_images_are_420(target, depth, clip, convert, video_stream):
     source = clip("still.png", "-f", "lavfi", "-i", "testsrc2=s=64x48", "-frames:v", "1", "-pix_fmt", depth)
-    assert picture(convert(source, target, "null").path)["pix_fmt"] == f"yuv420p{'10le' * (depth != 'rgb24')}"
+    assert video_stream(convert(source, target, "null").path)["pix_fmt"] == f"yuv420p{'10le' * (depth != 'rgb24')}"
 
 
 @pytest.mark.parametrize("target", ["out.png", "out.jpg", "out.mkv", "out.mov", "out.gif", "out.y4m"])
-def test_pictures_with_a_palette_become_pictures_without(target, clip, convert, rgb):
+def test_palette_images_become_true_color(target, clip, convert, rgb):
     indexed = clip("indexed.png", "-f", "lavfi", "-i", OPAQUE, "-frames:v", "1", "-pix_fmt", "pal8")
     made = convert(indexed, target, effects=[Mirror()])
-    assert not made.says("lossy")
+    assert not made.warned("lossy")
     assert np.abs(rgb(made.path)[0, :, ::-1].astype(int) - rgb(indexed)[0].astype(int)).mean() < 6
 
 
-def test_crf_and_options_reach_the_encoder(film, convert):
-    sizes = [convert(film, f"{crf}.mkv", "null", crf=crf, audio=False).path.stat().st_size for crf in (10.0, 40.0)]
+def test_crf_and_options_reach_the_encoder(video, convert):
+    sizes = [convert(video, f"{crf}.mkv", "null", crf=crf, audio=False).path.stat().st_size for crf in (10.0, 40.0)]
     assert sizes[0] > 1.5 * sizes[1]
-    assert b"crf=18.0" in convert(film, "default.mkv", "null").path.read_bytes()
-    made = convert(film, "tuned.mkv", "null", options={"preset": "slow", "x264-params": "keyint=7"}).path.read_bytes()
+    assert b"crf=18.0" in convert(video, "default.mkv", "null").path.read_bytes()
+    made = convert(video, "tuned.mkv", "null", options={"preset": "slow", "x264-params": "keyint=7"}).path.read_bytes()
     assert b"keyint=7" in made
     assert b"subme=8" in made
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("options", "message"),
     [
         ({"encoder": "h264x"}, "unknown encoder 'h264x'"),
         ({"pix_fmt": "bgr99"}, "unknown pixel format"),
-        ({"encoder": "gif", "crf": 3.0}, "gif knows no option 'crf'"),
-        ({"options": {"tempo": "1"}}, "libx264 knows no option 'tempo'"),
+        ({"encoder": "gif", "crf": 3.0}, "gif has no option 'crf'"),
+        ({"options": {"tempo": "1"}}, "libx264 has no option 'tempo'"),
     ],
 )
-def test_choices_that_cannot_be_had(asked, words, film, convert, tmp_path):
-    with pytest.raises(StreamfxError, match=words):
-        convert(film, "out.mkv", "null", **asked)
+def test_invalid_options(options, message, video, convert, tmp_path):
+    with pytest.raises(StreamfxError, match=message):
+        convert(video, "out.mkv", "null", **options)
     assert list(tmp_path.iterdir()) == []

@@ -1,13 +1,13 @@
-"""Which container a target becomes."""
+"""How a target selects its output format."""
 
 import pytest
 
 from streamfx.errors import StreamfxError
-from streamfx.media.output.formats import ENDINGS, FORMATS, format_of
+from streamfx.media.output.formats import EXTENSIONS, FORMATS, format_of
 
 
 @pytest.mark.parametrize(
-    ("target", "asked", "muxer"),
+    ("target", "name", "muxer"),
     [
         ("a.mp4", None, "mp4"),
         ("A.MP4", None, "mp4"),
@@ -24,32 +24,32 @@ from streamfx.media.output.formats import ENDINGS, FORMATS, format_of
         ("a%04d.jpg", None, "image2"),
     ],
 )
-def test_format_of(target, asked, muxer):
-    assert format_of(target, asked).muxer == muxer
+def test_format_of(target, name, muxer):
+    assert format_of(target, name).muxer == muxer
 
 
-def test_a_picture_and_many():
-    assert format_of("a.png", None).one_picture
-    assert not format_of("a%d.png", None).one_picture
-    assert format_of("5%.png", None).one_picture
+def test_image_and_numbered_images():
+    assert format_of("a.png", None).single_frame
+    assert not format_of("a%d.png", None).single_frame
+    assert format_of("5%.png", None).single_frame
 
 
 @pytest.mark.parametrize("target", ["a", "a.doc", "http://host/x"])
-def test_targets_that_say_nothing(target):
+def test_unknown_extensions_are_errors(target):
     with pytest.raises(StreamfxError, match="cannot tell the format"):
         format_of(target, None)
 
 
-def test_a_near_name_is_offered():
+def test_a_similar_name_is_suggested():
     with pytest.raises(StreamfxError, match=r"did you mean .*webm"):
         format_of("a.bin", "wepm")
 
 
 @pytest.mark.parametrize("name", [name for name, form in FORMATS.items() if not form.pipe])
-def test_what_a_pipe_cannot_take(name):
+def test_formats_that_cannot_be_piped(name):
     with pytest.raises(StreamfxError, match="cannot be written to a pipe"):
         format_of("-", name)
 
 
-def test_every_ending_has_its_format():
-    assert set(ENDINGS.values()) <= FORMATS.keys()
+def test_every_extension_has_a_format():
+    assert set(EXTENSIONS.values()) <= FORMATS.keys()

@@ -1,4 +1,4 @@
-"""Every kind of output: what it holds, when its pictures are shown, and what it says of itself."""
+"""Output formats: streams, timestamps and metadata."""
 
 import os
 import socket
@@ -10,12 +10,12 @@ import pytest
 
 from streamfx.errors import StreamfxError
 
-VFR = "select='not(mod(n,3))+gt(n,12)*not(mod(n,2))'"  # uneven gaps
+VFR = "select='not(mod(n,3))+gt(n,12)*not(mod(n,2))'"  # frames at irregular intervals
 
 
 @pytest.fixture(scope="session")
 def uneven(clip, moving, tone):
-    """uneven(name): pictures at uneven times, with B-frames, and a tone."""
+    """uneven(name): a video of variable frame rate with B-frames, and a tone."""
 
     def uneven(name):
         return clip(
@@ -37,7 +37,7 @@ def uneven(clip, moving, tone):
     return uneven
 
 
-KINDS = {
+FORMATS = {
     "out.mp4": ("mov,mp4,m4a,3gp,3g2,mj2", "h264", "yuv420p"),
     "out.m4v": ("mov,mp4,m4a,3gp,3g2,mj2", "h264", "yuv420p"),
     "out.mov": ("mov,mp4,m4a,3gp,3g2,mj2", "h264", "yuv420p"),
@@ -56,61 +56,61 @@ KINDS = {
 @pytest.mark.parametrize(
     ("name", "chain"),
     [
-        *((name, "null") for name in KINDS),
+        *((name, "null") for name in FORMATS),
         *((f"out.{kind}", "mirror,mirror") for kind in ("mp4", "webm", "y4m", "gif")),
     ],
 )
-def test_every_kind_of_output(name, chain, film, convert, probe, picture, rgb):
-    made = convert(film, name, chain)
-    container, codec, pix_fmt = KINDS[name]
-    said = picture(made.path)
+def test_every_output_format(name, chain, video, convert, probe, video_stream, rgb):
+    made = convert(video, name, chain)
+    container, codec, pix_fmt = FORMATS[name]
+    stream = video_stream(made.path)
     assert probe(made.path)["format"]["format_name"] == container
-    assert (said["codec_name"], said["pix_fmt"], said["width"], said["height"]) == (codec, pix_fmt, 64, 48)
+    assert (stream["codec_name"], stream["pix_fmt"], stream["width"], stream["height"]) == (codec, pix_fmt, 64, 48)
     assert made.encoder
-    shown, true = rgb(made.path), rgb(film)
+    shown, true = rgb(made.path), rgb(video)
     assert len(shown) == len(true) == made.frames == 25
     assert np.abs(shown.astype(int) - true).mean() < (12 if name == "out.gif" else 10)
     assert list(made.path.parent.glob(".*")) == []  # no temporary file
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.png"])
-def test_still_to_still_and_film(name, clip, convert, picture):
+def test_an_image_becomes_an_image_or_a_video(name, clip, convert, video_stream):
     source = clip("still.png", "-f", "lavfi", "-i", "testsrc2=s=64x48:d=1,scale=33:17", "-frames:v", "1")
     for chain in ("null", "mirror"):
         made = convert(source, name, chain, overwrite=True)
         assert made.frames == 1
-        said = picture(made.path)
-        assert (said["width"], said["height"]) == (33, 17)
+        stream = video_stream(made.path)
+        assert (stream["width"], stream["height"]) == (33, 17)
 
 
-@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "bmp", "tiff", "ppm", "tga"])
-def test_image_for_an_image(ending, clip, convert, rgb, picture):
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp", "bmp", "tiff", "ppm", "tga"])
+def test_every_image_format(extension, clip, convert, rgb, video_stream):
     source = clip("still.png", "-f", "lavfi", "-i", "testsrc2=s=64x48:d=1", "-frames:v", "1")
-    made = convert(source, f"out.{ending}", "mirror,mirror")
-    assert made.lines == []
+    made = convert(source, f"out.{extension}", "mirror,mirror")
+    assert made.warnings == []
     assert made.frames == 1
-    assert np.abs(rgb(made.path).astype(int) - rgb(source)).mean() < {"jpg": 2, "webp": 14}.get(ending, 0.1)
+    assert np.abs(rgb(made.path).astype(int) - rgb(source)).mean() < {"jpg": 2, "webp": 14}.get(extension, 0.1)
 
 
-def test_an_image_holds_one_picture(film, convert, tmp_path):
-    with pytest.raises(StreamfxError, match="holds one picture, the chain makes more"):
-        convert(film, "out.png")
+def test_an_image_holds_one_frame(video, convert, tmp_path):
+    with pytest.raises(StreamfxError, match="is a still image, but the chain produced more frames"):
+        convert(video, "out.png")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_numbered_pictures(film, convert, tmp_path, rgb):
-    convert(film, "out_%03d.png", "mirror")
+def test_numbered_images(video, convert, tmp_path, rgb):
+    convert(video, "out_%03d.png", "mirror")
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [f"out_{n:03d}.png" for n in range(1, 26)]
-    errors = [np.abs(rgb(tmp_path / names[7])[0, :, ::-1].astype(int) - shown).mean() for shown in rgb(film)]
+    errors = [np.abs(rgb(tmp_path / names[7])[0, :, ::-1].astype(int) - shown).mean() for shown in rgb(video)]
     assert np.argmin(errors) == 7
     with pytest.raises(StreamfxError, match=r"out_001\.png' exists"):
-        convert(film, "out_%03d.png", "mirror")
+        convert(video, "out_%03d.png", "mirror")
 
 
 @pytest.mark.parametrize("name", ["100%done.mp4", "50% off.mkv", "5%.png", "%s.mp4"])
-def test_a_percent_sign_is_no_pattern(name, film, convert, probe):
-    made = convert(film, name, "trim=end_frame=1")
+def test_a_percent_sign_alone_is_not_a_pattern(name, video, convert, probe):
+    made = convert(video, name, "trim=end_frame=1")
     assert made.path.is_file()
     assert probe(made.path)["streams"]
 
@@ -129,7 +129,7 @@ def test_a_percent_sign_is_no_pattern(name, film, convert, probe):
         ("a.mp4", "b.ts", "null"),
     ],
 )
-def test_exact_times_of_variable_frame_rate(source, target, chain, uneven, convert, times):
+def test_variable_frame_rate_keeps_exact_timestamps(source, target, chain, uneven, convert, times):
     source = uneven(source)
     made = convert(source, target, chain).path
     before, after = times(source), times(made)
@@ -140,7 +140,7 @@ def test_exact_times_of_variable_frame_rate(source, target, chain, uneven, conve
         assert abs(gaps[0] - gaps[1]) < Fraction(1, 1000)
 
 
-def test_times_in_gif_and_apng(uneven, convert, times):
+def test_timestamps_in_gif_and_apng(uneven, convert, times):
     source = uneven("a.mkv")
     before = times(source)
     for name in ("b.gif", "b.apng"):
@@ -150,23 +150,23 @@ def test_times_in_gif_and_apng(uneven, convert, times):
 
 
 @pytest.mark.parametrize("name", ["b.y4m", "b.avi"])
-def test_constant_rate_is_said_once(name, uneven, convert, times):
+def test_conversion_to_a_constant_rate_warns_once(name, uneven, convert, times):
     made = convert(uneven("a.mkv"), name, "null", audio=False)
-    lines = [line for line in made.lines if "constant frame rate" in line]
+    lines = [line for line in made.warnings if "constant frame rate" in line]
     assert len(lines) == 1
     count = int(lines[0].split()[-1])
     assert len(times(made.path)) == count != made.frames
     assert set(np.diff(times(made.path))) == {times(made.path)[1] - times(made.path)[0]}
 
 
-def test_constant_rate_of_raw_pictures(uneven, convert):
+def test_raw_video_has_a_constant_rate(uneven, convert):
     made = convert(uneven("a.mkv"), "b.yuv", "null", audio=False)
-    (line,) = [line for line in made.lines if "constant frame rate" in line]
+    (line,) = [line for line in made.warnings if "constant frame rate" in line]
     assert made.path.stat().st_size == int(line.split()[-1]) * 64 * 48 * 3 // 2
 
 
-def test_nothing_is_said_where_the_rate_was_constant(film, convert):
-    assert convert(film, "b.y4m", "null", audio=False).lines == []
+def test_a_constant_rate_source_gives_no_warning(video, convert):
+    assert convert(video, "b.y4m", "null", audio=False).warnings == []
 
 
 @pytest.mark.parametrize(
@@ -181,17 +181,16 @@ def test_nothing_is_said_where_the_rate_was_constant(film, convert):
         ("b.mp4", "minterpolate=fps=50:mi_mode=dup", "50/1", 49),
     ],
 )
-def test_rate_changes_are_exact(name, chain, rate, count, film, convert, picture, times):
-    made = convert(film, name, chain)
-    assert abs(len(times(made.path)) - count) <= 3  # minterpolate has nothing to go to at the end
-    said = picture(made.path)
-    assert said["r_frame_rate"] == rate
+def test_rate_changes_are_exact(name, chain, rate, count, video, convert, video_stream, times):
+    made = convert(video, name, chain)
+    assert abs(len(times(made.path)) - count) <= 3  # minterpolate cannot interpolate past the last frame
+    assert video_stream(made.path)["r_frame_rate"] == rate
     gaps = np.diff(times(made.path))
     frame = 1 / Fraction(rate)
     assert all(abs(gap - frame) <= (Fraction(1, 1000) if name == "b.mkv" else 0) for gap in gaps)
 
 
-def test_missing_times_of_avi_are_made_from_the_rate(clip, moving, convert, times):
+def test_missing_avi_timestamps_follow_the_rate(clip, moving, convert, times):
     source = clip("b.avi", *moving(), "-c:v", "mpeg4", "-bf", "2")
     for chain in ("null", "mirror"):
         after = times(convert(source, "b.mp4", chain, overwrite=True).path)
@@ -199,13 +198,13 @@ def test_missing_times_of_avi_are_made_from_the_rate(clip, moving, convert, time
 
 
 @pytest.mark.parametrize("bframes", ["0", "3"])
-def test_missing_times_of_raw_h264_are_made_from_the_rate(bframes, clip, moving, convert, times):
+def test_missing_raw_h264_timestamps_follow_the_rate(bframes, clip, moving, convert, times):
     source = clip("raw.h264", *moving(rate="30"), "-c:v", "libx264", "-pix_fmt", "yuv420p", "-bf", bframes)
     after = times(convert(source, "b.mp4").path)
     assert [t - after[0] for t in after] == [Fraction(n, 30) for n in range(30)]
 
 
-def test_each_frame_lasts_as_long_as_before(uneven, convert, probe):
+def test_the_stream_duration_is_kept(uneven, convert, probe):
     source = uneven("a.mp4")
     made = convert(source, "b.mp4")
     lengths = [
@@ -216,71 +215,71 @@ def test_each_frame_lasts_as_long_as_before(uneven, convert, probe):
 
 
 @pytest.mark.parametrize("chain", ["null", "mirror", "scale=32:24", "mirror,scale=32:24"])
-def test_sample_aspect_ratio_stays(chain, clip, moving, convert, picture):
+def test_sample_aspect_ratio_is_kept(chain, clip, moving, convert, video_stream):
     source = clip("wide.mkv", *moving(), "-vf", "setsar=64/45", "-c:v", "libx264", "-pix_fmt", "yuv420p")
-    assert picture(convert(source, "b.mp4", chain).path)["sample_aspect_ratio"] == "64:45"
+    assert video_stream(convert(source, "b.mp4", chain).path)["sample_aspect_ratio"] == "64:45"
 
 
-def test_filters_change_the_sample_aspect_ratio(clip, moving, convert, picture):
+def test_filters_change_the_sample_aspect_ratio(clip, moving, convert, video_stream):
     source = clip("wide.mkv", *moving(), "-vf", "setsar=64/45", "-c:v", "libx264", "-pix_fmt", "yuv420p")
     for chain in ("setsar=2", "mirror,setsar=2", "setsar=2,mirror"):
-        assert picture(convert(source, "b.mp4", chain, overwrite=True).path)["sample_aspect_ratio"] == "2:1"
+        assert video_stream(convert(source, "b.mp4", chain, overwrite=True).path)["sample_aspect_ratio"] == "2:1"
 
 
 @pytest.mark.parametrize("name", ["b.mp4", "b.mov"])
-def test_hevc_is_tagged_for_apple(name, film, convert, picture):
-    assert picture(convert(film, name, encoder="libx265").path)["codec_tag_string"] == "hvc1"
+def test_hevc_is_tagged_for_apple(name, video, convert, video_stream):
+    assert video_stream(convert(video, name, encoder="libx265").path)["codec_tag_string"] == "hvc1"
 
 
-def test_mp4_can_be_played_while_it_loads(film, convert):
-    data = convert(film, "b.mp4").path.read_bytes()
+def test_mp4_has_its_index_at_the_start(video, convert):
+    data = convert(video, "b.mp4").path.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
 
 
-def test_settings_are_in_the_metadata(film, convert, probe):
+def test_settings_are_written_to_the_metadata(video, convert, probe):
     for name in ("b.mp4", "b.mov", "b.mkv", "b.webm", "b.gif"):
-        made = convert(film, name, settings="streamfx 1: mirror", audio=False)
+        made = convert(video, name, settings="streamfx 1: mirror", audio=False)
         tags = {k.lower(): v for k, v in probe(made.path)["format"].get("tags", {}).items()}
         assert tags.get("comment") == (None if name == "b.gif" else "streamfx 1: mirror")
 
 
-def test_keyframes_are_the_encoders(clip, moving, convert, probe):
+def test_source_keyframes_are_not_forced(clip, moving, convert, probe):
     source = clip("intra.mp4", *moving(), "-c:v", "libx264", "-g", "1", "-pix_fmt", "yuv420p")
-    said = probe(convert(source, "b.mp4").path, "-select_streams", "v", "-show_entries", "packet=flags")
-    assert sum("K" in packet["flags"] for packet in said["packets"]) == 1
+    packets = probe(convert(source, "b.mp4").path, "-select_streams", "v", "-show_entries", "packet=flags")["packets"]
+    assert sum("K" in packet["flags"] for packet in packets) == 1
 
 
-def test_devices_and_fifos_are_written_directly(film, convert, tmp_path, probe):
-    convert(film, "/dev/null", format="nut")
+def test_devices_and_fifos_are_written_directly(video, convert, tmp_path, probe):
+    convert(video, "/dev/null", format="nut")
     fifo = tmp_path / "pipe"
     os.mkfifo(fifo)
-    got = []
+    received = []
 
     def read():
         with open(fifo, "rb") as stream:
-            got.append(stream.read())
+            received.append(stream.read())
 
     reader = threading.Thread(target=read)
     reader.start()
-    convert(film, fifo, format="matroska")
+    convert(video, fifo, format="matroska")
     reader.join(timeout=10)
     assert fifo.is_fifo()
-    (tmp_path / "got.mkv").write_bytes(got[0])
-    assert len(probe(tmp_path / "got.mkv")["streams"]) == 2
+    (tmp_path / "received.mkv").write_bytes(received[0])
+    assert len(probe(tmp_path / "received.mkv")["streams"]) == 2
 
 
 @pytest.mark.parametrize("name", ["pipe.mp4", "pipe.mov"])
-def test_mp4_to_a_fifo_is_refused_like_mp4_to_stdout(name, film, convert, tmp_path):
+def test_mp4_to_a_fifo_is_an_error(name, video, convert, tmp_path):
     os.mkfifo(tmp_path / name)
     with pytest.raises(StreamfxError, match="cannot be written to a pipe: use fmp4"):
-        convert(film, name)
+        convert(video, name)
 
 
-def test_url_targets(film, convert):
+def test_url_targets(video, convert):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
         receiver.settimeout(10)
-        convert(film, f"udp://127.0.0.1:{receiver.getsockname()[1]}?pkt_size=1316")
-        got = receiver.recv(65536)
-    assert len(got) % 188 == 0
-    assert set(got[::188]) == {0x47}  # packets of MPEG-TS
+        convert(video, f"udp://127.0.0.1:{receiver.getsockname()[1]}?pkt_size=1316")
+        received = receiver.recv(65536)
+    assert len(received) % 188 == 0
+    assert set(received[::188]) == {0x47}  # sync bytes of MPEG-TS

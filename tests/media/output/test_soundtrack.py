@@ -1,4 +1,4 @@
-"""Songs beside pictures that come from elsewhere: packets as they are, in time, cut."""
+"""Soundtracks for generated video: packets copied unchanged, in sync, and cut to length."""
 
 from fractions import Fraction
 
@@ -8,71 +8,71 @@ import torch
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
 from streamfx.media.output.encoder_selection import Output
-from streamfx.media.output.soundtrack import Song
+from streamfx.media.output.soundtrack import Soundtrack
 from streamfx.media.output.writer import Writer
 
 
 @pytest.fixture(scope="session")
-def song(clip, tone):
-    return clip("song.mp3", *tone("2"), "-c:a", "libmp3lame")
+def audio_file(clip, tone):
+    return clip("tone.mp3", *tone("2"), "-c:a", "libmp3lame")
 
 
-def write(target, song, seconds, length=None, **output):
-    with Song(song, length) as sound, Writer(target, None, Output(**output), sound) as writer:
+def write(target, audio_file, seconds, length=None, **output):
+    with Soundtrack(audio_file, length) as soundtrack, Writer(target, None, Output(**output), soundtrack) as writer:
         for number in range(round(seconds * 25)):
             writer.write(Frame(torch.full((3, 48, 64), 0.5), Fraction(number, 25), Fraction(1, 25)))
     return target
 
 
-def lengths(path, probe):
-    return {each["codec_type"]: float(each["duration"]) for each in probe(path)["streams"]}
+def durations(path, probe):
+    return {stream["codec_type"]: float(stream["duration"]) for stream in probe(path)["streams"]}
 
 
-def test_the_sound_is_the_songs_own(song, tmp_path, hashes, probe):
-    made = write(tmp_path / "out.mp4", song, 2)
-    assert hashes(made, "a") == hashes(song, "a")
-    assert lengths(made, probe) == pytest.approx({"video": 2.0, "audio": 2.0}, abs=0.06)
+def test_audio_packets_are_copied(audio_file, tmp_path, hashes, probe):
+    made = write(tmp_path / "out.mp4", audio_file, 2)
+    assert hashes(made, "a") == hashes(audio_file, "a")
+    assert durations(made, probe) == pytest.approx({"video": 2.0, "audio": 2.0}, abs=0.06)
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
-def test_it_is_cut_at_the_films_length(name, song, tmp_path, probe):
-    made = write(tmp_path / name, song, 1, Fraction(1))
+def test_audio_is_cut_to_the_video_length(name, audio_file, tmp_path, probe):
+    made = write(tmp_path / name, audio_file, 1, Fraction(1))
     assert float(probe(made)["format"]["duration"]) == pytest.approx(1.0, abs=0.06)
     ends = [float(packet["pts_time"]) for packet in probe(made, "-select_streams", "a", "-show_packets")["packets"]]
     assert 0.9 < max(ends) < 1.01
 
 
-def test_a_film_longer_than_its_song_ends_in_silence(song, tmp_path, probe):
-    made = write(tmp_path / "out.mp4", song, 3)
-    assert lengths(made, probe) == pytest.approx({"video": 3.0, "audio": 2.0}, abs=0.06)
+def test_audio_may_be_shorter_than_the_video(audio_file, tmp_path, probe):
+    made = write(tmp_path / "out.mp4", audio_file, 3)
+    assert durations(made, probe) == pytest.approx({"video": 3.0, "audio": 2.0}, abs=0.06)
 
 
-def test_sound_and_pictures_take_turns_in_the_file(song, tmp_path, probe):
-    made = write(tmp_path / "out.nut", song, 2)
+def test_audio_and_video_packets_are_interleaved(audio_file, tmp_path, probe):
+    made = write(tmp_path / "out.nut", audio_file, 2)
     kinds = [packet["codec_type"] for packet in probe(made, "-show_packets")["packets"]]
     assert "video" in kinds[len(kinds) // 2 :]
     assert "audio" in kinds[: len(kinds) // 4]
 
 
-def test_of_a_film_only_the_sound_is_taken(film, tmp_path, probe, hashes):
-    made = write(tmp_path / "out.mp4", film, 1)
-    assert [each["codec_type"] for each in probe(made)["streams"]] == ["video", "audio"]
-    assert hashes(made, "a") == hashes(film, "a")
+def test_only_the_audio_of_a_video_is_used(video, tmp_path, probe, hashes):
+    made = write(tmp_path / "out.mp4", video, 1)
+    assert [stream["codec_type"] for stream in probe(made)["streams"]] == ["video", "audio"]
+    assert hashes(made, "a") == hashes(video, "a")
 
 
-def test_what_a_container_cannot_hold_is_coded_anew(song, tmp_path, probe):
-    made = write(tmp_path / "out.webm", song, 0.4, Fraction(2, 5))
-    assert [each["codec_name"] for each in probe(made)["streams"]][1] == "opus"
+def test_unsupported_audio_is_transcoded(audio_file, tmp_path, probe):
+    made = write(tmp_path / "out.webm", audio_file, 0.4, Fraction(2, 5))
+    assert [stream["codec_name"] for stream in probe(made)["streams"]][1] == "opus"
     assert float(probe(made)["format"]["duration"]) == pytest.approx(0.4, abs=0.06)
 
 
-def test_no_sound_where_none_is_wanted(song, tmp_path, probe):
-    made = write(tmp_path / "out.mp4", song, 1, audio=False)
-    assert [each["codec_type"] for each in probe(made)["streams"]] == ["video"]
+def test_audio_can_be_disabled(audio_file, tmp_path, probe):
+    made = write(tmp_path / "out.mp4", audio_file, 1, audio=False)
+    assert [stream["codec_type"] for stream in probe(made)["streams"]] == ["video"]
 
 
-def test_files_without_a_song(clip, moving, tmp_path):
+def test_files_without_audio(clip, moving, tmp_path):
     silent = clip("silent.mp4", *moving(), "-c:v", "libx264")
-    for name, said in ((silent, "has no sound"), (tmp_path / "none.mp3", "no such file")):
-        with pytest.raises(StreamfxError, match=said):
-            Song(name)
+    for name, message in ((silent, "has no audio"), (tmp_path / "none.mp3", "no such file")):
+        with pytest.raises(StreamfxError, match=message):
+            Soundtrack(name)

@@ -1,4 +1,4 @@
-"""What is no picture comes through: sound, subtitles, chapters, tags, attachments, cover art."""
+"""Stream copy: audio, subtitles, chapters, tags, attachments and cover art are kept."""
 
 import subprocess
 from fractions import Fraction
@@ -9,7 +9,7 @@ import pytest
 
 SRT = "1\n00:00:00,200 --> 00:00:00,700\nHallo\n\n2\n00:00:00,750 --> 00:00:00,950\nWelt\n"
 CHAPTERS = """;FFMETADATA1
-title=A film
+title=A video
 artist=Somebody
 [CHAPTER]
 TIMEBASE=1/1000
@@ -25,9 +25,9 @@ title=Two
 
 
 @pytest.fixture(scope="session")
-def texts(tmp_path_factory):
-    """Subtitles and chapters as files."""
-    folder = tmp_path_factory.mktemp("texts")
+def files(tmp_path_factory):
+    """Subtitles, chapters and a font."""
+    folder = tmp_path_factory.mktemp("files")
     (folder / "words.srt").write_text(SRT)
     (folder / "chapters.txt").write_text(CHAPTERS)
     (folder / "font.ttf").write_bytes(bytes(range(256)) * 20)
@@ -35,13 +35,13 @@ def texts(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def rich(clip, texts, moving, tone):
-    """rich(name, *codecs): a film with two tracks of sound, subtitles, chapters and tags."""
+def rich(clip, files, moving, tone):
+    """rich(name, audio, subtitles, *options): a video with two audio tracks, subtitles, chapters and tags."""
 
-    def rich(name, sound="aac", words="srt", *more):
-        inputs = [*moving(), *tone(), *tone(pitch="880"), "-i", texts / "words.srt", "-i", texts / "chapters.txt"]
+    def rich(name, audio="aac", subtitles="srt", *options):
+        inputs = [*moving(), *tone(), *tone(pitch="880"), "-i", files / "words.srt", "-i", files / "chapters.txt"]
         maps = ["-map", "0", "-map", "1", "-map", "2", "-map", "3", "-map_metadata", "4", "-map_chapters", "4"]
-        names = [
+        tags = [
             "-metadata:s:a:0",
             "language=ita",
             "-metadata:s:a:1",
@@ -49,19 +49,19 @@ def rich(clip, texts, moving, tone):
             "-metadata:s:s:0",
             "language=fra",
         ]
-        shown = ["-disposition:a:0", "0", "-disposition:a:1", "default", "-disposition:s:0", "forced"]
-        code = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", sound, "-c:s", words]
-        return clip(name, *inputs, *maps, *names, *shown, *code, *more)
+        dispositions = ["-disposition:a:0", "0", "-disposition:a:1", "default", "-disposition:s:0", "forced"]
+        code = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", audio, "-c:s", subtitles]
+        return clip(name, *inputs, *maps, *tags, *dispositions, *code, *options)
 
     return rich
 
 
-def kinds(said, kind):
-    return [stream for stream in said["streams"] if stream["codec_type"] == kind]
+def streams(info, kind):
+    return [stream for stream in info["streams"] if stream["codec_type"] == kind]
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "sound", "words"),
+    ("source", "target", "audio", "subtitles"),
     [
         ("a.mkv", "b.mkv", "aac", "srt"),
         ("a.mkv", "b.mkv", "flac", "ass"),
@@ -73,74 +73,74 @@ def kinds(said, kind):
         ("a.webm", "b.mkv", "libopus", "webvtt"),
     ],
 )
-def test_everything_else_is_copied(source, target, sound, words, rich, convert, probe, hashes):
+def test_other_streams_are_copied(source, target, audio, subtitles, rich, convert, probe, hashes):
     code = ["-c:v", "libvpx-vp9", "-deadline", "realtime"] if source.endswith("webm") else []
-    source = rich(source, sound, words, *code)
+    source = rich(source, audio, subtitles, *code)
     made = convert(source, target, "null")
-    assert made.lines == []
+    assert made.warnings == []
     assert hashes(made.path, "a") == hashes(source, "a")
     assert hashes(made.path, "s") == hashes(source, "s")
     before, after = probe(source), probe(made.path)
     for kind in ("audio", "subtitle"):
-        for old, new in zip(kinds(before, kind), kinds(after, kind), strict=True):
+        for old, new in zip(streams(before, kind), streams(after, kind), strict=True):
             assert old["codec_name"] == new["codec_name"]
-            if "language" in old.get("tags", {}):  # some muxers of the real ffmpeg lose it
+            if "language" in old.get("tags", {}):  # some muxers of ffmpeg drop it
                 assert new["tags"]["language"] == old["tags"]["language"]
-            kept = ["default"] if target == "b.mov" else list(old["disposition"])  # mov has no other
-            assert [new["disposition"][key] for key in kept] == [old["disposition"][key] for key in kept]
-    marks = [
-        [(c["start_time"], c["end_time"], c["tags"]["title"]) for c in said["chapters"]] for said in (before, after)
+            keys = ["default"] if target == "b.mov" else list(old["disposition"])  # mov has no others
+            assert [new["disposition"][key] for key in keys] == [old["disposition"][key] for key in keys]
+    chapters = [
+        [(c["start_time"], c["end_time"], c["tags"]["title"]) for c in info["chapters"]] for info in (before, after)
     ]
-    assert marks[0] == marks[1]
-    assert len(marks[1]) == 2
+    assert chapters[0] == chapters[1]
+    assert len(chapters[1]) == 2
     tags = {key.lower(): value for key, value in after["format"]["tags"].items()}
-    assert tags["title"] == "A film"
+    assert tags["title"] == "A video"
     assert tags["artist"] == "Somebody"
     assert tags["comment"] if "comment" in {k.lower() for k in before["format"]["tags"]} else "comment" not in tags
 
 
 @pytest.mark.parametrize(
-    ("target", "codec", "said"),
+    ("target", "codec", "message"),
     [
-        ("b.webm", "opus", "coded anew as libopus"),
+        ("b.webm", "opus", "transcoded to libopus"),
         ("b.mp4", "mp3", None),
         ("b.ts", "mp3", None),
         ("b.avi", "mp3", None),
     ],
 )
-def test_sound_is_coded_anew_where_it_must_be(target, codec, said, rich, convert, probe, hashes, ffmpeg):
+def test_unsupported_audio_is_transcoded(target, codec, message, rich, convert, probe, hashes, ffmpeg):
     source = rich("a.mkv", "libmp3lame", "srt")
     made = convert(source, target, "null", audio=True)
-    tracks = kinds(probe(made.path), "audio")
+    tracks = streams(probe(made.path), "audio")
     assert [track["codec_name"] for track in tracks] == [codec, codec]
-    assert [line for line in made.lines if "coded anew" in line] == (
-        [line for line in made.lines if said in line] if said else []
+    assert [line for line in made.warnings if "transcoded" in line] == (
+        [line for line in made.warnings if message in line] if message else []
     )
-    if said:
-        assert sum(said in line for line in made.lines) == 2
+    if message:
+        assert sum(message in line for line in made.warnings) == 2
     else:
         assert hashes(made.path, "a") == hashes(source, "a")
     for track in ("0:a:0", "0:a:1"):
-        heard = ffmpeg("-i", made.path, "-map", track, "-f", "s16le", "-ac", "1", "-ar", "8000", "-")
-        assert abs(len(heard) / 16000 - 1) < 0.1
-    assert any("subtitles" in line for line in made.lines)
+        samples = ffmpeg("-i", made.path, "-map", track, "-f", "s16le", "-ac", "1", "-ar", "8000", "-")
+        assert abs(len(samples) / 16000 - 1) < 0.1
+    assert any("subtitles" in line for line in made.warnings)
 
 
-def test_sound_coded_anew_is_the_same_sound(clip, tone, moving, convert, ffmpeg, probe):
+def test_transcoded_audio_sounds_the_same(clip, tone, moving, convert, ffmpeg, probe):
     source = clip("tta.mkv", *moving(), *tone(), "-c:v", "libx264", "-c:a", "tta")
     made = convert(source, "b.mp4")
-    assert made.lines == ["mp4 holds no tta sound: coded anew as aac"]
-    (track,) = kinds(probe(made.path), "audio")
+    assert made.warnings == ["mp4 does not support tta audio: transcoded to aac"]
+    (track,) = streams(probe(made.path), "audio")
     assert (track["codec_name"], track["sample_rate"], track["channels"]) == ("aac", "48000", 1)
     volumes = []
     for path in (source, made.path):
-        heard = np.frombuffer(ffmpeg("-i", path, "-map", "0:a", "-f", "s16le", "-"), "<i2")[4800:43200].astype(float)
-        volumes.append((np.sqrt((heard**2).mean()), np.abs(np.fft.rfft(heard)).argmax()))
+        samples = np.frombuffer(ffmpeg("-i", path, "-map", "0:a", "-f", "s16le", "-"), "<i2")[4800:43200].astype(float)
+        volumes.append((np.sqrt((samples**2).mean()), np.abs(np.fft.rfft(samples)).argmax()))
     assert volumes[1][0] == pytest.approx(volumes[0][0], rel=0.03)
     assert volumes[1][1] == volumes[0][1]
 
 
-def test_surround_is_coded_anew(clip, moving, convert, probe, ffmpeg):
+def test_surround_sound_is_transcoded(clip, moving, convert, probe, ffmpeg):
     noise = [
         "-f",
         "lavfi",
@@ -150,53 +150,53 @@ def test_surround_is_coded_anew(clip, moving, convert, probe, ffmpeg):
     source = clip("surround.mkv", *moving(), *noise, "-c:v", "libx264", "-c:a", "ac3")
     for target in ("b.webm", "b.mp4"):
         made = convert(source, target)
-        (track,) = kinds(probe(made.path), "audio")
+        (track,) = streams(probe(made.path), "audio")
         assert track["channels"] == 6
-    assert made.lines == []  # mp4 holds ac3
+    assert made.warnings == []  # mp4 supports ac3
 
 
 @pytest.mark.parametrize(
     ("target", "lines"), [("b.gif", 1), ("b.apng", 1), ("b.png", 1), ("b%02d.png", 1), ("b.y4m", 1), ("b.yuv", 1)]
 )
-def test_formats_of_pictures_say_that_sound_is_left_out(target, lines, film, convert):
-    made = convert(film, target, "trim=end_frame=1" if target == "b.png" else "null")
-    assert sum("no sound: left out" in line for line in made.lines) == lines
+def test_video_only_formats_warn_about_audio(target, lines, video, convert):
+    made = convert(video, target, "trim=end_frame=1" if target == "b.png" else "null")
+    assert sum("does not support audio: omitted" in line for line in made.warnings) == lines
 
 
-def test_no_audio(film, convert, probe):
-    made = convert(film, "b.mp4", audio=False)
-    assert kinds(probe(made.path), "audio") == []
-    assert made.lines == []
-    assert convert(film, "b.gif", audio=False).lines == []
+def test_no_audio(video, convert, probe):
+    made = convert(video, "b.mp4", audio=False)
+    assert streams(probe(made.path), "audio") == []
+    assert made.warnings == []
+    assert convert(video, "b.gif", audio=False).warnings == []
 
 
-def test_attachments(rich, texts, convert, probe, ffmpeg, tmp_path):
-    font = ["-attach", texts / "font.ttf", "-metadata:s:t", "mimetype=font/ttf", "-metadata:s:t", "filename=font.ttf"]
+def test_attachments(rich, files, convert, probe, ffmpeg, tmp_path):
+    font = ["-attach", files / "font.ttf", "-metadata:s:t", "mimetype=font/ttf", "-metadata:s:t", "filename=font.ttf"]
     source = rich("a.mkv", "aac", "ass", *font)
     made = convert(source, "b.mkv")
-    (attached,) = kinds(probe(made.path), "attachment")
+    (attached,) = streams(probe(made.path), "attachment")
     assert attached["tags"]["filename"] == "font.ttf"
     assert attached["tags"]["mimetype"] == "font/ttf"
     out = tmp_path / "dumped.ttf"
     subprocess.run(
         ["ffmpeg", "-v", "error", "-dump_attachment:t:0", out, "-i", made.path, "-f", "null", "-"], check=True
     )
-    assert out.read_bytes() == (texts / "font.ttf").read_bytes()
-    assert kinds(probe(convert(source, "b.mp4").path), "attachment") == []
+    assert out.read_bytes() == (files / "font.ttf").read_bytes()
+    assert streams(probe(convert(source, "b.mp4").path), "attachment") == []
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
-def test_cover_art_is_no_video_but_comes_along(name, clip, film, convert, probe):
+def test_cover_art_is_copied_but_not_processed(name, clip, video, convert, probe):
     still = clip("cover.jpg", "-f", "lavfi", "-i", "color=red:s=300x300:d=1", "-frames:v", "1")
     if name.endswith("mp4"):
         source = clip(
-            name, "-i", film, "-i", still, "-map", "0", "-map", "1", "-c", "copy", "-disposition:v:1", "attached_pic"
+            name, "-i", video, "-i", still, "-map", "0", "-map", "1", "-c", "copy", "-disposition:v:1", "attached_pic"
         )
     else:
         source = clip(
             name,
             "-i",
-            film,
+            video,
             "-c",
             "copy",
             "-attach",
@@ -208,23 +208,23 @@ def test_cover_art_is_no_video_but_comes_along(name, clip, film, convert, probe)
         )
     made = convert(source, "b" + name[1:], "mirror,mirror")
     assert made.frames == 25
-    said = [s for s in probe(made.path)["streams"] if s["codec_type"] in ("video", "attachment")]
-    assert [s["codec_name"] for s in said][:1] == ["h264"]
-    assert said[0]["width"] == 64
-    (cover,) = [s for s in said if s["disposition"]["attached_pic"]]
+    found = [s for s in probe(made.path)["streams"] if s["codec_type"] in ("video", "attachment")]
+    assert [s["codec_name"] for s in found][:1] == ["h264"]
+    assert found[0]["width"] == 64
+    (cover,) = [s for s in found if s["disposition"]["attached_pic"]]
     assert cover["width"] == 300
-    assert made.lines == []
+    assert made.warnings == []
 
 
-def test_a_tag_comment_of_the_source_stays_beside_ours(clip, film, convert, probe):
-    source = clip("said.mp4", "-i", film, "-c", "copy", "-metadata", "comment=shot at dawn")
+def test_the_comment_tag_is_appended_to(clip, video, convert, probe):
+    source = clip("comment.mp4", "-i", video, "-c", "copy", "-metadata", "comment=shot at dawn")
     made = convert(source, "b.mp4", settings="streamfx: chain")
     assert probe(made.path)["format"]["tags"]["comment"] == "shot at dawn\nstreamfx: chain"
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.ts"])
 @pytest.mark.parametrize("chain", ["null", "trails=0.5"])
-def test_a_delayed_start_of_sound_stays(name, chain, clip, moving, tone, convert, probe, times):
+def test_an_audio_delay_is_kept(name, chain, clip, moving, tone, convert, probe, times):
     source = clip(
         name,
         *moving(seconds="2"),
@@ -244,7 +244,7 @@ def test_a_delayed_start_of_sound_stays(name, chain, clip, moving, tone, convert
     assert abs(gaps[1] - Fraction(1, 2)) < Fraction(1, 10)
 
 
-def test_a_delayed_start_of_the_picture_stays(clip, moving, tone, convert, times):
+def test_a_video_delay_is_kept(clip, moving, tone, convert, times):
     source = clip(
         "late.mkv", "-itsoffset", "0.4", *moving(), *tone("2"), "-c:v", "libx264", "-c:a", "ac3", "-pix_fmt", "yuv420p"
     )
@@ -254,22 +254,22 @@ def test_a_delayed_start_of_the_picture_stays(clip, moving, tone, convert, times
 
 def test_chapters_move_with_the_cut(rich, convert, probe):
     made = convert(rich("a.mkv"), "b.mkv", reading={"start": Fraction(1, 5), "end": Fraction(4, 5)})
-    marks = [(float(c["start_time"]), float(c["end_time"])) for c in probe(made.path)["chapters"]]
-    assert marks == [(0, 0.2), (0.2, 0.6)]
+    chapters = [(float(c["start_time"]), float(c["end_time"])) for c in probe(made.path)["chapters"]]
+    assert chapters == [(0, 0.2), (0.2, 0.6)]
 
 
-def test_packets_do_not_gather_where_nobody_takes_them(film):
+def test_unused_packets_are_not_kept(video):
     from streamfx.media.input.reader import Reader
 
-    with Reader(film) as reader:
-        assert sum(1 for _ in reader.pictures()) == 25
+    with Reader(video) as reader:
+        assert sum(1 for _ in reader.video_frames()) == 25
         assert list(reader.take_packets()) == []
 
 
-def test_real_clip_keeps_its_sound(real_clip, clip, convert, hashes, probe):
+def test_a_real_clip_keeps_its_audio(real_clip, clip, convert, hashes, probe):
     whole = real_clip("bigbuckbunny.mp4")
     assert isinstance(whole, Path)
     source = clip("bunny.mp4", "-t", "1", "-i", whole, "-vf", "scale=160:-2", "-c:v", "libx264", "-c:a", "copy")
     made = convert(source, "b.mp4")
     assert hashes(made.path, "a") == hashes(source, "a")
-    assert kinds(probe(made.path), "audio")[0]["channels"] == kinds(probe(whole), "audio")[0]["channels"]
+    assert streams(probe(made.path), "audio")[0]["channels"] == streams(probe(whole), "audio")[0]["channels"]

@@ -18,7 +18,7 @@ def painting(tmp_path_factory):
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     Image.fromarray(data.chelsea()[::3, ::3].copy()).save(folder / "cat.jpg")
-    Image.fromarray(data.rocket()[::3, ::3].copy()).convert("L").save(folder / "grey.png")
+    Image.fromarray(data.rocket()[::3, ::3].copy()).convert("L").save(folder / "gray.png")
     return folder
 
 

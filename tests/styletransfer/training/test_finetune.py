@@ -30,7 +30,7 @@ def test_a_style_is_fitted_once_and_cached(painting, small, cache):
     assert len(shares) == 4
 
 
-def test_damaged_or_changed_entries_are_fitted_again(painting, small, tmp_path, cache):
+def test_damaged_or_changed_cache_entries_are_rebuilt(painting, small, tmp_path, cache):
     settings = small(steps=1)
     preset = fit_style(painting, "fast", settings=settings)
     weights = load_preset(str(preset)).weights("fast")
@@ -56,8 +56,8 @@ def test_an_interrupt_leaves_no_files(painting, small, cache):
 
 def test_unreadable_paintings_leave_no_files(small, tmp_path, cache):
     text = tmp_path / "text.jpg"
-    text.write_text("not a picture")
-    with pytest.raises(StreamfxError, match="no picture"):
+    text.write_text("not an image")
+    with pytest.raises(StreamfxError, match="not a readable image"):
         fit_style(text, "fast", settings=small(steps=1))
     with pytest.raises(StreamfxError, match=r"cannot read .*none\.png"):
         fit_style(tmp_path / "none.png", "fast", settings=small(steps=1))

@@ -59,7 +59,7 @@ def test_the_other_quality_keeps_the_settings(painting, small, tmp_path):
     style = style.model_copy(update={"artist": "Somebody", "year": "1901"})
     save_preset(preset, style)
     assert load_preset(str(preset)).style == style
-    with pytest.raises(StreamfxError, match="has no fast painter"):
+    with pytest.raises(StreamfxError, match="has no fast network"):
         load_preset(str(preset)).weights("fast")
 
     both = prepare_style(preset, [painting], small(minutes=4, seed=2, crop=128), "fast")
@@ -72,9 +72,9 @@ def test_the_other_quality_keeps_the_settings(painting, small, tmp_path):
     Image.fromarray(data.coffee()).save(other)
     with pytest.raises(StreamfxError, match=r"was trained on my coffee\.png"):
         prepare_style(preset, [other], small(), "fast")
-    anew = prepare_style(preset, [other], small(), "fast", overwrite=True)
-    assert anew.weights == {"fast": "mine-fast.safetensors"}
-    assert [each.file for each in anew.painting] == ["other.png"]
+    replaced = prepare_style(preset, [other], small(), "fast", overwrite=True)
+    assert replaced.weights == {"fast": "mine-fast.safetensors"}
+    assert [entry.file for entry in replaced.painting] == ["other.png"]
 
 
 def test_existing_files_are_not_overwritten(painting, small, tmp_path):
@@ -116,10 +116,10 @@ def test_no_files_are_left_when_training_cannot_start(painting, photo, small, tm
     plain = tmp_path / "plain.png"
     Image.new("RGB", (100, 100), "red").save(plain)
     style = prepare_style(preset, [plain], small(), "fast")
-    with pytest.raises(StreamfxError, match="all of one colour"):
+    with pytest.raises(StreamfxError, match="has only one color"):
         train_preset(preset, style, "fast", [plain], photo)
     style = prepare_style(preset, [painting], small(), "fast")
-    with pytest.raises(StreamfxError, match="no photos or videos"):
+    with pytest.raises(StreamfxError, match="no readable photos or videos"):
         train_preset(preset, style, "fast", [painting], tmp_path / "empty")
     with pytest.raises(StreamfxError, match="nothing to resume"):
         train_preset(preset, style, "fast", [painting], photo, resume=True)

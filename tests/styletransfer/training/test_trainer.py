@@ -98,13 +98,13 @@ def test_the_seed_determines_the_batches(build, content):
     assert first != pytest.approx(other, rel=0.02)
 
 
-def test_a_teacher_takes_the_photos_place(build, content):
+def test_a_teacher_replaces_the_photo(build, content):
     teacher = StyleNetwork(SIZES["fast"])
     taught, alone = (build(steps=1, teacher=known).step(content)["content"] for known in (teacher, None))
     assert taught != pytest.approx(alone, rel=0.01)
 
 
-def test_ctrl_c_keeps_what_was_learned(build, content, tmp_path):
+def test_ctrl_c_saves_the_training(build, content, tmp_path):
     def stop(progress):
         if progress.step == 2:
             raise KeyboardInterrupt
@@ -116,7 +116,7 @@ def test_ctrl_c_keeps_what_was_learned(build, content, tmp_path):
     assert resumed.steps == 2
 
 
-def test_problems_are_named(build, content, tmp_path):
+def test_errors_name_the_problem(build, content, tmp_path):
     weights, checkpoint = tmp_path / "x.safetensors", tmp_path / "x.checkpoint"
     with pytest.raises(StreamfxError, match="nothing to resume"):
         train(build(steps=1), content, weights, resume=True)

@@ -1,7 +1,7 @@
-"""A process that has imported what commands need, and forks itself for each: seconds saved in hundreds of tests.
+"""A process that imports the modules of all commands, and forks itself for each command that tests run.
 
-python warm.py FD: on that socket arrive lists of arguments and folders as JSON, each with stdin, stdout and stderr, and
-the exit codes go back.
+python fork_server.py FD: the socket FD receives requests as JSON (arguments, folder, environment), with the file
+descriptors of stdin, stdout and stderr, and returns exit codes.
 """
 
 import json
@@ -11,7 +11,7 @@ import sys
 import threading
 import traceback
 
-WAITING = 1 << 16  # bytes, the longest command line
+MAX_REQUEST = 1 << 16  # bytes
 
 
 def serve(channel):
@@ -30,22 +30,22 @@ def serve(channel):
     import streamfx.effects.style
     import streamfx.pipeline
 
-    librosa.yin(np.zeros(8192, np.float32), fmin=100.0, fmax=1000.0, sr=22050)  # has numba compile what it needs
+    librosa.yin(np.zeros(8192, np.float32), fmin=100.0, fmax=1000.0, sr=22050)  # compiles librosa's numba functions
     while True:
-        asked, streams, _, _ = socket.recv_fds(channel, WAITING, 3)
-        if not asked:
+        data, streams, _, _ = socket.recv_fds(channel, MAX_REQUEST, 3)
+        if not data:
             return
         child = os.fork()
         if child == 0:
             channel.close()
-            order = json.loads(asked)
+            request = json.loads(data)
             for number, stream in enumerate(streams):
                 os.dup2(stream, number)
                 os.close(stream)
-            os.chdir(order["folder"])
-            os.environ.update(order["environment"])
-            sys.argv = ["streamfx", *order["arguments"]]
-            code = 70  # of a traceback
+            os.chdir(request["folder"])
+            os.environ.update(request["environment"])
+            sys.argv = ["streamfx", *request["arguments"]]
+            code = 70  # if the command raises
             try:
                 streamfx.cli.main()
                 code = 0
@@ -53,7 +53,7 @@ def serve(channel):
                 code = end.code if isinstance(end.code, int) else int(end.code is not None)
             except BaseException:
                 traceback.print_exc()
-            threading._shutdown()  # waits as any end of Python does; what libraries tear down after it takes a second
+            threading._shutdown()  # as at a normal exit; skips the slow teardown of libraries
             sys.stdout.flush()
             os._exit(code)
         for stream in streams:

@@ -1,0 +1,97 @@
+"""No command looks up a name, opens a connection, or writes outside its output, its cache and its work folder."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from streamfx.cli import app
+
+RUNS = [  # one process runs all of them, in this order, in a folder with in.mkv, in.png and timeline.toml
+    ["run", "in.mkv", "run.mkv", "--chain", "hflip,mirror"],
+    ["style", "in.mkv", "style.mkv", "--quality", "fast"],
+    ["style", "in.png", "optimise.png", "--method", "optimise", "--iterations", "1"],
+    ["style", "in.png", "image.png", "--style-image", "in.png", "--quality", "fast"],
+    ["dream", "in.mkv", "dream.mkv", "--steps", "1", "--octaves", "1"],
+    ["dream", "--start", "in.png", "image-dream.png", "--steps", "1", "--octaves", "1"],
+    ["dream", "--start", "in.png", "--audio", "in.mkv", "feedback.mkv", "--size", "64x48", "--duration", "0.1"],
+    ["render", "timeline.toml", "render.mkv"],
+    ["demo", "demo.mp4", "--seconds", "0.2", "--size", "64x48"],
+    ["sheet", "in.png", "sheet.png", "--preset", "vangogh", "--quality", "fast"],
+    ["explore", "in.png", "layers", "--steps", "1", "--octaves", "1", "--layers", "block1", "--channels", "0:1"],
+    ["measure", "in.mkv", "run.mkv", "--json", "--plot", "plot.png"],
+    ["train", "in.png", "--out", "mine", "--minutes", "0.01", "--quality", "fast"],
+    ["doctor"],
+    ["models"],
+    ["presets"],
+    ["effects", "style"],
+]
+TIMELINE = """kind = "timeline"
+size = [64, 48]
+fps = 10
+[pictures]
+begin = "in.png"
+[defaults]
+octaves = 1
+layer = "block1"
+[[section]]
+name = "one"
+start = "begin"
+to = 2
+"""
+PROGRAM = """
+import json, sys
+found = []
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.sendto"):
+        found.append([event, str(arguments)])
+sys.addaudithook(watch)
+from streamfx.cli import main
+codes = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["streamfx", *arguments]
+    try:
+        main()
+        codes.append(0)
+    except SystemExit as end:
+        codes.append(end.code or 0)
+names = [name for name in sys.modules if name.startswith("openvino_telemetry")]
+open("found.json", "w").write(json.dumps([codes, found, names]))
+"""
+
+
+def test_every_command_is_run():
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+    groups = {group.name or group.typer_instance.info.name for group in app.registered_groups}
+    assert commands | groups == {run[0] for run in RUNS}
+
+
+@pytest.mark.timeout(300)
+def test_nothing_is_sent_or_written_elsewhere(tmp_path, ffmpeg, moving, tone):
+    folders = {name: tmp_path / name for name in ("work", "home", "cache", "temporary")}
+    for folder in folders.values():
+        folder.mkdir()
+    work = folders["work"]
+    ffmpeg(*moving(seconds="0.4"), *tone("0.4"), work / "in.mkv")
+    ffmpeg(*moving(), "-frames:v", "1", work / "in.png")
+    (work / "timeline.toml").write_text(TIMELINE)
+    environment = {
+        "HOME": str(folders["home"]),
+        "XDG_CACHE_HOME": str(folders["cache"]),
+        "TMPDIR": str(folders["temporary"]),
+    }
+    command = [sys.executable, "-c", PROGRAM, json.dumps([[*run] for run in RUNS])]
+    done = subprocess.run(command, cwd=work, env=os.environ | environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    codes, found, telemetry = json.loads((work / "found.json").read_text())
+    assert dict(zip(map(" ".join, RUNS), codes)) == dict.fromkeys(map(" ".join, RUNS), 0), done.stderr
+    assert (found, telemetry) == ([], [])
+    outputs = {run[2] for run in RUNS if run[0] in ("run", "style", "dream", "render", "sheet", "explore")}
+    expected = outputs - {"--start", "in.png"} | {"in.mkv", "in.png", "timeline.toml", "found.json", "plot.png", "mine"}
+    made = {path.name for path in work.iterdir()}
+    assert made - expected <= {"image-dream.png", "feedback.mkv", "demo.mp4", "demo-style.mp4"}, made
+    for name in ("home", "temporary"):
+        assert [path.name for path in folders[name].iterdir()] == []
+    assert {path.name for path in folders["cache"].iterdir()} == {"streamfx"}
