@@ -1,4 +1,4 @@
-// Warp images: by a flow, by a flow over another image, and by a matrix. Reference: streamfx/ops/{warp,mix,affine}.py.
+// Warp images by a flow. Reference: streamfx/ops/warp.py.
 // One thread per pixel, for all channels; blocks of 32 x 8, so that flow reads and writes are coalesced and pixels
 // fetched for one row are still cached for the next. Each filter has separate kernels: two taps need half the registers
 // of four, which allows more threads to hide the memory latency.
@@ -51,46 +51,38 @@ struct Inner {
     }
 };
 
-// Writes C channels of the pixel `target`: the value from `taps`, with BLEND over `background` with opacity `share`
-template <bool BLEND, int C, typename Sampler>
-__device__ __forceinline__ void write_pixel(const Sampler& taps, const Pixel* image, const Pixel* background,
-                                            Pixel* out, float share, const Target& target, long long plane) {
-    float value[C], below[C];
+// Writes C channels of the pixel `target`
+template <int C, typename Sampler>
+__device__ __forceinline__ void write_pixel(const Sampler& taps, const Pixel* image, Pixel* out, const Target& target,
+                                            long long plane) {
+    float value[C];
 #pragma unroll
-    for (int c = 0; c < C; ++c) {
-        if (BLEND) below[c] = load(background + c * plane + target.pixel);
-        value[c] = taps(image + c * plane, target.width);
-    }
+    for (int c = 0; c < C; ++c) value[c] = taps(image + c * plane, target.width);
 #pragma unroll
-    for (int c = 0; c < C; ++c) {
-        store(out + c * plane + target.pixel, BLEND ? mixed(below[c], value[c], share) : value[c]);
-    }
+    for (int c = 0; c < C; ++c) store(out + c * plane + target.pixel, value[c]);
 }
 
 // With two taps, three channels are fetched at once. With four, there are not enough registers for that, and one
 // channel hides the latency
-template <bool BLEND, int N, typename Sampler>
-__device__ __forceinline__ void write_channels(const Sampler& taps, const Pixel* image, const Pixel* background,
-                                               Pixel* out, float share, const Target& target, int channels) {
+template <int N, typename Sampler>
+__device__ __forceinline__ void write_channels(const Sampler& taps, const Pixel* image, Pixel* out,
+                                               const Target& target, int channels) {
     const long long plane = (long long)target.height * target.width;
-    if (N == 2 && channels == 3) return write_pixel<BLEND, 3>(taps, image, background, out, share, target, plane);
+    if (N == 2 && channels == 3) return write_pixel<3>(taps, image, out, target, plane);
 #pragma unroll 1
-    for (int c = 0; c < channels; ++c) {
-        const long long at = c * plane;
-        write_pixel<BLEND, 1>(taps, image + at, background + (BLEND ? at : 0), out + at, share, target, plane);
-    }
+    for (int c = 0; c < channels; ++c) write_pixel<1>(taps, image + c * plane, out + c * plane, target, plane);
 }
 
-template <bool BLEND, int N>
-__device__ __forceinline__ void fetch(const Pixel* image, const Pixel* background, Pixel* out, float share, float at_x,
-                                      float at_y, const Target& target, int channels) {
+template <int N>
+__device__ __forceinline__ void fetch(const Pixel* image, Pixel* out, float at_x, float at_y, const Target& target,
+                                      int channels) {
     const float before = (float)(N / 2 - 1), after = (float)(N / 2);
     const bool inner = at_x >= before && at_x < (float)target.width - after && at_y >= before &&
                        at_y < (float)target.height - after;
     if (N == 4 && inner) {
-        write_channels<BLEND, N>(Inner<N>(at_x, at_y, target), image, background, out, share, target, channels);
+        write_channels<N>(Inner<N>(at_x, at_y, target), image, out, target, channels);
     } else {
-        write_channels<BLEND, N>(Taps<N>(at_x, at_y, target), image, background, out, share, target, channels);
+        write_channels<N>(Taps<N>(at_x, at_y, target), image, out, target, channels);
     }
 }
 
@@ -107,56 +99,7 @@ __device__ __forceinline__ void along_flow(const Pixel* image, const float* flow
     flow += blockIdx.z * 2 * plane;
 
     const float at_x = (float)x + flow[pixel], at_y = (float)y + flow[plane + pixel];
-    fetch<false, N>(image, nullptr, out, 1.0f, at_x, at_y, {pixel, height, width, border}, channels);
-}
-
-template <int N>
-__device__ __forceinline__ void over_background(const Pixel* background, const Pixel* image, const float* flow,
-                                                const float* share, Pixel* out, int channels, int height, int width,
-                                                int border) {
-    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
-    if (x >= width || y >= height) return;
-    const long long plane = (long long)height * width;
-    const int pixel = y * width + x;
-
-    background += blockIdx.z * channels * plane;
-    image += blockIdx.z * channels * plane;
-    out += blockIdx.z * channels * plane;
-    flow += blockIdx.z * 2 * plane;
-
-    const float part = share[blockIdx.z * plane + pixel];
-    const float at_x = (float)x + flow[pixel], at_y = (float)y + flow[plane + pixel];
-    if (part == 0.0f) {
-#pragma unroll 1
-        for (int c = 0; c < channels; ++c) out[c * plane + pixel] = background[c * plane + pixel];
-        return;
-    }
-    fetch<true, N>(image, background, out, part, at_x, at_y, {pixel, height, width, border}, channels);
-}
-
-struct Matrix {
-    float xx, xy, x1, yx, yy, y1, wx, wy, w1;
-};
-
-template <int N>
-__device__ __forceinline__ void by_matrix(const Pixel* image, Pixel* out, int channels, int height, int width,
-                                          int border, const Matrix& m) {
-    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
-    if (x >= width || y >= height) return;
-    const long long plane = (long long)height * width;
-    const int pixel = y * width + x;
-
-    image += blockIdx.z * channels * plane;
-    out += blockIdx.z * channels * plane;
-
-    const float across = (float)x, down = (float)y;
-    float at_x = m.xx * across + m.xy * down + m.x1, at_y = m.yx * across + m.yy * down + m.y1;
-    if (m.wx != 0.0f || m.wy != 0.0f || m.w1 != 1.0f) {
-        const float far = m.wx * across + m.wy * down + m.w1;
-        at_x /= far;
-        at_y /= far;
-    }
-    fetch<false, N>(image, nullptr, out, 1.0f, at_x, at_y, {pixel, height, width, border}, channels);
+    fetch<N>(image, out, at_x, at_y, {pixel, height, width, border}, channels);
 }
 
 // image, out [batch][channels][height][width]; flow [batch][2][height][width]: out at p is the image at p + flow(p)
@@ -170,34 +113,4 @@ extern "C" __global__ void __launch_bounds__(256)
     warp_bicubic(const Pixel* __restrict__ image, const float* __restrict__ flow, Pixel* __restrict__ out,
                  int channels, int height, int width, int border) {
     along_flow<4>(image, flow, out, channels, height, width, border);
-}
-
-// The warped image over `background` with opacity share [batch][1][height][width]. Pixels of opacity 0 are not fetched.
-extern "C" __global__ void __launch_bounds__(256)
-    warp_blend_bilinear(const Pixel* __restrict__ background, const Pixel* __restrict__ image,
-                        const float* __restrict__ flow, const float* __restrict__ share, Pixel* __restrict__ out,
-                        int channels, int height, int width, int border) {
-    over_background<2>(background, image, flow, share, out, channels, height, width, border);
-}
-
-extern "C" __global__ void __launch_bounds__(256)
-    warp_blend_bicubic(const Pixel* __restrict__ background, const Pixel* __restrict__ image,
-                       const float* __restrict__ flow, const float* __restrict__ share, Pixel* __restrict__ out,
-                       int channels, int height, int width, int border) {
-    over_background<4>(background, image, flow, share, out, channels, height, width, border);
-}
-
-// out at (x, y) is the image at M (x, y, 1), M = {{xx, xy, x1}, {yx, yy, y1}, {wx, wy, w1}} in pixels
-extern "C" __global__ void __launch_bounds__(256)
-    affine_bilinear(const Pixel* __restrict__ image, Pixel* __restrict__ out, int channels, int height, int width,
-                    int border, float xx, float xy, float x1, float yx, float yy, float y1, float wx, float wy,
-                    float w1) {
-    by_matrix<2>(image, out, channels, height, width, border, {xx, xy, x1, yx, yy, y1, wx, wy, w1});
-}
-
-extern "C" __global__ void __launch_bounds__(256)
-    affine_bicubic(const Pixel* __restrict__ image, Pixel* __restrict__ out, int channels, int height, int width,
-                   int border, float xx, float xy, float x1, float yx, float yy, float y1, float wx, float wy,
-                   float w1) {
-    by_matrix<4>(image, out, channels, height, width, border, {xx, xy, x1, yx, yy, y1, wx, wy, w1});
 }

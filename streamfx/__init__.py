@@ -5,25 +5,25 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from streamfx.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from streamfx.chain import build_chain
     from streamfx.errors import StreamfxError
     from streamfx.frame import Effect, Frame, Sink, Step
     from streamfx.jobs.job import Job, Result, run_job
     from streamfx.jobs.status import Progress, Status
+    from streamfx.media.encoding import Output
     from streamfx.media.input.reader import Reader, open
-    from streamfx.media.output.encoder_selection import Output
     from streamfx.media.output.writer import Writer, create
     from streamfx.pipeline import run
-
-__version__ = "0.2.0"
 
 # public name -> module, imported on first access so that the command line starts fast
 _MODULES = {
     "Effect": "frame",
     "Frame": "frame",
     "Job": "jobs.job",
-    "Output": "media.output.encoder_selection",
+    "Output": "media.encoding",
     "Progress": "jobs.status",
     "Reader": "media.input.reader",
     "Result": "jobs.job",

@@ -135,7 +135,7 @@ def _construct_effect(name: str, given: dict[str, Any]) -> Effect:
 
 
 class _ScheduleText(str):
-    """A schedule that is not parsed yet."""
+    """The text of a schedule, not yet parsed."""
 
 
 def _options(node: Filter) -> Iterable[tuple[str | None, str]]:
@@ -180,27 +180,27 @@ class _Cursor:
     def token(self, ends: str) -> str:
         """The text up to one of `ends` with one level of quoting and escaping removed, as in av_get_token."""
         self.skip_space()
-        taken: list[str] = []
+        chars: list[str] = []
         kept = 0  # leading characters that are exempt from trimming: escaped or quoted
         while self.more() and self.peek() not in ends:
             char = self.peek()
             self.at += 1
             if char == "\\" and self.more():
-                taken.append(self.peek())
+                chars.append(self.peek())
                 self.at += 1
-                kept = len(taken)
+                kept = len(chars)
             elif char == "'":
                 close = self.text.find("'", self.at)
                 if close < 0:
                     raise self.error("this quote is not closed", self.at - 1)
-                taken.extend(self.text[self.at : close])
+                chars.extend(self.text[self.at : close])
                 self.at = close + 1
-                kept = len(taken)
+                kept = len(chars)
             else:
-                taken.append(char)
-        while len(taken) > kept and taken[-1] in SPACE:
-            taken.pop()
-        return "".join(taken)
+                chars.append(char)
+        while len(chars) > kept and chars[-1] in SPACE:
+            chars.pop()
+        return "".join(chars)
 
 
 class _Parser(_Cursor):

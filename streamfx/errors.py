@@ -21,6 +21,10 @@ class ParseError(StreamfxError):
         return type(self), (str(self), self.text, self.offset)
 
 
+class Misuse(StreamfxError):
+    """Command-line options that contradict each other or cannot be parsed; exits with 2."""
+
+
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> StreamfxError:
     """Error for a `name` not in `allowed`: suggests close matches, or lists all names of a short list."""
     names = sorted(allowed)

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Protocol, TypeGuard, TypeVar
 from streamfx.errors import StreamfxError
 from streamfx.frame import Effect, Frame, Memory, Sink, Step
 from streamfx.media.filters.effect import BUFFERING_FILTERS, TIME_FILTERS, Filters
+from streamfx.media.filters.graph import Filter
 from streamfx.media.input.reader import Reader
 from streamfx.media.output.writer import Writer
 
 if TYPE_CHECKING:
     import torch
-    from av import VideoFrame
 
 log = logging.getLogger("streamfx")
 
@@ -70,7 +70,7 @@ def run(
         sink.filters = after.nodes if after else ()
     leading = before.nodes if before else ()
     if not effects and isinstance(source, Reader) and isinstance(sink, Writer):
-        return _run_filters_only(source.video_frames(leading), sink, progress, checkpoint)
+        return _run_filters_only(source, leading, sink, progress, checkpoint)
     device = find_device(device)
     log.info("effects run on %s", _describe_device(device))
     steps = [effect.build(device) for effect in effects]
@@ -99,19 +99,20 @@ def run(
 
 
 def _run_filters_only(
-    pictures: Iterator[VideoFrame],
+    source: Reader,
+    filters: Sequence[Filter],
     sink: Writer,
     progress: Callable[[Fraction], None] | None,
     checkpoint: Checkpoints | None,
 ) -> int:
     """The loop for a chain of FFmpeg filters only: decoded frames go to the writer and never become tensors."""
     count = checkpoint.done if checkpoint else 0
-    with closing(prefetch(pictures)) as prefetched:
-        for picture in prefetched:
+    with closing(prefetch(source.video_frames(filters))) as prefetched:
+        for video_frame in prefetched:
             if _is_boundary(checkpoint, count):
                 checkpoint.close(count, [])
-            end = ((picture.pts or 0) + picture.duration) * (picture.time_base or 0)
-            sink.write_video_frame(picture)
+            end = ((video_frame.pts or 0) + video_frame.duration) * (video_frame.time_base or 0)
+            sink.write_video_frame(video_frame)
             count += 1
             if progress:
                 progress(Fraction(end))

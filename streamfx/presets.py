@@ -7,7 +7,7 @@ import math
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from platformdirs import user_data_dir
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
@@ -42,6 +42,7 @@ class TrainingSettings(BaseModel):
     per_image: float = Field(default=0.4, ge=0, le=1)  # share of the style loss per image; the rest per batch
     content_weight: float = Field(default=2.4, ge=0)
     contrast_weight: float = Field(default=4.0, ge=0)
+    alignment_weight: float = Field(default=40.0, ge=0)
     palette_weight: float = Field(default=20.0, ge=0)
     stray_weight: float = Field(default=8.0, ge=0)
     light_weight: float = Field(default=1.5, ge=0)
@@ -56,6 +57,9 @@ class TrainingSettings(BaseModel):
     seed: int = Field(default=0, ge=0)
 
 
+_Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+
+
 class Painting(BaseModel):
     """One of the paintings that a style is learned from."""
 
@@ -65,6 +69,7 @@ class Painting(BaseModel):
     title: str = ""
     year: str = ""
     height: int = Field(default=800, ge=32, le=4096)  # pixels; sets the size of the strokes
+    crop: tuple[_Share, _Share, _Share, _Share] = (0, 0, 1, 1)  # left, top, right and bottom of the part to learn from
     margin: float = Field(default=0.025, ge=0, le=0.4)  # share cropped at each side, to remove picture frames
     share: float = Field(default=1.0, gt=0)  # of the style, relative to the other paintings
 
@@ -76,7 +81,7 @@ class StylePreset(BaseModel):
 
     kind: Literal["style"]
     title: str
-    artist: str = Field(default="", validation_alias=AliasChoices("artist", "painter"))  # the second: older files
+    artist: str = Field(default="", validation_alias=AliasChoices("artist", "painter"))  # "painter" in older files
     year: str = ""
     license: str = Field(validation_alias=AliasChoices("license", "licence"))
     weights: dict[Quality, Annotated[str, Field(pattern=r"^[^/\\]+$")]] = Field(min_length=1)  # in the preset's folder

@@ -1,6 +1,8 @@
-"""Locates the shipped data folders, both in an installed wheel and in a checkout."""
+"""Locates the shipped data folders, in an installed wheel or a checkout, and the cache."""
 
 from pathlib import Path
+
+from platformdirs import user_cache_dir
 
 
 def resource(folder: str) -> Path:
@@ -8,3 +10,8 @@ def resource(folder: str) -> Path:
     package = Path(__file__).parent
     packaged = package / "data" / folder
     return packaged if packaged.is_dir() else package.parent / folder
+
+
+def cache_folder() -> Path:
+    """The folder for files that can be made or downloaded again; it may not exist yet."""
+    return Path(user_cache_dir("streamfx", appauthor=False))

@@ -17,6 +17,7 @@ from typing_extensions import Doc
 from streamfx.errors import StreamfxError, unknown
 
 Quality: TypeAlias = Literal["fine", "fast"]  # of a style network
+QUALITIES: tuple[Quality, ...] = get_args(Quality)
 
 _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Fraction: "a fraction"}

@@ -18,8 +18,8 @@ import torch
 from hypothesis import settings
 
 from streamfx.chain import build_chain
+from streamfx.media.encoding import Output
 from streamfx.media.input.reader import Reader
-from streamfx.media.output.encoder_selection import Output
 from streamfx.media.output.writer import Writer
 from streamfx.pipeline import run
 

@@ -11,8 +11,8 @@ import streamfx
 from streamfx.chain import build_chain
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
+from streamfx.media.encoding import Output
 from streamfx.media.input.reader import Reader
-from streamfx.media.output.encoder_selection import Output
 from streamfx.media.output.writer import Writer
 from streamfx.pipeline import find_device, prefetch, run
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from streamfx.errors import StreamfxError
-from streamfx.presets import QUALITIES, load_preset, parse_blend, preset_files, presets, user_presets
+from streamfx.presets import load_preset, parse_blend, preset_files, presets, user_presets
 from streamfx.resources import resource
+from streamfx.settings import QUALITIES
 from streamfx.styletransfer.network import is_style_network, load_network
 from streamfx.styletransfer.painter import mix_painters
 

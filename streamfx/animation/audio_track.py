@@ -15,10 +15,10 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_dir
 
 from streamfx.animation.context import Context
 from streamfx.errors import StreamfxError
+from streamfx.resources import cache_folder
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -129,7 +129,7 @@ def cache_file(path: str | Path) -> Path:
         raise StreamfxError(f"'{path}' is a folder; give an audio file or a video with audio") from error
     except OSError as error:
         raise StreamfxError(f"cannot read '{path}': {error.strerror or error}") from error
-    return Path(user_cache_dir("streamfx", appauthor=False)) / "music" / f"{key[:32]}-{VERSION}.npz"
+    return cache_folder() / "music" / f"{key[:32]}-{VERSION}.npz"
 
 
 def _analyze(path: str) -> AudioAnalysis:

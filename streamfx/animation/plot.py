@@ -84,7 +84,7 @@ def save_plot(
     Raises StreamfxError for another extension, an unwritable path and, unless `overwrite`, an existing file.
     """
     from streamfx.frame import Frame
-    from streamfx.media.output.encoder_selection import Output
+    from streamfx.media.encoding import Output
     from streamfx.media.output.formats import format_of
     from streamfx.media.output.writer import Writer
 

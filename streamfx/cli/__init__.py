@@ -10,9 +10,7 @@ import sys
 
 import typer
 
-from streamfx import __version__
 from streamfx.cli._console import STDERR
-from streamfx.cli._options import Misuse
 from streamfx.cli.demo import demo
 from streamfx.cli.doctor import doctor
 from streamfx.cli.dream import dream
@@ -26,7 +24,9 @@ from streamfx.cli.run import run
 from streamfx.cli.sheet import sheet
 from streamfx.cli.style import style
 from streamfx.cli.train import train
-from streamfx.errors import StreamfxError
+from streamfx.errors import Misuse, StreamfxError
+from streamfx.resources import cache_folder
+from streamfx.version import __version__
 
 app = typer.Typer(
     name="streamfx",
@@ -59,6 +59,7 @@ class _StderrHandler(logging.Handler):
 def main() -> None:
     """Run the command line and exit: 0 done, 1 bad input, 2 misuse, 130 interrupted."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's waiting threads must not keep a core busy
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))  # instead of a folder in the home folder
     logging.getLogger("streamfx").addHandler(_StderrHandler())
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -1,4 +1,4 @@
-"""Feedback videos, in which each frame dreams on from the last one: `streamfx dream --start IMAGE out.mp4`."""
+"""Feedback videos, which generate each frame from the previous one: `streamfx dream --start IMAGE out.mp4`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`streamfx doctor --gpu`: tries on a GPU all that is meant for it, and prints a table to paste."""
+"""`streamfx doctor --gpu`: checks the GPU code on this machine, and reports the results as Markdown tables."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamfx")
 
-RATE = 25  # frames a second of the clip
-LENGTHS = 20, 140  # frames of two films; what the longer one takes more is told
-RUNS = 20  # of each kernel
-PICTURE = 64 << 10  # bytes: what is larger is a picture, or much of one
-LOOKED_AT = 5  # frames from one that is compared with its source to the next
-NEAR = 3 / 255  # by which a film may differ from its source, where nothing is done to it
+RATE = 25  # frames per second of the clip
+LENGTHS = 20, 140  # frames of a short and a long run; their difference excludes the startup
+RUNS = 20  # per kernel
+FULL_IMAGE = 64 << 10  # bytes; copies of at least this size count as images
+COMPARED_INTERVAL = 5  # frames
+NEAR = 3 / 255  # maximum mean difference of an unprocessed video from its source
 
 
 @dataclass(frozen=True, slots=True)
-class Same:
-    """Change nothing, of frames as tensors."""
+class Passthrough:
+    """Return the frames unchanged, as tensors."""
 
     def build(self, device: torch.device) -> Step:
         def step(frame: Frame | None, memory: Memory) -> Sequence[Frame]:
@@ -43,212 +43,215 @@ class Same:
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
-    """What came of one film."""
+class Result:
+    """The measurements of one chain."""
 
     fps: float
-    up: float  # pictures sent to the GPU for each frame
-    down: float
-    small: float  # copies of less than a picture, both ways, for each frame
-    told: list[str]  # what the run said of where it works
-    apart: float  # mean difference from the source, 0..1
+    uploads: float  # images copied to the GPU per frame
+    downloads: float  # images copied from the GPU per frame
+    small_copies: float  # smaller copies per frame, both ways
+    messages: list[str]  # of the log: where frames were decoded and encoded
+    difference: float  # mean difference from the source, 0..1
 
 
-def examine(device: torch.device, size: tuple[int, int] = (1080, 1920)) -> Iterator[tuple[str, bool]]:
-    """Lines of Markdown, and whether what each tells is as it should be."""
+def check_gpu(device: torch.device, size: tuple[int, int] = (1080, 1920)) -> Iterator[tuple[str, bool]]:
+    """Lines of Markdown, and whether the check of each one passed."""
     yield f"| {_name(device)} | |\n|:--|:--|", True
     for name, text in _versions().items():
         yield f"| {name} | {text} |", True
-    yield from examine_kernels(device, size)
-    yield "\n| film of {1}x{0} | frames a second | pictures up | down | small copies | |".format(*size), True
+    yield from check_kernels(device, size)
+    yield "\n| video {1}x{0} | fps | uploads per frame | downloads | small copies | |".format(*size), True
     yield "|:--|--:|--:|--:|--:|:--|", True
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder, "clip.mp4")
         make_clip(clip, size, LENGTHS[1])
-        for name, effects in films().items():
+        for name, build in chains().items():
             try:
-                found = try_film(clip, effects(), device)
-            except Exception as error:  # whatever it is, the table goes on
+                result = measure_chain(clip, build(), device)
+            except Exception as error:  # any error; the other chains are still checked
                 log.debug("%s", name, exc_info=True)
                 yield f"| {name} | | | | | failed: {type(error).__name__}: {' '.join(str(error).split())} |", False
                 continue
-            numbers = f"{found.fps:.1f} | {found.up:.1f} | {found.down:.1f} | {found.small:.1f}"
-            yield f"| {name} | {numbers} | {'; '.join(found.told)} |", _is_right(name, found)
+            numbers = (result.fps, result.uploads, result.downloads, result.small_copies)
+            cells = " | ".join(f"{number:.1f}" for number in numbers)
+            yield f"| {name} | {cells} | {'; '.join(result.messages)} |", _is_correct(name, result)
 
 
-def films() -> dict[str, Callable[[], list[Effect]]]:
-    """Name -> the effects to be tried."""
+def chains() -> dict[str, Callable[[], list[Effect]]]:
+    """Name -> a function that builds the chain."""
     from streamfx.effects.dream import Dream
     from streamfx.effects.style import Style
 
     return {
-        "nothing": lambda: [Same()],
-        "painted, each alone": lambda: [Style(coherence="off")],
-        "painted, motion by lk": lambda: [Style(motion="lk")],
-        "painted, motion by dis": lambda: [Style()],  # which is the CPU's: small pictures go down, flows come up
-        "dreamed": lambda: [Dream(octaves=2, steps=3, coherence="off")],
+        "no effect": lambda: [Passthrough()],
+        "style, coherence=off": lambda: [Style(coherence="off")],
+        "style, motion=lk": lambda: [Style(motion="lk")],
+        "style, motion=dis": lambda: [Style()],  # dis runs on the CPU: downloads small images, uploads flows
+        "dream": lambda: [Dream(octaves=2, steps=3, coherence="off")],
     }
 
 
-def _is_right(name: str, found: Try) -> bool:
-    """Whether pictures stayed where they should, and came out as they should."""
-    up, down = (any(words in line for line in found.told) for words in ("decoded on the CPU", "encoding on the CPU"))
-    if not name.endswith("dis") and (found.up > up or found.down > down):
+def _is_correct(name: str, result: Result) -> bool:
+    """Whether images were copied only as far as the codecs require, and the output is plausible."""
+    on_cpu = ("decoded on the CPU", "encoding on the CPU")
+    uploads, downloads = (any(phrase in message for message in result.messages) for phrase in on_cpu)
+    if not name.endswith("dis") and (result.uploads > uploads or result.downloads > downloads):
         return False
-    return found.apart <= NEAR if name == "nothing" else NEAR < found.apart < 0.5
+    return result.difference <= NEAR if name == "no effect" else NEAR < result.difference < 0.5
 
 
-def examine_kernels(device: torch.device, size: tuple[int, int]) -> Iterator[tuple[str, bool]]:
+def check_kernels(device: torch.device, size: tuple[int, int]) -> Iterator[tuple[str, bool]]:
+    """The checks of each kernel against its reference implementation."""
     import torch
 
     from streamfx.evaluation.kernel_checks import comparisons, mean_difference
     from streamfx.ops import cuda
 
-    yield "\n| kernel | differs by | at most | us | its twin's | GB/s |\n|:--|--:|--:|--:|--:|--:|", True
+    yield "\n| kernel | difference | tolerance | us | reference, us | GB/s |\n|:--|--:|--:|--:|--:|--:|", True
     if device.type == "cuda" and not cuda.installed():
         yield "| none: CuPy is missing, pip install 'streamfx[cuda]' | | | | | |", False
         return
-    for dtype, kind in ((torch.float32, ""), (torch.float16, ", half")):
+    for dtype, suffix in ((torch.float32, ""), (torch.float16, ", half")):
         for row in comparisons(*size, dtype, device):
             try:
-                found = mean_difference(row)
-                times = [_seconds(job, device) for job in (row.kernel, row.reference)]
-            except Exception as error:  # of one kernel; the others may run
-                yield f"| {row.name}{kind} | failed: {' '.join(str(error).split())} | | | | |", False
+                difference = mean_difference(row)
+                seconds = [_seconds(job, device) for job in (row.kernel, row.reference)]
+            except Exception as error:  # any error; the other kernels are still checked
+                yield f"| {row.name}{suffix} | failed: {' '.join(str(error).split())} | | | | |", False
                 continue
-            speed = f"{row.bytes / times[0] / 1e9:.0f}" if row.bytes else ""
-            figures = " | ".join(f"{1e6 * each:.0f}" for each in times)
-            line = f"| {row.name}{kind} | {found:.1e} | {row.tolerance:.1e} | {figures} | {speed} |"
-            yield line, found <= row.tolerance
+            bandwidth = f"{row.bytes / seconds[0] / 1e9:.0f}" if row.bytes else ""
+            times = " | ".join(f"{1e6 * time:.0f}" for time in seconds)
+            line = f"| {row.name}{suffix} | {difference:.1e} | {row.tolerance:.1e} | {times} | {bandwidth} |"
+            yield line, difference <= row.tolerance
 
 
 def _seconds(job: Callable[[], object], device: torch.device) -> float:
-    """The median of some runs, each waited for."""
+    """Median time of a job over several runs, with synchronization."""
     import torch
 
-    def wait() -> None:
+    def synchronize() -> None:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
     times = []
     for _ in range(RUNS):
-        wait()
+        synchronize()
         began = time.perf_counter()
         job()
-        wait()
+        synchronize()
         times.append(time.perf_counter() - began)
     return median(times)
 
 
 def make_clip(path: Path, size: tuple[int, int], frames: int) -> None:
-    """Soft colours that move, as a film."""
+    """Write a video of moving color gradients."""
     import torch
 
     from streamfx.media.output.writer import create
 
     height, width = size
-    down, across = torch.arange(height)[:, None] / height, torch.arange(width) / width
+    y, x = torch.arange(height)[:, None] / height, torch.arange(width) / width
     with create(path) as sink:
         for number in range(frames):
-            turn = 6.28 * number / RATE
-            waves = [torch.sin(9 * across + turn) + 0 * down, torch.cos(7 * down - turn) + 0 * across]
-            waves.append(torch.sin(5 * (across + down) + 2 * turn))
-            moment = Fraction(number, RATE)
-            sink.write(Frame(0.5 + 0.3 * torch.stack(waves), moment, Fraction(1, RATE)))
+            phase = 6.28 * number / RATE
+            waves = [torch.sin(9 * x + phase) + 0 * y, torch.cos(7 * y - phase) + 0 * x]
+            waves.append(torch.sin(5 * (x + y) + 2 * phase))
+            sink.write(Frame(0.5 + 0.3 * torch.stack(waves), Fraction(number, RATE), Fraction(1, RATE)))
 
 
-def try_film(clip: Path, effects: list[Effect], device: torch.device) -> Try:
-    """Make films of the clip's beginning, of LENGTHS; by frame, what the longer one takes more than the shorter."""
-    made = clip.with_name("made.mp4")
+def measure_chain(clip: Path, chain: list[Effect], device: torch.device) -> Result:
+    """Process the clip's first frames, as many as each of LENGTHS; rates come from the difference of the two runs."""
+    output = clip.with_name("output.mp4")
     ends = [Fraction(frames, RATE) for frames in LENGTHS]
     seconds, copies = [], []
-    for end in ends:  # which warms up, too
-        with _counted(device) as counted:
-            _film(clip, made, effects, device, end)
-        copies.append(counted)
-    for end in ends:  # being counted takes time
+    for end in ends:  # also warms up
+        with _counted_copies(device) as counts:
+            _process(clip, output, chain, device, end)
+        copies.append(counts)
+    for end in ends:  # timed separately, because profiling is slow
         began = time.perf_counter()
-        told = _film(clip, made, effects, device, end)
+        messages = _process(clip, output, chain, device, end)
         seconds.append(time.perf_counter() - began)
-    more = LENGTHS[1] - LENGTHS[0]
-    up, down, small = ((copies[1][kind] - copies[0][kind]) / more for kind in ("up", "down", "small"))
-    return Try(more / max(seconds[1] - seconds[0], 1e-9), up, down, small, told, _apart(made, clip))
+    frames = LENGTHS[1] - LENGTHS[0]
+    up, down, small = ((copies[1][kind] - copies[0][kind]) / frames for kind in ("up", "down", "small"))
+    fps = frames / max(seconds[1] - seconds[0], 1e-9)
+    return Result(fps, up, down, small, messages, _mean_difference(output, clip))
 
 
-def _film(clip: Path, made: Path, effects: list[Effect], device: torch.device, end: Fraction) -> list[str]:
-    """Run the effects over the clip; the lines of the log."""
+def _process(clip: Path, output: Path, chain: list[Effect], device: torch.device, end: Fraction) -> list[str]:
+    """Run the chain on the clip; returns the log messages about decoding and encoding."""
+    from streamfx.media.encoding import Output
     from streamfx.media.input.reader import Reader
-    from streamfx.media.output.encoder_selection import Output
     from streamfx.media.output.writer import Writer
     from streamfx.pipeline import run
 
-    with _told() as lines, Reader(clip, end=end) as reader:
-        with Writer(made, reader, Output(overwrite=True)) as writer:
-            run(reader, effects, writer, device=device)
-        return [line.replace(f"'{clip}' is ", "") for line in lines]
+    with _logged() as messages, Reader(clip, end=end) as reader:
+        with Writer(output, reader, Output(overwrite=True)) as writer:
+            run(reader, chain, writer, device=device)
+        return [message.replace(f"'{clip}' is ", "") for message in messages]
 
 
 @contextmanager
-def _told() -> Iterator[list[str]]:
-    """What the run says of where it works."""
-    lines: list[str] = []
+def _logged() -> Iterator[list[str]]:
+    """Collect the log messages about decoding and encoding."""
+    messages: list[str] = []
     handler = logging.Handler(logging.INFO)
     handler.addFilter(lambda record: "decoded on" in record.getMessage() or "encoding" in record.getMessage())
-    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
     level = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
-        yield lines
+        yield messages
     finally:
         log.setLevel(level)
         log.removeHandler(handler)
 
 
 @contextmanager
-def _counted(device: torch.device) -> Iterator[Counter[str]]:
-    """The copies that the driver tells of while this lasts; known at its end."""
+def _counted_copies(device: torch.device) -> Iterator[Counter[str]]:
+    """Count the copies between CPU and GPU in a block; the counts are available when it ends."""
     import torch
 
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     if device.type != "cuda":
-        yield found
+        yield counts
         return
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA], acc_events=True) as profile:
-        yield found
+        yield counts
         torch.cuda.synchronize(device)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "trace.json")
         profile.export_chrome_trace(str(path))
-        found.update(count_copies(json.loads(path.read_text("utf-8"))))
+        counts.update(count_copies(json.loads(path.read_text("utf-8"))))
 
 
 def count_copies(trace: Mapping[str, Any]) -> Counter[str]:
-    """How many pictures went up and down, and how many smaller things, by a trace of torch's profiler."""
-    found: Counter[str] = Counter()
+    """The number of images copied "up" to and "down" from the GPU, and of "small" copies, in a torch profiler trace."""
+    counts: Counter[str] = Counter()
     for event in trace["traceEvents"]:
         if event.get("cat") != "gpu_memcpy":
             continue
-        ways = [way for way, word in (("up", "HtoD"), ("down", "DtoH")) if word in event["name"]]
-        for way in ways:
-            found["small" if event["args"]["bytes"] < PICTURE else way] += 1
-    return found
+        for direction, code in (("up", "HtoD"), ("down", "DtoH")):
+            if code in event["name"]:
+                counts["small" if event["args"]["bytes"] < FULL_IMAGE else direction] += 1
+    return counts
 
 
-def _apart(made: Path, clip: Path) -> float:
-    """The mean difference of some pictures of two films, as the CPU decodes them, from the first to the last."""
+def _mean_difference(output: Path, clip: Path) -> float:
+    """Mean absolute difference of two videos, both decoded on the CPU; every COMPARED_INTERVAL-th frame is compared."""
     from streamfx.media.input.reader import Reader
     from streamfx.media.pixel_formats import to_image
 
-    with Reader(made) as ours, Reader(clip) as theirs:
-        found, count = [], 0
-        for one, other in zip(ours.video_frames(), theirs.video_frames()):
-            if count % LOOKED_AT == 0:
-                found.append(float((to_image(one)[0] - to_image(other)[0]).abs().mean()))
+    with Reader(output) as processed, Reader(clip) as source:
+        differences, count = [], 0
+        for one, other in zip(processed.video_frames(), source.video_frames()):
+            if count % COMPARED_INTERVAL == 0:
+                differences.append(float((to_image(one)[0] - to_image(other)[0]).abs().mean()))
             count += 1
     if count != LENGTHS[1]:
-        raise StreamfxError(f"{count} frames came out of {LENGTHS[1]}")
-    return sum(found) / len(found)
+        raise StreamfxError(f"the output has {count} frames instead of {LENGTHS[1]}")
+    return sum(differences) / len(differences)
 
 
 def _name(device: torch.device) -> str:
@@ -263,9 +266,8 @@ def _name(device: torch.device) -> str:
 def _versions() -> dict[str, str]:
     import torch
 
-    from streamfx import __version__
-    from streamfx.cli.doctor import package_version
     from streamfx.media.probe import versions
+    from streamfx.version import __version__, package_version
 
     media = versions()
     return {

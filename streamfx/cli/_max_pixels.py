@@ -1,4 +1,4 @@
-"""--max-pixels: an option of every command that reads pictures."""
+"""--max-pixels, an option of all commands that read images."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from streamfx.errors import Misuse
 from streamfx.media.limits import limit_pixels
 
 MAX_PIXELS = "8192x8192"
@@ -16,17 +17,15 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
 def parse_pixels(text: str) -> int:
-    """How many pixels "8192x8192", "2000000", "500k" or "1.5M" are."""
-    from streamfx.cli._options import Misuse  # which takes the option from here
-
-    given = text.strip().lower()
-    if found := re.fullmatch(r"(\d{1,9})x(\d{1,9})", given, re.ASCII):
-        count = int(found[1]) * int(found[2])
+    """The number of pixels in "8192x8192", "2000000", "500k" or "1.5M"."""
+    value = text.strip().lower()
+    if match := re.fullmatch(r"(\d{1,9})x(\d{1,9})", value, re.ASCII):
+        count = int(match[1]) * int(match[2])
     else:
-        found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)([kmg]?)", given, re.ASCII)
-        count = int(Fraction(found[1]) * _UNITS[found[2]]) if found else 0
+        match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)([kmg]?)", value, re.ASCII)
+        count = int(Fraction(match[1]) * _UNITS[match[2]]) if match else 0
     if count < 1:
-        raise Misuse(f"'{text}' is no number of pixels; give WIDTHxHEIGHT ({MAX_PIXELS}) or a count (1M)")
+        raise Misuse(f"'{text}' is not a number of pixels; give WIDTHxHEIGHT ({MAX_PIXELS}) or a count (1M)")
     return count
 
 
@@ -36,11 +35,11 @@ def _apply(text: str) -> str:
 
 
 MaxPixels = Annotated[
-    str, typer.Option(metavar="WxH", help="Read no larger pictures; or a count: 1M.", callback=_apply)
+    str, typer.Option(metavar="WxH", help="Maximum input size, or number of pixels: 1M.", callback=_apply)
 ]
 VideoMaxPixels = Annotated[
     str,
     typer.Option(
-        metavar="WxH", help="Read no larger pictures; or a count: 1M.", callback=_apply, rich_help_panel="Source"
+        metavar="WxH", help="Maximum input size, or number of pixels: 1M.", callback=_apply, rich_help_panel="Source"
     ),
 ]

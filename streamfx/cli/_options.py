@@ -13,21 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 import typer
 
 from streamfx.cli._max_pixels import MAX_PIXELS, VideoMaxPixels
-from streamfx.errors import StreamfxError
+from streamfx.errors import Misuse
 from streamfx.settings import Setting, settings
 
 if TYPE_CHECKING:
     from streamfx.frame import Effect
     from streamfx.jobs.job import Job
-    from streamfx.media.output.encoder_selection import Output
+    from streamfx.media.encoding import Output
 
 SOURCE, OUTPUT, RUN = "Source", "Output", "Run"
 MAX_RATE, MAX_WIDTH = 1000, 16384  # frames per second; pixels, the limit of H.264
 MAX_SEGMENT = 10**6  # frames
-
-
-class Misuse(StreamfxError):
-    """Options that contradict each other or cannot be parsed; exits with 2."""
 
 
 def _option(panel: str, *names: str, **how: Any) -> Any:
@@ -226,7 +222,7 @@ def _key_value(text: str) -> tuple[str, str]:
 
 def output_of(options: VideoOptions) -> Output:
     """How to encode and mux the video."""
-    from streamfx.media.output.encoder_selection import Output
+    from streamfx.media.encoding import Output
 
     return Output(
         format=options.format,

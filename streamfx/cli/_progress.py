@@ -1,4 +1,4 @@
-"""How far a run has come: a bar on stderr, or a counter where the length is not known."""
+"""The progress of a run on stderr: a bar, or a counter if the length is unknown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Bar:
-    """A progress bar; a counter if `duration`, in seconds, is not known."""
+    """A progress bar; a counter if `duration`, in seconds, is None."""
 
     def __init__(self, source: str, duration: Fraction | None, *, shown: bool) -> None:
         columns = [] if duration is None else [BarColumn(), TimeRemainingColumn()]
@@ -44,17 +44,17 @@ class Bar:
         self._bar.update(self._task, completed=float(progress.position), frames=frames)
 
     def count_frame(self, position: Fraction) -> None:
-        """Show that one more frame is done, which lies at `position`, in seconds."""
+        """Count one more finished frame, at `position` in seconds."""
         frames = self._bar.tasks[self._task].fields["frames"] + 1
         self._bar.update(self._task, completed=float(position), frames=frames)
 
 
 class _Iterations(logging.Handler):
-    """Hands on what effects that take many steps for a frame tell of them."""
+    """Passes on the log messages of effects that take many steps per frame."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, show: Callable[[str], None]) -> None:
         super().__init__()
-        self._tell = tell
+        self._show = show
         self._log = logging.getLogger("streamfx.iterations")
 
     def listen(self) -> None:
@@ -63,7 +63,7 @@ class _Iterations(logging.Handler):
         self._log.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._tell(record.getMessage())
+        self._show(record.getMessage())
 
     def close(self) -> None:
         self._log.removeHandler(self)
@@ -71,7 +71,7 @@ class _Iterations(logging.Handler):
 
 
 class _Speed(ProgressColumn):
-    """Frames done, and frames a second."""
+    """Finished frames, and frames per second."""
 
     def render(self, task: Any) -> str:
         frames = task.fields["frames"]

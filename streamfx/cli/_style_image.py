@@ -1,4 +1,4 @@
-"""The preset of --style-image: fitted to the painting now, with a progress bar, or taken from the cache."""
+"""The preset of --style-image: trained on the painting, or from the cache."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger("streamfx")
 
 
 def fitted_preset(painting: Path, quality: Quality, source: str, target: str, options: VideoOptions) -> str:
-    """The preset file of the style after `painting`, for a video from `source` to `target`."""
+    """The path of the preset trained on `painting`; checks first that `target` can be written from `source`."""
     from streamfx.pipeline import find_device
     from streamfx.styletransfer.training.finetune import fit_style
 
@@ -34,27 +34,27 @@ def fitted_preset(painting: Path, quality: Quality, source: str, target: str, op
 
         def report(done: float) -> None:
             if not (shown or options.quiet or bar.tasks[task].completed):
-                STDERR.print(f"training on {painting}: about three minutes, the first time", markup=False)
+                STDERR.print(f"training on {painting}: takes about three minutes, once", markup=False)
             bar.update(task, completed=done)
 
         try:
             preset = fit_style(painting, quality, device=device, report=report)
         except KeyboardInterrupt:
-            log.error("interrupted: no style of %s was kept", painting)
+            log.error("interrupted: the training on %s was not saved", painting)
             raise typer.Exit(130) from None
     return str(preset)
 
 
 def _check_output(source: str, target: str, options: VideoOptions) -> None:
-    """Raise now what would stop the video after minutes of training, where the source can be opened twice."""
+    """Raise errors of the source and the output before the training, unless the source can be opened only once."""
+    from streamfx.media.encoding import Output
     from streamfx.media.input.reader import Reader
-    from streamfx.media.output.encoder_selection import Output
     from streamfx.media.output.writer import Writer
 
     path = Path(source)
     if source == "-" or "://" in source or options.input_format is not None or (path.exists() and not path.is_file()):
         return
-    logging.disable(logging.WARNING)  # they are shown when the video is made
+    logging.disable(logging.WARNING)  # logged again when the video is made
     try:
         with Reader(source) as reader:
             Writer(target, reader, Output(format=options.format, overwrite=options.yes))

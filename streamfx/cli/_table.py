@@ -1,4 +1,4 @@
-"""Schedules as a table: what --dry-run prints."""
+"""The table of schedule values that --dry-run prints."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[np.float64]
 
-ROWS = 24  # of a table whose steps are chosen here
+ROWS = 24  # maximum without `every`
 
 
 def build_timetable(values: Mapping[str, Array], fps: float, every: int | None = None) -> Table:
-    """A row for every `every`-th frame and the last: its number, its time, and each name's value.
+    """Number, time and values of every `every`-th frame and the last one.
 
-    Without `every`, as many frames are left out as make a table of one screen, in steps of 1, 2, 5, 10, 20, 50 ...
+    By default `every` is the first of 1, 2, 5, 10, 20, 50 ... with which the table fits on a screen.
     """
     count = max((len(track) for track in values.values()), default=0)
     step = _step(count) if every is None else max(1, every)
@@ -34,17 +34,17 @@ def build_timetable(values: Mapping[str, Array], fps: float, every: int | None =
 
 
 def print_timetable(values: Mapping[str, Array], fps: float, every: int | None = None) -> None:
-    """To stdout; as wide as it is, where that is no terminal."""
+    """Print the table to stdout, unwrapped if that is not a terminal."""
     console = Console(highlight=False)
     table = build_timetable(values, fps, every)
     if not console.is_terminal:
-        wide = console.options.update(width=100_000)
-        console.width = max(console.width, console.measure(table, options=wide).maximum)
+        unlimited = console.options.update(width=100_000)
+        console.width = max(console.width, console.measure(table, options=unlimited).maximum)
     console.print(table)
 
 
 def _step(count: int) -> int:
-    """The first of 1, 2, 5, 10, ... that makes at most ROWS rows."""
+    """The first of 1, 2, 5, 10, ... that gives at most ROWS rows."""
     size = 1
     while True:
         for step in (size, 2 * size, 5 * size):

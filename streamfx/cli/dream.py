@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from streamfx.cli._console import STDERR
 from streamfx.cli._feedback import describe_schedules, make_feedback, plan_video
-from streamfx.cli._options import EffectSettings, Misuse, VideoOptions, video_command
+from streamfx.cli._options import EffectSettings, VideoOptions, video_command
 from streamfx.cli._run import make_video
 from streamfx.cli.models import fetch_with_bar
 from streamfx.effects.dream import Dream
 from streamfx.effects.feedback import Feedback
+from streamfx.errors import Misuse
 
 FEEDBACK = "From an image to a video: --start IMAGE out.mp4"
 STILL = {"octaves": 4, "steps": 10}  # defaults for images
@@ -165,11 +165,10 @@ def _is_image(output: str, format_name: str | None) -> bool:
 
 def _suggest_inception(model: str) -> None:
     """After the first dream with lite0, mention the original DeepDream network, once."""
-    from platformdirs import user_cache_dir
-
     from streamfx.deepdream.networks import NETWORKS
+    from streamfx.resources import cache_folder
 
-    shown = Path(user_cache_dir("streamfx", appauthor=False)) / "suggested-inceptionv1"
+    shown = cache_folder() / "suggested-inceptionv1"
     network = NETWORKS["inceptionv1"]
     if model != "lite0" or network.cached or shown.exists():
         return

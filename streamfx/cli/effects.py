@@ -1,4 +1,4 @@
-"""`streamfx effects`: which effects there are, and what can be set in each."""
+"""`streamfx effects`: the effects and their settings."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def effects(
-    name: Annotated[str | None, typer.Argument(help="An effect; without one, all are listed.")] = None,
-    report: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    name: Annotated[str | None, typer.Argument(help="An effect; default: list all.")] = None,
+    report: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
     """List the effects, or the settings of one."""
     from streamfx.effects import EFFECTS
@@ -27,8 +27,8 @@ def effects(
     if name is not None and name not in EFFECTS:
         raise _unknown(name, EFFECTS)
     if report:
-        chosen = EFFECTS if name is None else {name: EFFECTS[name]}
-        print(json.dumps({each: _described(effect) for each, effect in chosen.items()}, indent=2, default=float))
+        selected = EFFECTS if name is None else {name: EFFECTS[name]}
+        print(json.dumps({key: _facts(effect) for key, effect in selected.items()}, indent=2, default=float))
     elif name is None:
         _print_all(EFFECTS)
     else:
@@ -40,12 +40,12 @@ def _unknown(name: str, effects: dict[str, type[Effect]]) -> StreamfxError:
 
     if name in available_filters():
         return StreamfxError(
-            f"'{name}' is a filter of FFmpeg: https://ffmpeg.org/ffmpeg-filters.html tells its options"
+            f"'{name}' is an FFmpeg filter; https://ffmpeg.org/ffmpeg-filters.html documents its options"
         )
     return unknown("effect", name, effects)
 
 
-def _described(effect: type[Effect]) -> dict[str, object]:
+def _facts(effect: type[Effect]) -> dict[str, object]:
     from streamfx.settings import settings
 
     return {
@@ -67,13 +67,13 @@ def _described(effect: type[Effect]) -> dict[str, object]:
 def _print_all(effects: dict[str, type[Effect]]) -> None:
     from streamfx.settings import settings
 
-    table = Table("effect", "what it does", "settings", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table("effect", "description", "settings", box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name, effect in effects.items():
         summary = (inspect.getdoc(effect) or "").splitlines()[0]
         table.add_row(f"[bold]{name}[/bold]", summary, ", ".join(setting.name for setting in settings(effect)))
     console = Console(highlight=False)
     console.print(table)
-    console.print("\nAll filters of FFmpeg stand beside them in a chain:")
+    console.print("\nAll FFmpeg filters can be used in the same chain:")
     console.print('  streamfx run in.mp4 out.mp4 --chain "fps=24,trails=decay=0.8,hue=s=1.2"', soft_wrap=True)
 
 
@@ -86,13 +86,13 @@ def _print_one(name: str, effect: type[Effect]) -> None:
     if not known:
         console.print("It has no settings.")
     else:
-        table = Table("setting", "type", "default", "what it is", box=None, padding=(0, 2, 0, 0), header_style="bold")
+        table = Table("setting", "type", "default", "description", box=None, padding=(0, 2, 0, 0), header_style="bold")
         for setting in known:
             table.add_row(setting.name, setting.type.__name__, _default(setting), setting.help)
         console.print(table)
-    moving = [setting.name for setting in known if setting.schedulable]
-    if moving:
-        console.print(f"\nA schedule may change {', '.join(moving)} from frame to frame.", soft_wrap=True)
+    schedulable = [setting.name for setting in known if setting.schedulable]
+    if schedulable:
+        console.print(f"\nSettings that accept a schedule: {', '.join(schedulable)}", soft_wrap=True)
     example = name + "=" * bool(known) + ":".join(f"{s.name}={_default(s)}" for s in known)
     console.print(f'\n  streamfx run in.mp4 out.mp4 --chain "{example}"', soft_wrap=True, markup=False)
 

@@ -1,4 +1,4 @@
-"""`streamfx measure`: how coherent in time a processed video is, beside its source."""
+"""`streamfx measure`: temporal coherence metrics of a processed video, compared with its source."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from rich.table import Table
 
 from streamfx.cli._console import STDERR
 from streamfx.cli._max_pixels import MAX_PIXELS, MaxPixels
-from streamfx.cli._options import Misuse
 from streamfx.cli._progress import Bar
-from streamfx.errors import StreamfxError
+from streamfx.errors import Misuse, StreamfxError
 
 if TYPE_CHECKING:
     import torch
@@ -33,101 +32,102 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamfx")
 
-ROWS = {  # field of Metrics -> its name, how it is written, what it tells
-    "warp_near": ("E_warp, lag 1", "{:.5f}", "change along the motion; less is steadier"),
-    "warp_far": ("E_warp, lag 10", "{:.5f}", "the same, ten frames apart"),
-    "stab": ("e_stab", "{:.4f}", "its root, over all pixels"),
-    "tlp": ("tLP", "{:.2f}", "changes that the source has not"),
-    "drift_largest": ("colour drift, largest", "{:.2f}", "away from the source, in /255"),
-    "drift_last": ("colour drift, last", "{:.2f}", "the same at the end"),
-    "sharpness": ("sharpness", "{:.2f}", "gradient in /255; blur lowers all"),
+ROWS = {  # field of Metrics -> name, number format, explanation
+    "warp_near": ("E_warp, lag 1", "{:.5f}", "change along the motion; lower is steadier"),
+    "warp_far": ("E_warp, lag 10", "{:.5f}", "the same over ten frames"),
+    "stab": ("e_stab", "{:.4f}", "RMS change along the motion, over all pixels"),
+    "tlp": ("tLP", "{:.2f}", "perceptual change (LPIPS) that the source lacks"),
+    "drift_largest": ("color drift, largest", "{:.2f}", "deviation from the source, in /255"),
+    "drift_last": ("color drift, last", "{:.2f}", "the same in the last frame"),
+    "sharpness": ("sharpness", "{:.2f}", "gradient in /255; blur improves the other metrics"),
 }
-PANELS = {  # field of Curves -> what is written at its axis
+PANELS = {  # field of Curves -> axis label
     "warp_near": "E_warp, lag 1",
     "warp_far": "E_warp, lag 10",
     "tlp": "tLP",
-    "drift": "colour drift, /255",
+    "drift": "color drift, /255",
     "sharpness": "sharpness, /255",
 }
-INKS = {"source": "#8a8780", "processed": "#1f5fa8"}
+COLORS = {"source": "#8a8780", "processed": "#1f5fa8"}
 
 
 def measure(
     source: Annotated[str, typer.Argument(help="Video, 'frames/%05d.png', URL, or - for stdin.")],
-    processed: Annotated[str, typer.Argument(help="What was made of it: as many frames of the same size.")],
-    report: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the figures frame by frame.")] = None,
+    processed: Annotated[str, typer.Argument(help="The processed video, with as many frames of the same size.")],
+    report: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Plot the metrics per frame.")] = None,
     flow: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="True motion to the next frame: frame_0001.flo, ... as Sintel has it."),
+        typer.Option(metavar="DIR", help="Ground-truth flow to the next frame, as in Sintel: frame_0001.flo, ..."),
     ] = None,
-    method: Annotated[str, typer.Option(help="How motion is estimated: dis or raft.")] = "dis",
+    method: Annotated[str, typer.Option(help="Motion estimation: dis or raft.")] = "dis",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Overwrite the plot.")] = False,
     max_pixels: MaxPixels = MAX_PIXELS,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Measure flicker, drift and sharpness: streamfx measure in.mp4 out.mp4"""
     if quiet:
         log.setLevel(logging.ERROR)
     if source == processed == "-":
-        raise Misuse("only one of the two can come from stdin; name the other's file")
+        raise Misuse("only one of the two videos can come from stdin; name a file for the other")
     if "-" in (source, processed) and sys.stdin.isatty():
         raise StreamfxError("stdin is a terminal: pipe a video in, or name an input file")
-    writer = None if plot is None else _writer(plot, (source, processed), yes)
+    writer = None if plot is None else _build_writer(plot, (source, processed), yes)
+    shown = STDERR.is_terminal and not quiet
     try:
-        found, missing = _measured(source, processed, flow, method, device, shown=STDERR.is_terminal and not quiet)
+        measurement, missing = _measure(source, processed, flow, method, device, shown=shown)
     except KeyboardInterrupt:
-        log.error("interrupted: nothing was measured to its end")
+        log.error("interrupted: there are no results")
         raise typer.Exit(130) from None
     if writer is not None:
-        _draw(found, writer)
-    facts = {"frames": found.frames, "motion": method if flow is None else f"{flow}; {method} at lag 10"}
+        _plot(measurement, writer)
+    facts = {"frames": measurement.frames, "motion": method if flow is None else f"{flow}; {method} at lag 10"}
     if report:
-        print(json.dumps(facts | _as_json(found) | {"missing": missing}, indent=2))
+        print(json.dumps(facts | _as_json(measurement) | {"missing": missing}, indent=2))
     else:
-        _print(found, facts, missing)
+        _print(measurement, facts, missing)
 
 
-def _writer(plot: Path, films: tuple[str, str], overwrite: bool) -> Writer:
-    """What writes the plot, whole or not at all; refuses now what it could not do later."""
-    from streamfx.media.output.encoder_selection import Output
+def _build_writer(plot: Path, videos: tuple[str, str], overwrite: bool) -> Writer:
+    """The writer of the plot. Raises StreamfxError if the file cannot be written, before any work is done."""
+    from streamfx.media.encoding import Output
     from streamfx.media.output.formats import format_of
     from streamfx.media.output.writer import Writer
 
     if plot.suffix.lower() != ".png" or not format_of(str(plot), None).single_frame:
-        raise StreamfxError(f"the plot is one picture; '{plot}' must end in .png")
-    for film in films:
-        if plot.is_file() and Path(film).is_file() and plot.samefile(film):
-            raise StreamfxError(f"'{plot}' is what is to be measured; give another name for the plot")
+        raise StreamfxError(f"the plot is one image; '{plot}' must end in .png")
+    for video in videos:
+        if plot.is_file() and Path(video).is_file() and plot.samefile(video):
+            raise StreamfxError(f"'{plot}' is one of the inputs; give another name for the plot")
     return Writer(plot, None, Output(overwrite=overwrite))
 
 
-def _measured(
+def _measure(
     source: str, processed: str, flow: Path | None, method: str, device: str, *, shown: bool
 ) -> tuple[Measurement, list[dict[str, str]]]:
-    """The figures, and which are missing and how to get them."""
+    """The metrics; and the metrics that cannot be computed here, with how to install what they need."""
     from streamfx.evaluation.flow_files import find_flows
-    from streamfx.evaluation.temporal import measure as measure_films
+    from streamfx.evaluation.temporal import measure as measure_videos
     from streamfx.media.input.reader import Reader
     from streamfx.motion.flow import build_motion
     from streamfx.pipeline import find_device
 
-    where = find_device(device)
-    motion = build_motion(method, where)
-    distance, missing = _lpips(where)
-    with ExitStack() as opened:
-        readers = [opened.enter_context(Reader(film)) for film in (source, processed)]
+    torch_device = find_device(device)
+    motion = build_motion(method, torch_device)
+    distance, missing = _lpips(torch_device)
+    with ExitStack() as stack:
+        readers = [stack.enter_context(Reader(video)) for video in (source, processed)]
         flows = None if flow is None else find_flows(flow, readers[0].info.height, readers[0].info.width)
-        first, second = (opened.enter_context(closing(_prefetched(reader, where))) for reader in readers)
-        bar = opened.enter_context(Bar(source, readers[0].info.duration, shown=shown))
+        first, second = (stack.enter_context(closing(_prefetched(reader, torch_device))) for reader in readers)
+        bar = stack.enter_context(Bar(source, readers[0].info.duration, shown=shown))
         progress = bar.count_frame
         names = (source, processed)
-        found = measure_films(first, second, motion, flows=flows, distance=distance, names=names, progress=progress)
+        result = measure_videos(first, second, motion, flows=flows, distance=distance, names=names, progress=progress)
     for reader in readers:
         if reader.damaged_at is not None:
             log.warning("'%s' breaks off or is damaged at %.2f s", reader.name, reader.damaged_at)
-    return found, missing
+    return result, missing
 
 
 def _prefetched(reader: Reader, device: torch.device) -> Generator[Frame, None, None]:
@@ -145,32 +145,32 @@ def _lpips(device: torch.device) -> tuple[Distance | None, list[dict[str, str]]]
         return None, [{"what": "tlp", "how": str(error)}]
 
 
-def _as_json(found: Measurement) -> dict[str, object]:
+def _as_json(measurement: Measurement) -> dict[str, object]:
     return {
         name: {**asdict(curves.metrics()), "curves": asdict(curves)}
-        for name, curves in (("source", found.source), ("processed", found.processed))
+        for name, curves in (("source", measurement.source), ("processed", measurement.processed))
     }
 
 
-def _print(found: Measurement, facts: dict[str, object], missing: list[dict[str, str]]) -> None:
+def _print(measurement: Measurement, facts: dict[str, object], missing: list[dict[str, str]]) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("measure", no_wrap=True)
-    for name in INKS:
+    table.add_column("metric", no_wrap=True)
+    for name in COLORS:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("what it tells")
-    figures = asdict(found.source.metrics()), asdict(found.processed.metrics())
-    for key, (name, form, help) in ROWS.items():
-        cells = ["-" if each[key] is None else form.format(each[key]) for each in figures]
-        table.add_row(name, *cells, help)
+    table.add_column("meaning")
+    metrics = asdict(measurement.source.metrics()), asdict(measurement.processed.metrics())
+    for key, (name, number_format, meaning) in ROWS.items():
+        cells = ["-" if values[key] is None else number_format.format(values[key]) for values in metrics]
+        table.add_row(name, *cells, meaning)
     console = Console(highlight=False)
     console.print(table)
     console.print(f"\n{facts['frames']} frames; motion: {facts['motion']}", soft_wrap=True, markup=False)
-    for each in missing:
-        console.print(each["how"], soft_wrap=True, markup=False)
+    for item in missing:
+        console.print(item["how"], soft_wrap=True, markup=False)
 
 
-def _draw(found: Measurement, writer: Writer) -> None:
-    """The curves, one below the other, as a picture."""
+def _plot(measurement: Measurement, writer: Writer) -> None:
+    """Write a plot of the curves, one panel for each metric."""
     import numpy as np
     import torch
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -178,16 +178,16 @@ def _draw(found: Measurement, writer: Writer) -> None:
 
     from streamfx.frame import Frame
 
-    both = {"source": asdict(found.source), "processed": asdict(found.processed)}
-    panels = [key for key in PANELS if any(number is not None for number in both["processed"][key])]
+    curves = {"source": asdict(measurement.source), "processed": asdict(measurement.processed)}
+    panels = [key for key in PANELS if any(value is not None for value in curves["processed"][key])]
     figure = Figure(figsize=(10, 1 + 1.8 * len(panels)), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)  # without pyplot, which looks for a screen
+    canvas = FigureCanvasAgg(figure)  # pyplot would look for a display
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axis, key in zip(axes, panels):
-        for name, ink in INKS.items():
-            numbers = np.array([np.nan if each is None else each for each in both[name][key]])
-            axis.plot(numbers, color=ink, linewidth=1.3, marker=".", markersize=3, label=name)
-        if key.startswith("warp"):  # the source's lies a hundred times below; 0, of stills, is shown at the bottom
+        for name, color in COLORS.items():
+            values = np.array([np.nan if value is None else value for value in curves[name][key]])
+            axis.plot(values, color=color, linewidth=1.3, marker=".", markersize=3, label=name)
+        if key.startswith("warp"):  # the source's values are about 100 times smaller, or 0 for stills
             axis.set_yscale("symlog", linthresh=1e-5)
         else:
             axis.set_ylim(bottom=0)
@@ -196,9 +196,9 @@ def _draw(found: Measurement, writer: Writer) -> None:
         axis.margins(x=0.01)
     axes[0].legend(loc="upper right", frameon=False, ncols=2)
     axes[-1].set_xlabel("frame")
-    figure.savefig(drawn := BytesIO(), format="rgba", dpi=100)
+    figure.savefig(buffer := BytesIO(), format="rgba", dpi=100)
     width, height = canvas.get_width_height()
-    pixels = torch.frombuffer(bytearray(drawn.getvalue()), dtype=torch.uint8).view(height, width, 4)
+    pixels = torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8).view(height, width, 4)
     image = pixels[..., :3].permute(2, 0, 1).float() / 255
     with writer:
         writer.write(Frame(image, Fraction(0), Fraction(1, 25)))

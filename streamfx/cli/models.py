@@ -1,4 +1,4 @@
-"""`streamfx models`: what can be dreamed with, where it comes from, and what is here."""
+"""`streamfx models`: the networks for DeepDream, their downloads and their layers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from streamfx.cli._console import STDERR
 if TYPE_CHECKING:
     from streamfx.deepdream.networks import Network
 
-models = typer.Typer(help="List the networks to dream with, fetch one, or list its layers.")
+models = typer.Typer(help="List the networks for DeepDream, download one, or list its layers.")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Json = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
 
 
 @models.callback(invoke_without_command=True)
@@ -30,17 +30,17 @@ def _list(context: typer.Context, report: Json = False) -> None:
         print(json.dumps({name: _facts(network) for name, network in NETWORKS.items()}, indent=2))
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("model", "weights", "licence", "layers", "default", "here"):
+    for heading in ("model", "weights", "license", "layers", "default", "installed"):
         table.add_column(heading, no_wrap=True)
     for name, network in NETWORKS.items():
         size = f"{network.size / 1e6:.0f} MB"
-        here = "yes" if network.cached else "no"
-        table.add_row(f"[bold]{name}[/bold]", size, network.license, _span(name), network.default, here)
+        installed = "yes" if network.cached else "no"
+        table.add_row(f"[bold]{name}[/bold]", size, network.license, _layer_range(name), network.default, installed)
     console = Console(highlight=False)
     console.print(table)
     console.print(
-        "\n'streamfx models fetch NAME' brings one here; 'streamfx models layers NAME' lists where to dream.\n"
-        "--model timm:NAME takes any convolutional network of timm's; it is fetched when it is first asked for.",
+        "\n'streamfx models fetch NAME' downloads one; 'streamfx models layers NAME' lists its layers.\n"
+        "--model timm:NAME takes any convolutional network of timm; it is downloaded on first use.",
         soft_wrap=True,
         markup=False,
     )
@@ -49,18 +49,18 @@ def _list(context: typer.Context, report: Json = False) -> None:
 @models.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="inceptionv1, googlenet, inception_v3, vgg19, timm:NAME.")],
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Bring a network's weights to this machine, checked by their sha256."""
+    """Download a network's weights and verify their SHA-256."""
     from streamfx.deepdream.networks import find_network
 
     if find_network(name).cached:
         if not quiet:
-            STDERR.print(f"streamfx: {name} is here already", markup=False)
+            STDERR.print(f"streamfx: {name} is already installed", markup=False)
         return
     fetch_with_bar(name, shown=STDERR.is_terminal and not quiet)
     if not quiet:
-        STDERR.print(f"streamfx: {name} is here now", markup=False)
+        STDERR.print(f"streamfx: installed {name}", markup=False)
 
 
 @models.command()
@@ -68,27 +68,27 @@ def layers(
     name: Annotated[str, typer.Argument(help="A model, or timm:NAME.")],
     report: Json = False,
 ) -> None:
-    """List the layers of a network, the shallowest first."""
+    """List the layers of a network, from shallow to deep."""
     from streamfx.deepdream.networks import find_network, list_layers
 
     network = find_network(name)
-    found = list_layers(name)
+    known = list_layers(name)
     if report:
-        rows = [{"layer": each.name, "channels": each.channels, "stride": each.stride} for each in found]
+        rows = [{"layer": layer.name, "channels": layer.channels, "stride": layer.stride} for layer in known]
         print(json.dumps(rows, indent=2))
         return
     table = Table("layer", box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("channels", justify="right")
-    table.add_column("pixels apart", justify="right")
-    for each in found:
-        mark = " (default)" if each.name == network.default else ""
-        channels, stride = ("" if number is None else str(number) for number in (each.channels, each.stride))
-        table.add_row(f"[bold]{each.name}[/bold]{mark}", channels, stride)
+    table.add_column("stride", justify="right")
+    for layer in known:
+        suffix = " (default)" if layer.name == network.default else ""
+        channels, stride = ("" if number is None else str(number) for number in (layer.channels, layer.stride))
+        table.add_row(f"[bold]{layer.name}[/bold]{suffix}", channels, stride)
     Console(highlight=False).print(table)
 
 
 def fetch_with_bar(name: str, *, shown: bool) -> None:
-    """Bring the weights of a network here where they are not yet, with a bar where it is `shown`."""
+    """Download the weights of a network if they are missing, with a progress bar if `shown`."""
     from streamfx.deepdream.networks import fetch_network, find_network
 
     if find_network(name).cached:
@@ -96,7 +96,7 @@ def fetch_with_bar(name: str, *, shown: bool) -> None:
     columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=STDERR, disable=not shown, transient=True) as bar:
         task = bar.add_task("", total=None)
-        fetch_network(name, lambda done, whole: bar.update(task, completed=done, total=whole))
+        fetch_network(name, lambda done, total: bar.update(task, completed=done, total=total))
 
 
 def _facts(network: Network) -> dict[str, object]:
@@ -114,8 +114,8 @@ def _facts(network: Network) -> dict[str, object]:
     }
 
 
-def _span(name: str) -> str:
-    """The first and the last of a network's main layers."""
+def _layer_range(name: str) -> str:
+    """The first and last of a network's main layers."""
     from streamfx.deepdream.networks import main_layers
 
     names = main_layers(name)

@@ -12,7 +12,6 @@ from rich.table import Table
 
 from streamfx.cli._console import STDERR
 from streamfx.cli._options import (
-    Misuse,
     VideoOptions,
     explicit_size,
     output_of,
@@ -22,7 +21,7 @@ from streamfx.cli._options import (
 )
 from streamfx.cli._run import run
 from streamfx.cli.models import fetch_with_bar
-from streamfx.errors import StreamfxError
+from streamfx.errors import Misuse, StreamfxError
 
 if TYPE_CHECKING:
     from streamfx.animation.audio_track import AudioAnalysis

@@ -1,4 +1,4 @@
-"""`streamfx run`: any chain of effects and FFmpeg filters over a film."""
+"""`streamfx run`: any chain of effects and FFmpeg filters on a video."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from streamfx.cli._run import make_video
 
 @video_command
 def run(
-    source: Annotated[str, typer.Argument(help="Video, picture, 'frames/%05d.png', URL, device, or - for stdin.")],
-    output: Annotated[str, typer.Argument(help="Film or picture to write, by its ending; - for stdout (nut).")],
+    source: Annotated[str, typer.Argument(help="Video, image, 'frames/%05d.png', URL, device, or - for stdin.")],
+    output: Annotated[str, typer.Argument(help="Video or image to write, by its extension; - for stdout (nut).")],
     *,
     chain: Annotated[str, typer.Option(help="Effects and FFmpeg filters, e.g. 'fps=24,style=vangogh,hue=s=1.2'.")],
     options: VideoOptions,
 ) -> None:
-    """Run a chain of effects and FFmpeg filters over a video."""
+    """Run a chain of effects and FFmpeg filters on a video."""
     from streamfx.chain import build_chain
 
     make_video(source, output, build_chain(chain), options, {"chain": chain})

@@ -7,16 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from streamfx.cli._options import EffectSettings, Misuse, VideoOptions, video_command
+from streamfx.cli._options import EffectSettings, VideoOptions, video_command
 from streamfx.cli._run import make_video
 from streamfx.cli._style_image import fitted_preset
 from streamfx.effects.style import Style
+from streamfx.errors import Misuse
 
 
 @video_command
 def style(
-    source: Annotated[str, typer.Argument(help="Video, picture, 'frames/%05d.png', URL, device, or - for stdin.")],
-    output: Annotated[str, typer.Argument(help="Video or picture to write, by its suffix; - for stdout (nut).")],
+    source: Annotated[str, typer.Argument(help="Video, image, 'frames/%05d.png', URL, device, or - for stdin.")],
+    output: Annotated[str, typer.Argument(help="Video or image to write, by its extension; - for stdout (nut).")],
     *,
     preset: Annotated[
         str | None,
@@ -26,12 +27,12 @@ def style(
         ),
     ] = None,
     style_image: Annotated[
-        Path | None, typer.Option(help="A painting instead of a preset; training takes 3 minutes, the first time.")
+        Path | None, typer.Option(help="Painting to use instead of a preset; the first use trains for 3 minutes.")
     ] = None,
     settings: Annotated[dict[str, Any], EffectSettings(Style, skip=("preset", "mask_start"))],
     options: VideoOptions,
 ) -> None:
-    """Stylize a video after a painting: streamfx style in.mp4 out.mp4 --preset vangogh"""
+    """Stylize a video like a painting: streamfx style in.mp4 out.mp4 --preset vangogh"""
     if settings["mask_preset"] and not settings["mask"]:
         raise Misuse("--mask-preset is for the black part of a mask; give --mask as well")
     facts: dict[str, object] = {}

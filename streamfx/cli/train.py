@@ -1,4 +1,4 @@
-"""`streamfx train`: make a preset from paintings."""
+"""`streamfx train`: train a preset on paintings."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from streamfx.cli._allocator import keep_memory
 from streamfx.cli._console import STDERR
 from streamfx.cli._max_pixels import MAX_PIXELS, MaxPixels
-from streamfx.cli._options import Misuse
-from streamfx.errors import StreamfxError
+from streamfx.errors import Misuse, StreamfxError
 from streamfx.settings import Quality
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 def train(
     paintings: Annotated[
-        list[Path], typer.Argument(help="Picture of a painting, or several of one style.", metavar="PAINTING...")
+        list[Path], typer.Argument(help="Image of a painting, or several of one style.", metavar="PAINTING...")
     ],
     photos: Annotated[
         Path | None, typer.Option(help="Folder of photos or videos to train on; by default the installed ones.")
@@ -44,15 +43,15 @@ def train(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the preset; by default your presets.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint of this name.")] = False,
-    seed: Annotated[int, typer.Option(min=0, max=2**32, help="The same seed draws the same batches.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32, help="Seed of the random batches.")] = 0,
     max_pixels: MaxPixels = MAX_PIXELS,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Replace a preset of this name.")] = False,
 ) -> None:
-    """Train a preset of your own from one painting or more; ten minutes on two cores.
+    """Train your own preset on one or more paintings; takes ten minutes on two cores.
 
-    Writes NAME.toml and NAME.safetensors, and NAME.sheet.png to look at. Ctrl-C ends early and keeps what was
-    learned; --resume with more --minutes continues. --quality adds the other quality to an existing preset.
+    Writes NAME.toml, NAME.safetensors, and the preview NAME.sheet.png. Ctrl-C ends training early and keeps the
+    result; --resume with more --minutes continues. --quality adds the other quality to an existing preset.
     """
     if not math.isfinite(minutes):
         raise Misuse(f"--minutes is {minutes}; give a finite number")
@@ -66,7 +65,7 @@ def train(
     preset = (user_presets() if out is None else out) / f"{_name(name, paintings[0])}.toml"
     settings = TrainingSettings(minutes=minutes, seed=seed)
     keep_memory()
-    where = find_device(device)
+    torch_device = find_device(device)
     style = prepare_style(preset, paintings, settings, quality, height, overwrite=yes, resume=resume)
     columns = (
         TextColumn("{task.description}"),
@@ -79,24 +78,24 @@ def train(
         train_preset(
             *(preset, style, quality, paintings, photos),
             resume=resume,
-            device=where,
-            report=lambda at: _show(bar, task, at),
+            device=torch_device,
+            report=lambda progress: _show(bar, task, progress),
         )
         if not bar.tasks[0].fields["losses"]:
-            STDERR.print(f"the {minutes:g} minutes are over already; give more --minutes")
+            STDERR.print(f"this preset is already trained for {minutes:g} minutes; give more --minutes to continue")
     STDERR.print(f"preset {preset.stem}: {preset}", markup=False)
 
 
 def _name(given: str | None, painting: Path) -> str:
-    """The preset's name; in a file's name, characters that names cannot have become -."""
+    """The given name, or the painting's file name with invalid characters replaced by -."""
     name = _NOT_IN_NAMES.sub("-", painting.stem).strip(".-") if given is None else given
     if not _NAME.fullmatch(name):
         raise StreamfxError(f"'{name}' is not a preset name; give a --name of letters, digits, - and _")
     return name
 
 
-def _show(bar: Progress, task: TaskID, at: TrainingProgress) -> None:
-    shown = "  ".join(f"{name} {at.losses[name]:.2f}" for name in ("gram", "content", "palette"))
-    bar.update(task, completed=at.minutes, losses=f"step {at.step}  {shown}")
-    if at.done >= 1 and not STDERR.is_terminal:
-        STDERR.print(f"{at.minutes:.1f} minutes, step {at.step}: {shown}", markup=False)
+def _show(bar: Progress, task: TaskID, progress: TrainingProgress) -> None:
+    losses = "  ".join(f"{name} {progress.losses[name]:.2f}" for name in ("gram", "content", "palette"))
+    bar.update(task, completed=progress.minutes, losses=f"step {progress.step}  {losses}")
+    if progress.done >= 1 and not STDERR.is_terminal:
+        STDERR.print(f"{progress.minutes:.1f} minutes, step {progress.step}: {losses}", markup=False)

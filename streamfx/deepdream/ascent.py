@@ -19,6 +19,8 @@ _MIN_INPUT = 96  # pixels, the shorter side of a network's input; InceptionV3 ne
 _MIN_OCTAVE = 32  # pixels, the shorter side of the smallest octave
 _SEAM = 24  # pixels that blend the opposite borders of an image
 _LEVELS = 4  # of the pyramid that smooths gradients
+# square root of the covariance of colors in photos, columns are brightness and two axes of chroma
+_COLOR_ROOT = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.0, -0.05], [0.27, -0.09, 0.03]])
 _MARGIN = 0.05  # how far a pixel may leave 0..1 during the ascent
 
 
@@ -33,6 +35,7 @@ class Ascent:
     smooth: float = 0.0  # 0..1, how far the gradient is equalized across scales
     tile: int = 640  # pixels, the longer side of a tile
     seed: int = 0
+    natural_colors: bool = False  # whether colors vary together as in photos
 
 
 def ascend(
@@ -60,12 +63,25 @@ def ascend(
         for iteration in range(settings.steps):
             roll = [int(torch.randint(0, side, (), generator=generator)) for side in size]
             slope = tiled_gradient(base, gradient, settings.tile, roll)
+            if settings.natural_colors:
+                slope = with_natural_colors(slope)
             if settings.smooth:
                 slope = slope.lerp(_equalized(slope), settings.smooth)
             change = slope * (settings.step / slope.abs().mean().clamp(min=1e-20))
             base = (base + (change if share is None else change * share)).clamp_(-_MARGIN, 1 + _MARGIN)
             report(level * settings.steps + iteration + 1, len(sizes) * settings.steps)
     return base[0]
+
+
+def with_natural_colors(slope: Tensor) -> Tensor:
+    """The gradient [N, 3, H, W] with respect to decorrelated colors, as a change of RGB.
+
+    Most of it becomes brightness, then chroma along the axes on which photos vary. Without this, networks change red,
+    green and blue against each other from pixel to pixel. Olah, Mordvintsev, Schubert, Feature Visualization, Distill
+    2017.
+    """
+    root = (_COLOR_ROOT / _COLOR_ROOT.norm(dim=0).max()).to(slope)
+    return F.conv2d(slope, (root @ root.T)[:, :, None, None])
 
 
 def octave_sizes(height: int, width: int, settings: Ascent) -> list[tuple[int, int]]:

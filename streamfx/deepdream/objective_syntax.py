@@ -46,16 +46,6 @@ def parse_objective(text: str) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def objective_text(parts: Sequence[Part]) -> str:
-    """The text that `parse_objective` parses into these parts."""
-    text = ""
-    for part in parts:
-        magnitude = abs(part.share)
-        share = "" if magnitude == 1 else f"{magnitude:.12f}".rstrip("0").rstrip(".") + "*"
-        text += ("-" if part.share < 0 else "+" if text else "") + share + str(part)
-    return text
-
-
 def check_channels(parts: Sequence[Part], channels: Mapping[str, int | None], network: str) -> None:
     """Raise StreamfxError for a layer or channel that the network does not have. `channels`: layer -> count."""
     for part in parts:

@@ -1,7 +1,7 @@
-"""What callers may ask of an effect besides `build`, with a default for effects that do not say.
+"""The optional interface of effects besides `build`, with defaults.
 
-An effect may define any of these: methods `input_files()` and `resolve(device, start)`, attributes or properties
-`segment_length`, `working_pixels`, `uses_all_cores` and `prefers_speed`.
+An effect may define any of these: the methods `input_files()` and `resolve(device, start)`, and the attributes or
+properties `segment_length`, `working_pixels`, `uses_all_cores` and `prefers_speed`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def input_files(effect: Effect) -> list[Path]:
 
 
 def resolve(effect: Effect, device: torch.device, start: Fraction) -> Effect:
-    """The effect with everything chosen that was left open, for a video that begins at `start` seconds of its source.
+    """The effect with its automatic settings resolved, for a video that begins at `start` seconds of its source.
 
-    Choices such as a network or a precision become part of the job's fingerprint. Default: the effect itself. Raises
-    StreamfxError.
+    The resolved settings, such as a network or a precision, are part of the job's fingerprint. Default: the effect
+    itself. Raises StreamfxError.
     """
     method = getattr(effect, "resolve", None)
     return cast("Effect", method(device, start)) if method else effect
@@ -45,7 +45,7 @@ def working_pixels(effect: Effect) -> float | None:
 
 
 def uses_all_cores(effect: Effect) -> bool:
-    """Whether the effect computes in torch for so long that it needs all CPU cores; default: False."""
+    """Whether torch should use all CPU cores for the effect; default: False."""
     return bool(getattr(effect, "uses_all_cores", False))
 
 

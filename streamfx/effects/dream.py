@@ -31,9 +31,9 @@ _Continuation: TypeAlias = "Callable[[Memory, Tensor], tuple[Tensor, Tensor] | N
 
 _CHANGE, _STEPS = 0.08, 6  # mean change of a pixel (0..1) per octave at strength 1, with this many steps
 _STEP_POWER = 0.65  # steps shrink with this power of their number: many small ones change direction more often
-_BLACK, _WHITE = 0.25 / 255, 1 - 0.25 / 255  # of a mask; darker is all source, brighter is all dream
+_BLACK, _WHITE = 0.25 / 255, 1 - 0.25 / 255  # mask values: below is only source, above is only dream
 _DARK = 0.1  # mean luma; in darker frames the dream fades
-# step share where the previous dream continues: low, because it gains with every frame, higher in motion, which blurs
+# step share where the previous dream continues: low, because frames add up; higher in motion, where warping blurs
 _REFRESH_STILL, _REFRESH_MOVING = 0.15, 0.4
 _GAIN_INTERVAL = 4  # frames between two adjustments of the gain
 _MIN_GAIN, _MAX_GAIN = 0.2, 1.8  # factor of the step shares above
@@ -48,7 +48,7 @@ class Dream:
     """Deep dream: gradient ascent on the activation of a layer or a channel of a network (Mordvintsev et al. 2015)."""
 
     layer: Annotated[
-        str, Doc("Layers or channels: block10, mixed4a:83 (a channel), a+b, 0.7*a - 0.3*b; by default the model's best")
+        str, Doc("Layers or channels: block10, mixed4a:83 (a channel), a+b, 0.7*a - 0.3*b; default: by model")
     ] = ""
     model: Annotated[
         str, Doc("lite0, inceptionv1, googlenet, ..., timm:NAME; auto takes an installed one with the layer")
@@ -60,7 +60,7 @@ class Dream:
     octave_scale: Annotated[float, Ge(1.1), Le(4), Doc("Ratio of one octave's size to the next")] = 1.4
     steps: Annotated[int, Ge(1), Le(1000), SCHEDULABLE, Doc("Steps in each octave")] = 6
     step: Annotated[
-        float, Ge(0), Le(1), Doc("Size of a step where the gradient has its mean size; 0 follows the strength")
+        float, Ge(0), Le(1), Doc("Step size where the gradient has its mean magnitude; 0 derives it from strength")
     ] = 0.0
     smooth: Annotated[float, Ge(0), Le(1), Doc("Smoothing of the gradient across scales")] = 0.5
     tile: Annotated[
@@ -123,7 +123,7 @@ class Dream:
         return replace(self.with_network(), mask_start=self.mask_start + (start if follows else 0))
 
     def build(self, device: torch.device) -> Step:
-        """The step that dreams; loads the network, the guide and the mask immediately."""
+        """The step that dreams. Loads the network, the guide and the mask now."""
         import torch
 
         from streamfx.deepdream.networks import build_layers
@@ -169,7 +169,7 @@ class Dream:
         return step
 
     def _ascent_settings(self, continued: float = 0.0, mean_luma: float = 1.0) -> Ascent:
-        """Settings for an image of this mean luma of which the share `continued` continues the previous dream."""
+        """Settings for an image of this mean luma; the share `continued` of it starts from the previous dream."""
         from streamfx.deepdream.ascent import Ascent
 
         steps = max(min(2, self.steps), math.ceil(self.steps * (1 - _SAVED_STEPS * continued)))
@@ -246,7 +246,7 @@ class Dream:
         """(memory, image) -> start [3, H, W] and step share [1, H, W] of the ascent; None without a previous dream.
 
         Still areas start from the previous dream, which averages noise. Moving areas start from the new frame plus the
-        warped change that dreaming had made: the dream itself would blur with every warp.
+        warped difference of dream and source: the dream itself would blur with every warp.
         """
         if self.coherence == "off":
             return lambda memory, image: None

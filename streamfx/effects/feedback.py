@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = "NDArray[np.float64]"
 
-MAX_SCENE = 12  # seconds; with several layers, longest time before the next one
+MAX_SCENE = 12  # seconds; with several layers, the longest time before a change
 CROSSFADE = 1.5  # seconds, between layers
 REFERENCE_SIZE = 720, 1280  # height and width in pixels that the margin refers to
 DEFAULT_LAYERS = {  # network -> alternating layers
@@ -73,7 +73,7 @@ class Feedback:
     strength: Annotated[float, Ge(0), Le(4), Doc("Strength of the dream; at 0 only the camera moves")] = 1.0
     octaves: Annotated[int, Ge(1), Le(12), Doc("Number of pattern sizes")] = 3
     octave_scale: Annotated[float, Ge(1.1), Le(4), Doc("Ratio of one octave's size to the next")] = 1.4
-    finest: Annotated[int, Ge(1), Le(100), Doc("Run the finest octave, the slowest, only every so many frames")] = 3
+    finest: Annotated[int, Ge(1), Le(100), Doc("Frames between runs of the finest octave, which is the slowest")] = 3
     steps: Annotated[int, Ge(1), Le(1000), Doc("Steps in each octave")] = 1
     smooth: Annotated[float, Ge(0), Le(1), Doc("Smoothing of the gradient across scales")] = 0.5
     tile: Annotated[int, Ge(128), Le(4096), Doc("Longest side in pixels per network run; less saves memory")] = 640
@@ -151,7 +151,7 @@ class Feedback:
         return tracks
 
     def build(self, device: torch.device) -> Step:
-        """The step that generates the frames; networks are loaded now."""
+        """The step that generates the frames. Loads the network now."""
         effect = self.with_network()
         tracks = effect.tracks()
         gradients = effect._gradients(tracks["layer"], device)

@@ -1,4 +1,4 @@
-"""Swap left and right."""
+"""Flip the image horizontally."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """Swap left and right."""
+    """Flip the image horizontally."""
 
     def build(self, device: torch.device) -> Step:
         """The step that mirrors image and alpha."""

@@ -1,4 +1,4 @@
-"""Slit-scan: past and present side by side in one image."""
+"""Slit-scan: one image composed of slices of successive frames."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Timeslice:
         return _step(self._slice)
 
     def build_scheduled(self, device: torch.device) -> Step:
-        """The same step for a `frames` that may change: it keeps whole images, as many as its largest value so far."""
+        """The same step for a `frames` with a schedule: it keeps whole images, as many as the largest value so far."""
         return _step(self._slice_whole)
 
     def _slice_whole(self, frame: Frame, memory: Memory) -> Frame:
@@ -64,7 +64,7 @@ class Timeslice:
         return _join(frame, slices, axis, backwards)
 
     def _split(self, frame: Frame) -> tuple[Tensor, list[Tensor], int, bool]:
-        """(image [3 or 4, H, W], its slices from new to old, their axis, whether the newest is at its end)."""
+        """(image [3 or 4, H, W], its slices from newest to oldest, their axis, whether the newest is at the end)."""
         import torch
 
         image = frame.image if frame.alpha is None else torch.cat([frame.image, frame.alpha])
@@ -109,7 +109,7 @@ def _join(frame: Frame, slices: list[Tensor], axis: int, backwards: bool) -> Fra
 
 
 def _ramp(part: Tensor, axis: int, backwards: bool) -> Tensor:
-    """Fade from a slice's own age to the next, 0..1, per row or column."""
+    """Weights 0..1 of the older frame in a slice, per row or column."""
     import torch
 
     size = part.shape[axis]

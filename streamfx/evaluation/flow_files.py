@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from natsort import natsorted
 from torch import Tensor
 
 from streamfx.errors import StreamfxError
@@ -16,14 +17,14 @@ UNKNOWN = 1e9  # pixels; larger values mean unknown flow
 
 
 def find_flows(folder: str | Path, height: int, width: int) -> list[Path]:
-    """The .flo files of a folder, sorted by name (frame_0001.flo, ...): flow from each frame of a video to the next.
+    """The .flo files of a folder in natural order (frame_0001.flo, ...): flow from each frame of a video to the next.
 
     Raises StreamfxError if there are none, or if one is not a .flo file of this size.
     """
     path = Path(folder)
     if not path.is_dir():
         raise StreamfxError(f"folder not found: '{folder}'; give the folder with frame_0001.flo, frame_0002.flo, ...")
-    files = sorted(path.glob("*.flo"))
+    files = natsorted(path.glob("*.flo"))
     if not files:
         raise StreamfxError(f"'{folder}' has no .flo files; one is needed for each frame except the last")
     for file in files:

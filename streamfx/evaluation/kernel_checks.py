@@ -9,16 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamfx.motion.flow import OUTSIDE, consistency_mask
 from streamfx.motion.lucas_kanade import DAMPING, KERNELS, LIMIT, RADIUS, REFERENCE, search
+from streamfx.motion.occlusion import OUTSIDE, consistency_mask
 from streamfx.ops import cuda, launch
-from streamfx.ops.affine import _affine
 from streamfx.ops.color import _code_range, _nv12_to_rgb, _rgb_to_nv12, nv12_planes
-from streamfx.ops.mix import _fade, _recolor, _ring, _warp_blend
+from streamfx.ops.mix import _ring
 from streamfx.ops.warp import _warp
 
 BT709 = (0.2126, 0.0722)
-TURN = [[0.99, -0.02, 12.0], [0.02, 0.99, -9.0]]
 
 Job = Callable[[], Tensor | Sequence[Tensor]]
 
@@ -59,7 +57,7 @@ def comparisons(height: int, width: int, dtype: torch.dtype, device: torch.devic
     flow = F.interpolate(coarse, (height, width), mode="bicubic")[0].contiguous()
     share = torch.rand(1, height, width, generator=generator).to(device)
     fine = 1e-5 if dtype == torch.float32 else 2e-3
-    image32, other32 = image.float(), other.float()  # half precision is too coarse for coordinates
+    image32 = image.float()  # half precision is too coarse for coordinates
     for filter in launch.FILTERS:
         mode = (filter, "replicate")
         yield Comparison(
@@ -69,49 +67,24 @@ def comparisons(height: int, width: int, dtype: torch.dtype, device: torch.devic
             size_of(image, flow, image),
             20 * fine,
         )
-        yield Comparison(
-            f"warp_blend, {filter}",
-            lambda mode=mode: cuda.warp_blend(other, image, flow, share, *mode),  # type: ignore[misc]
-            lambda mode=mode: _warp_blend(other32, image32, flow, share, *mode),  # type: ignore[misc]
-            size_of(image, other, flow, share, image),
-            20 * fine,
-        )
-        yield Comparison(
-            f"affine, {filter}",
-            lambda mode=mode: cuda.affine(image, TURN, *mode),  # type: ignore[misc]
-            lambda mode=mode: _affine(image32, TURN, *mode),  # type: ignore[misc]
-            size_of(image, image),
-            20 * fine,
-        )
     yield from _color_rows(image, fine)
     yield from _flow_rows(image, other, flow)
     yield from _mix_rows(image, other, share, fine)
 
 
 def _mix_rows(image: Tensor, other: Tensor, share: Tensor, fine: float) -> Iterator[Comparison]:
-    color, gain = (0.1, 0.2, 0.3), share.flatten()[:3].clone()
-    moved, weight = size_of(image, image), share.to(image.dtype)
+    weight = share.to(image.dtype)
     yield Comparison(
-        "blend", lambda: cuda.blend(image, other, share), lambda: image.lerp(other, weight), moved * 3 // 2, 5 * fine
+        "blend",
+        lambda: cuda.blend(image, other, share),
+        lambda: image.lerp(other, weight),
+        size_of(image, other, image),
+        5 * fine,
     )
-    yield Comparison("fade", lambda: cuda.fade(image, color, 0.3), lambda: _fade(image, color, 0.3), moved, 5 * fine)
     height, width = image.shape[1:]
     radii = (height / 10, height / 4, height / 50)
     arguments = ((height, width), (width / 2, height / 2), *radii, image.device)
     yield Comparison("ring", lambda: cuda.ring(*arguments), lambda: _ring(*arguments), size_of(share), 1e-5)
-
-    def moments() -> Sequence[Tensor]:
-        values = image.flatten(1).double()
-        return values.mean(1), values.std(1, correction=0)
-
-    yield Comparison("moments", lambda: cuda.moments(image), moments, size_of(image), 1e-5)
-    yield Comparison(
-        "recolor",
-        lambda: cuda.recolor(image, gain, gain),
-        lambda: _recolor(image, gain, gain),
-        moved,
-        5 * fine,
-    )
 
 
 def _color_rows(image: Tensor, fine: float) -> Iterator[Comparison]:
@@ -131,7 +104,7 @@ def _color_rows(image: Tensor, fine: float) -> Iterator[Comparison]:
         yield Comparison(
             f"rgb_to_{name}",
             job_of(cuda.rgb_to_nv12, image, y, uv, coding, shift),
-            job_of(_rgb_to_nv12, image, *BT709, bits, False, shift, y, uv),
+            job_of(_rgb_to_nv12, image, BT709, (bits, False), shift, y, uv),
             moved,
             0.02 * (1 << shift),  # values halfway between two codes may round either way
         )

@@ -26,7 +26,7 @@ from streamfx.ops.warp import warp
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from streamfx.motion.flow import Estimate
+    from streamfx.motion.occlusion import Estimate
 
 FAR = 10  # frames between the frames of a far pair
 ALPHA = 50.0  # of Lai et al. 2018: sensitivity to occlusions
@@ -103,38 +103,50 @@ def measure(
     Pairs across a cut are skipped, and color drift is relative to the first frame of the shot.
     Raises StreamfxError if the frames differ in size or number; `names` are the names of the videos in its message.
     """
-    curves = Curves(), Curves()
-    past: deque[tuple[Tensor, Tensor]] = deque(maxlen=FAR)  # in this shot; half precision is enough for 8 or 10 bits
-    first: Tensor | None = None  # [3] of the shot's first frame: mean color of the processed frame minus the source's
+    comparison = _Comparison(motion, distance)
     frames = 0
     with torch.inference_mode():
         pairs = _paired(source, processed, names)
         for source_frame, processed_frame in pairs:
             if flows is not None and frames > len(flows):
                 raise _flow_count_error(flows, names[0], frames + 1 + sum(1 for _ in pairs))
-            if source_frame.cut:
-                past.clear()
-                first = None
-            halves = source_frame.image.half(), processed_frame.image.half()
-            pair = halves[0].float(), halves[1].float()
-            previous = [image.float() for image in past[-1]] if past else None
-            true = None if flows is None or previous is None else load_flow(flows[frames - 1]).to(pair[0].device)
-            _compare_near(curves, pair, previous, motion, true)
-            _compare_far(curves, pair, past[0] if len(past) == FAR else None, motion)
-            _compare_perceived(curves, pair, previous, distance)
-            offset = mean_color(pair[1]) - mean_color(pair[0])
-            first = offset if first is None else first
-            curves[0].drift.append(0.0)
-            curves[1].drift.append(255 * float((offset - first).norm()))
-            for curve, image in zip(curves, pair):
-                curve.sharpness.append(sharpness(image))
-            past.append(halves)
+            comparison.add(source_frame, processed_frame, flows[frames - 1] if flows and frames else None)
             frames += 1
             if progress:
                 progress(source_frame.pts + source_frame.duration)
     if flows is not None and len(flows) != frames - 1:
         raise _flow_count_error(flows, names[0], frames)
-    return Measurement(frames, *curves)
+    return Measurement(frames, *comparison.curves)
+
+
+class _Comparison:
+    """The curves of the source and of the processed video, pair of frames by pair."""
+
+    def __init__(self, motion: Estimate, distance: Distance | None) -> None:
+        self.motion, self.distance = motion, distance
+        self.curves = Curves(), Curves()
+        self._past: deque[tuple[Tensor, Tensor]] = deque(maxlen=FAR)  # of this shot, in half precision: 8 to 10 bits
+        self._offset: Tensor | None = None  # [3] of the shot's first frame: mean color of processed minus source
+
+    def add(self, source: Frame, processed: Frame, flow: Path | None) -> None:
+        """Compare a pair with the ones before it; `flow` is the true flow from the previous source frame."""
+        if source.cut:
+            self._past.clear()
+            self._offset = None
+        halves = source.image.half(), processed.image.half()
+        pair = halves[0].float(), halves[1].float()
+        previous = [image.float() for image in self._past[-1]] if self._past else None
+        true = None if flow is None or previous is None else load_flow(flow).to(pair[0].device)
+        _compare_near(self.curves, pair, previous, self.motion, true)
+        _compare_far(self.curves, pair, self._past[0] if len(self._past) == FAR else None, self.motion)
+        _compare_perceived(self.curves, pair, previous, self.distance)
+        offset = mean_color(pair[1]) - mean_color(pair[0])
+        self._offset = offset if self._offset is None else self._offset
+        self.curves[0].drift.append(0.0)
+        self.curves[1].drift.append(255 * float((offset - self._offset).norm()))
+        for curve, image in zip(self.curves, pair):
+            curve.sharpness.append(sharpness(image))
+        self._past.append(halves)
 
 
 def warp_error(target: Tensor, warped: Tensor, confidence: Tensor) -> float | None:

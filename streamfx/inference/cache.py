@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from platformdirs import user_cache_dir
 from torch import nn
+
+from streamfx.resources import cache_folder
 
 _log = logging.getLogger("streamfx")
 
@@ -21,7 +22,7 @@ _MAX_ENGINES = 50  # of a few megabytes each; the oldest are removed
 
 def engine_file(name: str) -> Path:
     """A file in the cache folder of compiled networks; the folder may not exist."""
-    return Path(user_cache_dir("streamfx", appauthor=False)) / "engines" / name
+    return cache_folder() / "engines" / name
 
 
 def engine_key(module: nn.Module, shapes: Sequence[tuple[int, ...]], machine: tuple[str, ...]) -> str:

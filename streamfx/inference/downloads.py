@@ -12,9 +12,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from platformdirs import user_cache_dir
-
 from streamfx.errors import StreamfxError
+from streamfx.resources import cache_folder
 
 _CHUNK = 1 << 18  # bytes
 _TIMEOUT = 30.0  # seconds without data from the server
@@ -35,7 +34,7 @@ class Download:
     def path(self) -> Path:
         """Location in the cache."""
         name = self.member or self.url.rpartition("/")[2]
-        return Path(user_cache_dir("streamfx", appauthor=False)) / "weights" / name
+        return cache_folder() / "weights" / name
 
     @property
     def cached(self) -> bool:

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from streamfx import __version__
 from streamfx.effects.defaults import input_files
 from streamfx.errors import StreamfxError
 from streamfx.frame import Effect
 from streamfx.media.input.image_sequence import files_of, is_pattern
+from streamfx.version import __version__
 
 EDGE = 1 << 20  # bytes hashed at each end of a source
 MAX_WHOLE = 1 << 26  # bytes; other files up to this size are hashed completely

@@ -12,7 +12,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from streamfx import __version__
 from streamfx.chain import build_chain, chain_text
 from streamfx.effects.defaults import prefers_speed, resolve, segment_length, uses_all_cores
 from streamfx.errors import StreamfxError
@@ -23,16 +22,17 @@ from streamfx.jobs.framing import with_framing
 from streamfx.jobs.generated import StillSource
 from streamfx.jobs.manifest import Manifest, load
 from streamfx.jobs.status import Progress, Status, StatusFile, cancel, pause, read_status
+from streamfx.media.encoding import Output
 from streamfx.media.filters.effect import Filters
 from streamfx.media.input.reader import Reader
 from streamfx.media.input.resume_points import stateful_filter
-from streamfx.media.output.encoder_selection import Output
 from streamfx.media.output.formats import format_of
 from streamfx.media.output.paths import comment_of
 from streamfx.media.output.segments import can_hold_segments
 from streamfx.media.output.soundtrack import Soundtrack
 from streamfx.media.output.writer import Writer
 from streamfx.pipeline import find_device, prefetch, run
+from streamfx.version import __version__
 
 log = logging.getLogger("streamfx")
 

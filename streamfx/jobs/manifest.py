@@ -12,9 +12,9 @@ from typing import Any
 
 from streamfx.errors import StreamfxError
 from streamfx.jobs.fingerprint import Fingerprint
+from streamfx.media.encoding import Encoding
 from streamfx.media.input.resume_points import ResumePoint
 from streamfx.media.output.encoder import Layout, Shape
-from streamfx.media.output.encoder_selection import Encoding
 from streamfx.media.output.paths import replace_durably
 from streamfx.media.output.segments import Segment, digest_of
 from streamfx.media.probe import Coding

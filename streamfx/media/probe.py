@@ -13,6 +13,7 @@ from av.video.format import VideoFormat
 
 UNSPECIFIED = 2  # code point of matrix, primaries and transfer in H.273
 LIMITED, FULL = 1, 2  # color ranges, FFmpeg's AVColorRange
+JITTER = Fraction(1, 10)  # largest rounding error of container timestamps, as a share of a frame
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamfx.motion.flow import OUTSIDE, SIGMA, Motion, check
+from streamfx.motion.occlusion import OUTSIDE, SIGMA, Motion, check_pair
 from streamfx.ops.color import LUMA
 
 Array: TypeAlias = NDArray[Any]  # float32
@@ -37,7 +37,7 @@ def build_dis() -> Callable[[Tensor, Tensor], Motion]:
 
     def estimate(previous: Tensor, current: Tensor) -> Motion:
         nonlocal cached
-        check(previous, current)
+        check_pair(previous, current)
         halvings = _halvings(*current.shape[-2:])
         before = cached[1] if cached is not None and cached[0] is previous else _small_luma(previous, halvings)
         after = _small_luma(current, halvings)

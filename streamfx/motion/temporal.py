@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamfx.frame import Memory
-from streamfx.motion.flow import Estimate, Motion
+from streamfx.motion.occlusion import Estimate, Motion
 from streamfx.ops.warp import enlarge, split_confidence, warp
 
 _LOOK_BACK = Fraction(1)  # seconds; the older frame is one to two times that old

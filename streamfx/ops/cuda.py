@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -21,7 +21,6 @@ from streamfx.resources import resource
 FAMILIES = ("flow", "mix", "nv12", "warp")
 OPTIONS = ("--std=c++17",)  # CuPy adds the GPU's architecture and -ftz=true
 MAX_RADIUS = 5  # of the window of lucas_kanade; limited by its shared memory
-_MAX_BLOCKS = 352  # per channel in `moments`; torch adds up their sums
 
 Coding: TypeAlias = tuple[float, float, float, float, float, float]  # kr, kb, black, luma range, neutral, chroma range
 Argument: TypeAlias = Tensor | int | float
@@ -118,34 +117,6 @@ def warp(image: Tensor, flow: Tensor, filter: str = "bilinear", border: str = "r
     return out
 
 
-def warp_blend(
-    background: Tensor, image: Tensor, flow: Tensor, share: Tensor, filter: str = "bilinear", border: str = "replicate"
-) -> Tensor:
-    """`streamfx.ops.mix.warp_blend`: background and image [..., C, H, W], flow [..., 2, H, W], share [..., 1, H, W]."""
-    background, image = launch.check_image("background", background), launch.check_image("image", image)
-    launch.check_same("image", image, background)
-    flow, share = launch.check_plane("flow", flow, image, 2), launch.check_plane("share", share, image, 1)
-    out = torch.empty_like(background)
-    arguments = (background, image, flow, share, out, *launch.sides(image), launch.border(border))
-    _run("warp", f"warp_blend_{launch.filter(filter)}", image, launch.tiles(image), launch.BLOCK, *arguments)
-    return out
-
-
-def affine(
-    image: Tensor, matrix: Sequence[Sequence[float]], filter: str = "bilinear", border: str = "replicate"
-) -> Tensor:
-    """`streamfx.ops.affine.affine`: image [..., C, H, W], matrix of two or three rows of three numbers."""
-    image = launch.check_image("image", image)
-    rows = [*matrix, (0.0, 0.0, 1.0)][:3]
-    if len(matrix) not in (2, 3) or any(len(row) != 3 for row in rows):
-        raise ValueError(f"matrix must have two or three rows of three numbers, got {matrix}")
-    out = torch.empty_like(image)
-    numbers = [float(value) for row in rows for value in row]
-    arguments: tuple[Argument, ...] = (image, out, *launch.sides(image), launch.border(border), *numbers)
-    _run("warp", f"affine_{launch.filter(filter)}", image, launch.tiles(image), launch.BLOCK, *arguments)
-    return out
-
-
 def consistency_mask(backward: Tensor, forward: Tensor, outside: float) -> Tensor:
     """`streamfx.motion.flow.consistency_mask`: both [..., 2, H, W] float32; `outside` is that module's OUTSIDE."""
     backward = launch.check_flow("backward", backward)
@@ -213,16 +184,6 @@ def blend(background: Tensor, foreground: Tensor, share: Tensor) -> Tensor:
     return out
 
 
-def fade(image: Tensor, color: Sequence[float], share: float) -> Tensor:
-    """`streamfx.ops.mix.fade`: image [3, H, W]."""
-    image = launch.check_rgb(image)
-    out = torch.empty_like(image)
-    red, green, blue = map(float, color)
-    grid, count = launch.lines(image)
-    _run("mix", "fade", image, grid, (launch.LINE, 1, 1), image, out, count, red, green, blue, float(share))
-    return out
-
-
 def ring(
     size: tuple[int, int], center: tuple[float, float], inner: float, outer: float, soft: float, device: torch.device
 ) -> Tensor:
@@ -230,30 +191,6 @@ def ring(
     out = torch.empty((1, *size), device=device)
     arguments: tuple[Argument, ...] = (out, *size, *map(float, (*center, inner, outer, soft)))
     _run("mix", "ring", out, launch.tiles(out), launch.BLOCK, *arguments)
-    return out
-
-
-def moments(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation [C], float64, of an image [C, H, W]."""
-    image = launch.check_channels(image)
-    channels, height, width = launch.sides(image)
-    count = height * width
-    blocks = min(_MAX_BLOCKS, launch.blocks(count, 4 * launch.LINE))
-    sums = image.new_empty((channels, blocks, 2), dtype=torch.float32)
-    _run("mix", "moments", image, (blocks, channels, 1), (launch.LINE, 1, 1), image, sums, count)
-    mean, square = (sums.double().sum(1) / count).unbind(-1)  # of x - 1/2
-    return mean + 0.5, (square - mean.square()).clamp_min(0).sqrt()
-
-
-def recolor(image: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
-    """image [C, H, W] * gain [C] + shift [C], clamped to 0..1; gain and shift are float32."""
-    image = launch.check_channels(image)
-    if gain.shape != shift.shape or gain.shape != image.shape[:1]:
-        raise ValueError(f"gain {tuple(gain.shape)} and shift {tuple(shift.shape)} must have one number per channel")
-    out = torch.empty_like(image)
-    grid, count = launch.lines(image)
-    arguments = (image, gain.float().contiguous(), shift.float().contiguous(), out, count)
-    _run("mix", "recolor", image, grid, (launch.LINE, 1, 1), *arguments)
     return out
 
 

@@ -38,12 +38,6 @@ def check_image(name: str, image: Tensor) -> Tensor:
     return image.detach().contiguous()
 
 
-def check_channels(image: Tensor) -> Tensor:
-    if image.ndim != 3:
-        raise ValueError(f"image must be [C, H, W], got {tuple(image.shape)}")
-    return check_image("image", image)
-
-
 def check_rgb(image: Tensor) -> Tensor:
     if image.ndim != 3 or image.shape[0] != 3:
         raise ValueError(f"image must be [3, H, W], got {tuple(image.shape)}")
@@ -97,9 +91,3 @@ def blocks(count: int, size: int) -> int:
 def tiles(image: Tensor) -> Size:
     """Grid of blocks of `BLOCK` threads, one thread per pixel."""
     return blocks(image.shape[-1], BLOCK[0]), blocks(image.shape[-2], BLOCK[1]), batch(image)
-
-
-def lines(image: Tensor) -> tuple[Size, int]:
-    """Grid of blocks of `LINE` threads, one thread per four pixels of a channel; and the pixels of a channel."""
-    count = image.shape[-2] * image.shape[-1]
-    return (blocks(count, 4 * LINE), 1, image.shape[-3]), count

@@ -31,7 +31,9 @@ _FRINGE_SHARE = 0.4  # of the paintings' fringes that a stylized frame may have:
 _CONTENT_RANGE = 0.6, 1.6  # weight of the content where the photo is smoothest, and where it is most detailed
 _CONTRAST_SCALES = 2, 4, 8, 16  # pixels that a gradient spans
 _FAINT = 1e-4  # squared contrast that does not count
-_WHOLE = "palette", "fringes", "contrast"  # entries of a style in a file beside its features' statistics
+_SOBEL = torch.tensor([[[[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]]]) / 8
+_FLAT = 1e-6  # squared gradient at which an area has no direction
+_WHOLE = "palette", "fringes", "contrast", "alignment"  # entries of a style in a file beside its features' statistics
 _CPU = torch.device("cpu")
 
 
@@ -79,13 +81,14 @@ class StyleTargets:
     quantiles: Mapping[str, Sequence[Quantiles]]  # likewise: sorted projections of the features on fixed directions
     palette: Tensor  # [M, 3] colors
     fringes: Tensor  # [2], at full and at half size
-    contrast: Tensor  # [areas, bins], sorted logarithms of local contrast
+    contrast: Tensor  # [scales, bins], sorted logarithms of local contrast
+    alignment: Tensor  # [scales, bins], sorted alignment of the gradients, 0..1
 
     def to(self, device: torch.device) -> StyleTargets:
         return StyleTargets(
             _moved(self.grams, device),
             _moved(self.quantiles, device),
-            *(tensor.to(device) for tensor in (self.palette, self.fringes, self.contrast)),
+            *(tensor.to(device) for tensor in (self.palette, self.fringes, self.contrast, self.alignment)),
         )
 
 
@@ -117,8 +120,11 @@ def build_targets(
             quantiles[extractor.network].append(_mixed(sorted_, shares))
     palette = torch.cat([_palette(image, share) for (image, _), share in zip(paintings, shares)])
     hues = _FRINGE_SHARE * torch.stack([fringes(image[None]) for image, _ in paintings]).amax(0)
-    contrast = torch.stack([share * _contrast(image[None])[0] for (image, _), share in zip(paintings, shares)]).sum(0)
-    return StyleTargets(grams, quantiles, palette, hues, contrast)
+    curves = (
+        torch.stack([share * curve(image[None])[0] for (image, _), share in zip(paintings, shares)]).sum(0)
+        for curve in (_contrast, _alignment)
+    )
+    return StyleTargets(grams, quantiles, palette, hues, *curves)
 
 
 def mix_targets(parts: Sequence[tuple[StyleTargets, float]]) -> StyleTargets:
@@ -135,11 +141,11 @@ def mix_targets(parts: Sequence[tuple[StyleTargets, float]]) -> StyleTargets:
         for statistics in ([each.grams for each, _ in parts], [each.quantiles for each, _ in parts])
     )
     palette = torch.cat([each.palette[:: max(1, round(1 / share))] for each, share in parts if share > 0])
-    hues, contrast = (
-        torch.stack([tensor * share for tensor, share in zip(tensors, shares)]).sum(0)
-        for tensors in ([each.fringes for each, _ in parts], [each.contrast for each, _ in parts])
+    whole = (
+        torch.stack([getattr(part, name) * share for part, share in parts]).sum(0)
+        for name in ("fringes", "contrast", "alignment")
     )
-    return StyleTargets(grams, quantiles, palette, hues, contrast)
+    return StyleTargets(grams, quantiles, palette, *whole)
 
 
 def _mixed(statistics: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
@@ -156,6 +162,7 @@ def save_targets(path: Path, targets: Mapping[str, StyleTargets]) -> None:
         state[f"{name}/palette"] = each.palette[:: max(1, len(each.palette) // _PALETTE_STORED)]
         state[f"{name}/fringes"] = each.fringes
         state[f"{name}/contrast"] = each.contrast
+        state[f"{name}/alignment"] = each.alignment
         for kind, statistics in (("gram", each.grams), ("quantiles", each.quantiles)):
             for network, scales in statistics.items():
                 for number, scale in enumerate(scales):
@@ -182,8 +189,7 @@ def load_targets(path: Path, name: str) -> StyleTargets:
         if int(found[3]) == len(scales):
             scales.append({})
         scales[int(found[3])][found[4]] = state[key]
-    palette, hues, contrast = (state[f"{name}/{part}"] for part in _WHOLE)
-    return StyleTargets(statistics["gram"], statistics["quantiles"], palette, hues, contrast)
+    return StyleTargets(statistics["gram"], statistics["quantiles"], *(state[f"{name}/{part}"] for part in _WHOLE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +261,7 @@ class StyleLoss:
             "wasserstein": wasserstein,
             "content": content_loss,
             "contrast": contrast_loss(images, self.targets.contrast, octave),
+            "alignment": alignment_loss(images, self.targets.alignment, octave),
             "palette": palette_loss(images, self.targets.palette),
             "stray": stray_loss(images, self.targets.palette),
             "light": light_loss(images, photos),
@@ -271,6 +278,7 @@ class StyleLoss:
             "wasserstein": s.wasserstein_weight * 0.4**detail,
             "content": s.content_weight * 2.5**detail,
             "contrast": s.contrast_weight * 0.2**detail,
+            "alignment": s.alignment_weight * 0.2**detail,
             "palette": s.palette_weight * 0.5**detail,
             "stray": s.stray_weight,
             "light": s.light_weight * 2.0**detail,
@@ -374,12 +382,62 @@ def contrast_loss(images: Tensor, target: Tensor, octave: int = 0) -> Tensor:
 def _contrast(images: Tensor, octave: int = 0) -> Tensor:
     """Sorted logarithms of the local gradient energy at several scales: [N, 3, H, W] -> [N, scales, bins]."""
     light, curves = images.mean(1, keepdim=True), []
-    for scale in (scale >> octave for scale in _CONTRAST_SCALES if scale >> octave):
+    for scale in _scales(octave):
         x = _reduced(light, scale)
         energy = F.pad(x.diff(dim=-1), (0, 1)).square() + F.pad(x.diff(dim=-2), (0, 0, 0, 1)).square()
         local = F.avg_pool2d(energy, 3, 1, 1, count_include_pad=False)
         curves.append(F.adaptive_avg_pool1d((local + _FAINT).log().flatten(1).sort(dim=1).values, _BINS))
     return torch.stack(curves, dim=1)
+
+
+def alignment_loss(images: Tensor, target: Tensor, octave: int = 0) -> Tensor:
+    """The distance of the distribution of local alignment in each image from that of the paintings, `target`.
+
+    Long strokes side by side are aligned; noise and dots are not. `octave` as for `contrast_loss`.
+    """
+    losses = []
+    for scale, curve in zip(_scales(octave), target[-len(_scales(octave)) :]):
+        own, weights, ranks = _sorted_alignment(images, scale)
+        places = ranks * (len(curve) - 1)
+        low = places.long().clamp(max=len(curve) - 2)
+        wanted = torch.lerp(curve[low], curve[low + 1], places - low)
+        losses.append((weights * (own - wanted).square()).sum(1).mean())
+    return torch.stack(losses).mean()
+
+
+def _alignment(images: Tensor) -> Tensor:
+    """Quantiles of the alignment at several scales: [N, 3, H, W] -> [N, scales, bins]."""
+    curves = []
+    for scale in _scales(0):
+        own, _, ranks = _sorted_alignment(images, scale)
+        places = torch.linspace(0, 1, _BINS, device=images.device).expand(len(images), -1).contiguous()
+        curves.append(own.gather(1, torch.searchsorted(ranks.contiguous(), places).clamp(max=own.shape[1] - 1)))
+    return torch.stack(curves, dim=1)
+
+
+def _sorted_alignment(images: Tensor, scale: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Alignment of the gradients in areas of 9x9 steps of `scale` pixels [N, K], ascending; weights and ranks of it.
+
+    0: gradients of all directions, 1: of one; the coherence of the structure tensor (Bigun and Granlund 1987).
+    Areas weigh as much as their contrast; the weights [N, K] of an image sum to 1, and the ranks [N, K] are 0..1.
+    """
+    x = _reduced(images.mean(1, keepdim=True), scale)
+    across = F.conv2d(x, _SOBEL.to(x))
+    down = F.conv2d(x, _SOBEL.mT.to(x))
+    products = torch.cat([across * across, down * down, across * down], dim=1)
+    xx, yy, xy = F.avg_pool2d(F.avg_pool2d(products, 5, 1), 5, 1).flatten(2).unbind(1)  # [N, K]
+    energy = xx + yy
+    alignment = ((xx - yy).square() + 4 * xy.square() + _FLAT**2).sqrt() / (energy + _FLAT)
+    own, order = alignment.sort(dim=1)
+    with torch.no_grad():
+        weights = energy.sqrt().gather(1, order)
+        weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-12)
+        ranks = weights.cumsum(1) - weights / 2
+    return own, weights, ranks.clamp(0, 1)
+
+
+def _scales(octave: int) -> list[int]:
+    return [scale >> octave for scale in _CONTRAST_SCALES if scale >> octave]
 
 
 def stray_loss(images: Tensor, palette: Tensor) -> Tensor:

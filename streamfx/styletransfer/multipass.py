@@ -10,7 +10,7 @@ from torch import Tensor
 
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame, Memory
-from streamfx.motion.flow import Estimate
+from streamfx.motion.occlusion import Estimate
 from streamfx.motion.temporal import WarpedFrame, warp_frame
 
 MAX_FRAMES = 250  # of a shot; all are kept in memory

@@ -46,10 +46,12 @@ from streamfx.errors import StreamfxError
 from streamfx.evaluation.temporal import Metrics, mean_color, measure, sharpness, warp_error
 from streamfx.frame import Effect, Frame, Memory
 from streamfx.media.input.reader import Reader
-from streamfx.motion.flow import Estimate, build_motion
+from streamfx.motion.flow import build_motion
+from streamfx.motion.occlusion import Estimate
 from streamfx.ops.color import luma
 from streamfx.ops.warp import warp
-from streamfx.presets import QUALITIES, load_preset
+from streamfx.presets import load_preset
+from streamfx.settings import QUALITIES
 
 SIZE = HEIGHT, WIDTH = 720, 1280
 LARGER = 900, 1600  # pixels, of a photo that a camera pans over

@@ -33,8 +33,9 @@ from torch import Tensor, nn
 from streamfx.effects.style import Style
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
-from streamfx.presets import QUALITIES, Preset, load_preset, presets
+from streamfx.presets import Preset, load_preset, presets
 from streamfx.resources import resource
+from streamfx.settings import QUALITIES
 
 HEIGHT = 720  # pixels, of the photos
 PAINTING_HEIGHTS = (480, 720, 960)  # pixels

@@ -33,7 +33,7 @@ def test_tells_the_settings_of_an_effect(name):
     for setting in settings(EFFECTS[name]):
         assert re.search(rf"^{setting.name} +{setting.type.__name__} ", text, re.MULTILINE)
     moving = [setting.name for setting in settings(EFFECTS[name]) if setting.schedulable]
-    assert ("A schedule may change " + ", ".join(moving) in text) == bool(moving)
+    assert ("Settings that accept a schedule: " + ", ".join(moving) in text) == bool(moving)
     example = re.search(r'--chain "(.*)"', text)[1]
     assert build_chain(example) == [EFFECTS[name]()]
 
@@ -46,7 +46,8 @@ def test_as_json():
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("trials", "did you mean trails"), ("hue", "filter of FFmpeg"), ("xyzzy", "known: .*trails")]
+    ("name", "reason"),
+    [("trials", "did you mean trails"), ("hue", "is an FFmpeg filter"), ("xyzzy", "known: .*trails")],
 )
 def test_unknown_effects_are_told(name, reason):
     result = CliRunner().invoke(app, ["effects", name])

@@ -76,7 +76,7 @@ def test_what_is_missing_comes_with_a_way_to_get_it(films):
 
 def test_as_a_table(films):
     result = CliRunner().invoke(app, ["measure", *films], catch_exceptions=False)
-    for word in ("E_warp, lag 1", "E_warp, lag 10", "e_stab", "tLP", "colour drift", "sharpness", "13 frames"):
+    for word in ("E_warp, lag 1", "E_warp, lag 10", "e_stab", "tLP", "color drift", "sharpness", "13 frames"):
         assert word in result.stdout
 
 
@@ -131,7 +131,7 @@ def test_another_number_or_size_of_frames(films, home, ffmpeg):
         (["in.mkv", "out.mkv", "--plot", "plot.pdf"], "must end in .png"),
         (["in.mkv", "out.mkv", "--plot", "kept.png"], "'kept.png' exists; give -y"),
         (["in.mkv", "out.mkv", "--plot", "nowhere/plot.png"], "folder 'nowhere' not found"),
-        (["kept.png", "out.mkv", "--plot", "kept.png", "-y"], "what is to be measured"),
+        (["kept.png", "out.mkv", "--plot", "kept.png", "-y"], "is one of the inputs"),
         (["in.mkv", "out.mkv", "--flow", "nowhere"], "folder not found: 'nowhere'"),
         (["in.mkv", "out.mkv", "--flow", "empty"], "no .flo files"),
         (["in.mkv", "out.mkv", "--flow", "few"], "3 .flo files, but 'in.mkv' has 13 frames"),

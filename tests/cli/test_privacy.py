@@ -5,15 +5,12 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from streamfx.cli import app
 
-RUNS = [  # one process runs all of them, in this order, in a folder with in.mkv, in.png and timeline.toml
+RUNS = [  # one process runs all of them, in this order, in a folder with INPUTS
     ["run", "in.mkv", "run.mkv", "--chain", "hflip,mirror"],
     ["style", "in.mkv", "style.mkv", "--quality", "fast"],
     ["style", "in.png", "optimise.png", "--method", "optimise", "--iterations", "1"],
-    ["style", "in.png", "image.png", "--style-image", "in.png", "--quality", "fast"],
     ["dream", "in.mkv", "dream.mkv", "--steps", "1", "--octaves", "1"],
     ["dream", "--start", "in.png", "image-dream.png", "--steps", "1", "--octaves", "1"],
     ["dream", "--start", "in.png", "--audio", "in.mkv", "feedback.mkv", "--size", "64x48", "--duration", "0.1"],
@@ -22,12 +19,17 @@ RUNS = [  # one process runs all of them, in this order, in a folder with in.mkv
     ["sheet", "in.png", "sheet.png", "--preset", "vangogh", "--quality", "fast"],
     ["explore", "in.png", "layers", "--steps", "1", "--octaves", "1", "--layers", "block1", "--channels", "0:1"],
     ["measure", "in.mkv", "run.mkv", "--json", "--plot", "plot.png"],
-    ["train", "in.png", "--out", "mine", "--minutes", "0.01", "--quality", "fast"],
+    ["train", "painting.png", "--out", "mine", "--minutes", "0.01", "--quality", "fast"],
     ["doctor"],
     ["models"],
     ["presets"],
     ["effects", "style"],
 ]
+INPUTS = {"in.mkv", "in.png", "painting.png", "timeline.toml"}
+OUTPUTS = {
+    *("run.mkv", "style.mkv", "optimise.png", "dream.mkv", "image-dream.png", "feedback.mkv", "render.mkv"),
+    *("demo.mp4", "demo-source.mp4", "sheet.png", "layers", "plot.png", "mine", "found.json"),
+}
 TIMELINE = """kind = "timeline"
 size = [64, 48]
 fps = 10
@@ -45,7 +47,7 @@ PROGRAM = """
 import json, sys
 found = []
 def watch(event, arguments):
-    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.sendto"):
+    if event.startswith("socket.") and event.split(".")[1] not in ("__new__", "bind", "gethostname"):
         found.append([event, str(arguments)])
 sys.addaudithook(watch)
 from streamfx.cli import main
@@ -68,7 +70,6 @@ def test_every_command_is_run():
     assert commands | groups == {run[0] for run in RUNS}
 
 
-@pytest.mark.timeout(300)
 def test_nothing_is_sent_or_written_elsewhere(tmp_path, ffmpeg, moving, tone):
     folders = {name: tmp_path / name for name in ("work", "home", "cache", "temporary")}
     for folder in folders.values():
@@ -76,6 +77,7 @@ def test_nothing_is_sent_or_written_elsewhere(tmp_path, ffmpeg, moving, tone):
     work = folders["work"]
     ffmpeg(*moving(seconds="0.4"), *tone("0.4"), work / "in.mkv")
     ffmpeg(*moving(), "-frames:v", "1", work / "in.png")
+    ffmpeg(*moving("96x96"), "-frames:v", "1", work / "painting.png")
     (work / "timeline.toml").write_text(TIMELINE)
     environment = {
         "HOME": str(folders["home"]),
@@ -88,10 +90,7 @@ def test_nothing_is_sent_or_written_elsewhere(tmp_path, ffmpeg, moving, tone):
     codes, found, telemetry = json.loads((work / "found.json").read_text())
     assert dict(zip(map(" ".join, RUNS), codes)) == dict.fromkeys(map(" ".join, RUNS), 0), done.stderr
     assert (found, telemetry) == ([], [])
-    outputs = {run[2] for run in RUNS if run[0] in ("run", "style", "dream", "render", "sheet", "explore")}
-    expected = outputs - {"--start", "in.png"} | {"in.mkv", "in.png", "timeline.toml", "found.json", "plot.png", "mine"}
-    made = {path.name for path in work.iterdir()}
-    assert made - expected <= {"image-dream.png", "feedback.mkv", "demo.mp4", "demo-style.mp4"}, made
+    assert {path.name for path in work.iterdir()} == INPUTS | OUTPUTS
     for name in ("home", "temporary"):
         assert [path.name for path in folders[name].iterdir()] == []
     assert {path.name for path in folders["cache"].iterdir()} == {"streamfx"}

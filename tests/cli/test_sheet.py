@@ -150,7 +150,7 @@ def test_large_sources_are_scaled_to_the_working_resolution(home, monkeypatch, t
     monkeypatch.setattr("streamfx.styletransfer.working_resolution.AREA", 120 * 90)
     Image.new("RGB", (1600, 1200)).save(home / "large.png")
     shapes = []
-    monkeypatch.setattr(module, "_painted", lambda frame, *_, **__: shapes.append(frame.image.shape) or [])
+    monkeypatch.setattr(module, "_stylize", lambda frame, *_, **__: shapes.append(frame.image.shape) or [])
     tiles("large.png", "sheet.png", *ONE)
     assert shapes == [(3, 90, 120)]
 
@@ -179,7 +179,7 @@ def test_source_from_stdin(streamfx, photo, home):
         (["photo.png", "sheet.mp4"], "'sheet.mp4' must end in one of .png .jpg .jpeg .webp"),
         (["photo.png", "sheet"], "'sheet' must end in one of"),
         (["photo.png", "-"], "'-' must end in one of"),
-        (["photo.png", "%03d.png"], "a sheet is one picture"),
+        (["photo.png", "%03d.png"], "a sheet is one image"),
         (["photo.png", "nowhere/sheet.png"], "folder 'nowhere' not found; create it first"),
         (["photo.png", "photo.png", "-y"], "is the input itself"),
         (["photo.png", "kept.png"], "'kept.png' exists; give -y"),
@@ -228,7 +228,7 @@ def test_presets_without_usable_weights_are_skipped_with_a_warning(tiles, photo,
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 3
     for line, name, reason in zip(lines, ("mine", "slow", "torn"), ("not found", "no fast network", "safetensors")):
-        assert line.startswith(f"the preset {name} is left out: ")
+        assert line.startswith(f"skipping preset {name}: ")
         assert reason in line
 
 
@@ -287,7 +287,7 @@ def test_names_stay_below_their_own_tile():
 
 def test_characters_missing_in_the_font_are_replaced():
     font = module._font(20)
-    assert module._fitted("Cézanne, Hašek", font, 500) == "Cezanne, Hasek"
-    assert module._fitted("北斎\n", font, 500) == "???"
-    assert module._fitted("hello world", font, 50).endswith("…")
-    assert module._fitted("hello", font, 1) == "…"
+    assert module._fit("Cézanne, Hašek", font, 500) == "Cezanne, Hasek"
+    assert module._fit("北斎\n", font, 500) == "???"
+    assert module._fit("hello world", font, 50).endswith("…")
+    assert module._fit("hello", font, 1) == "…"

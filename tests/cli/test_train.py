@@ -68,7 +68,7 @@ def test_training_writes_a_preset_and_can_be_resumed(painting, photos, tmp_path,
 
     resumed = call(*command, "--resume")
     assert resumed.exit_code == 0, resumed.output
-    assert "are over already" in resumed.stderr
+    assert "give more --minutes" in resumed.stderr
 
 
 def test_presets_are_written_to_the_user_s_folder(painting, photos, tmp_path, monkeypatch):

@@ -32,8 +32,8 @@ def examined(device, monkeypatch):
             monkeypatch.setitem(drivers.DRIVERS, "cpu", lambda device: stand_in)
         monkeypatch.setattr(gpu, "RUNS", 1)
         monkeypatch.setattr(gpu, "LENGTHS", (2, 6))
-        monkeypatch.setattr(gpu, "films", lambda: {"nothing": lambda: [gpu.Same()]})
-        lines = list(gpu.examine(device, (54, 96) if device.type == "cpu" else (540, 960)))
+        monkeypatch.setattr(gpu, "chains", lambda: {"no effect": lambda: [gpu.Passthrough()]})
+        lines = list(gpu.check_gpu(device, (54, 96) if device.type == "cpu" else (540, 960)))
         return "\n".join(line for line, _ in lines), [line for line, passed in lines if not passed]
 
     return examined
@@ -60,7 +60,7 @@ def test_failed_checks_are_reported(examined, device):
 
     _, failed = examined(Wrong())
     assert len(failed) == 1
-    assert "| nothing |" in failed[0]
+    assert "| no effect |" in failed[0]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is available")
@@ -68,7 +68,7 @@ def test_missing_gpu_is_an_error(streamfx):
     done = streamfx("doctor", "--gpu")
     assert done.returncode == 1
     assert done.stdout == b""
-    assert done.stderr.startswith("streamfx: CUDA does not work here: ")
+    assert done.stderr.startswith("streamfx: CUDA is not available: ")
     assert done.stderr.count("\n") == 1
 
 

@@ -6,8 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from streamfx.motion.flow import OUTSIDE, consistency_mask
 from streamfx.motion.lucas_kanade import KERNELS, REFERENCE, search
+from streamfx.motion.occlusion import OUTSIDE, consistency_mask
 from streamfx.ops import cuda
 
 SIDES = st.integers(1, 75)

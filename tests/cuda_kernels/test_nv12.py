@@ -66,7 +66,7 @@ def test_from_rgb(height, width, extra, start, matrix, full, seed, bits, dtype, 
     shift = 8 * y.dtype.itemsize - bits
     cuda.rgb_to_nv12(fenced(image, seed % 2), y, uv, (*matrix, *_code_range(bits, full)), shift)
     expected, expected_y, expected_uv = planes(height, width, bits, extra, start, "cpu")
-    _rgb_to_nv12(image, *matrix, bits, full, shift, expected_y, expected_uv)
+    _rgb_to_nv12(image, matrix, (bits, full), shift, expected_y, expected_uv)
     codes, expected = (x.to(torch.int32).cpu() >> shift for x in (memory, expected))
     check_error(f"rgb_to_nv12 {bits} bits", codes, expected, 1)  # values halfway between two codes
     assert (codes != expected).float().mean() < (0.02 if bits < 16 else 0.2) + 2 / len(codes)

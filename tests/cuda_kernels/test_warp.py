@@ -8,8 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamfx.ops import cuda, launch
-from streamfx.ops.affine import _affine
-from streamfx.ops.mix import _warp_blend
 from streamfx.ops.warp import _warp
 
 SIDES = st.integers(1, 41)
@@ -72,55 +70,6 @@ def test_non_contiguous_inputs(device, check_error):
     check_error("warp of a view", cuda.warp(image, flow, border="wrap"), expected, 3e-5)
 
 
-@DTYPES
-@settings(max_examples=30)
-@given(height=SIDES, width=SIDES, mode=MODES, seed=st.integers(0, 99))
-def test_warp_blend(height, width, mode, seed, dtype, device, fenced, check_error):
-    height, width = sized(height, mode[1]), sized(width, mode[1])
-    background, image = random_images(seed, 2, 3, height, width).to(dtype)
-    flow, share = flows(seed, 5, 2, height, width), 1.5 * random_images(seed + 2, 1, height, width) - 0.25
-    share = share.clamp(0, 1)  # many values are exactly 0 or 1
-    result = cuda.warp_blend(fenced(background), fenced(image), fenced(flow), fenced(share), *mode)
-    expected = _warp_blend(background.double(), image.double(), flow.double(), share.double(), *mode)
-    check_error(f"warp_blend {dtype}", result, expected, TOLERANCES[dtype])
-
-
-def move(zoom, degrees, across, down, tilt=None):
-    cosine, sine = zoom * math.cos(math.radians(degrees)), zoom * math.sin(math.radians(degrees))
-    rows = [[cosine, -sine, across], [sine, cosine, down]]
-    return rows if tilt is None else [*rows, [tilt, -tilt / 2, 1.0]]
-
-
-@DTYPES
-@settings(max_examples=30)
-@given(
-    height=SIDES,
-    width=SIDES,
-    mode=MODES,
-    matrix=st.builds(
-        move,
-        st.floats(0.3, 3),
-        st.floats(-180, 180),
-        st.floats(-20, 20),
-        st.floats(-20, 20),
-        st.none() | st.floats(-0.005, 0.005),
-    ),
-    seed=st.integers(0, 99),
-)
-def test_affine(height, width, mode, matrix, seed, dtype, device, fenced, check_error):
-    height, width = sized(height, mode[1]), sized(width, mode[1])
-    image = random_images(seed, 3, height, width).to(dtype)
-    result = cuda.affine(fenced(image), matrix, *mode)
-    check_error(f"affine {dtype}", result, _affine(image.double(), matrix, *mode), 4 * TOLERANCES[dtype])
-
-
-def test_identity_matrix_changes_nothing(device, fenced):
-    image = random_images(5, 3, 20, 31)
-    for filter in launch.FILTERS:
-        for border in launch.BORDERS:
-            assert torch.equal(cuda.affine(fenced(image), move(1, 0, 0, 0), filter, border).cpu(), image)
-
-
 def test_invalid_arguments_are_refused(device):
     image, flow = torch.rand(3, 5, 6, device=device), torch.zeros(2, 5, 6, device=device)
     with pytest.raises(ValueError, match="does not fit"):
@@ -129,10 +78,6 @@ def test_invalid_arguments_are_refused(device):
         cuda.warp(image.double(), flow)
     with pytest.raises(ValueError, match="filter must be one of"):
         cuda.warp(image, flow, "nearest")
-    with pytest.raises(ValueError, match="must match the other image"):
-        cuda.warp_blend(image, image[:2], flow, flow[:1])
-    with pytest.raises(ValueError, match="two or three rows"):
-        cuda.affine(image, [[1, 0, 0]] * 4)
     with pytest.raises(ValueError, match="with 1 to"):
         cuda.warp(image[:, :0], flow[:, :0])
     with pytest.raises(ValueError, match="not on meta"):

@@ -18,7 +18,7 @@ from streamfx.effects.style import Style
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
 from streamfx.ops.color import luma
-from streamfx.presets import QUALITIES
+from streamfx.settings import QUALITIES
 from streamfx.styletransfer.working_resolution import AREA, NEAR, working_size
 
 CPU = torch.device("cpu")

@@ -17,6 +17,12 @@ def test_valid_file(tmp_path):
     assert load_flow(file)[:, 2, 1].tolist() == [10, 11]
 
 
+def test_natural_order(tmp_path):
+    for number in (9, 10, 100):
+        (tmp_path / f"frame_{number}.flo").write_bytes(GOOD)
+    assert [file.stem for file in find_flows(tmp_path, 3, 2)] == ["frame_9", "frame_10", "frame_100"]
+
+
 @pytest.mark.parametrize(
     ("height", "width"), [(-1, -1), (0, 0), (100_000, 100_000), (2**31 - 1, 2**31 - 1), (-3, -2), (3, 4)]
 )

@@ -14,7 +14,7 @@ from streamfx.errors import StreamfxError
 from streamfx.evaluation.flow_files import find_flows, load_flow
 from streamfx.evaluation.temporal import FAR, build_lpips, measure, sharpness, stab_error, visibility, warp_error
 from streamfx.frame import Frame
-from streamfx.motion.flow import Motion
+from streamfx.motion.occlusion import Motion
 
 SIZE = 48, 64
 

@@ -14,7 +14,7 @@ CONTENT = bytes(range(256)) * 3000
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(downloads, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
+    monkeypatch.setattr(downloads, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache" / "weights"
 
 

@@ -21,8 +21,8 @@ from streamfx.frame import Frame
 from streamfx.jobs.checkpoint import Checkpoint, discard, locked_folder, work_folder_of
 from streamfx.jobs.fingerprint import Fingerprint
 from streamfx.jobs.manifest import MANIFEST, PREVIOUS, load
+from streamfx.media.encoding import Output
 from streamfx.media.input.reader import Reader
-from streamfx.media.output.encoder_selection import Output
 from streamfx.media.output.soundtrack import Soundtrack
 from streamfx.media.output.writer import Writer
 from streamfx.pipeline import run

@@ -17,7 +17,7 @@ from streamfx.jobs.checkpoint import locked_folder
 from streamfx.jobs.generated import AudioInput, StillSource
 from streamfx.jobs.job import Job, JobInterrupted, run_job
 from streamfx.jobs.status import cancel, pause, read_status
-from streamfx.media.output.encoder_selection import Output
+from streamfx.media.encoding import Output
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_a_third_party_effect_needs_only_build(video, tmp_path, rgb):
     class Counter(Mirror):
         segment_length = 4
 
-    job = Job(video, tmp_path / "out.mkv", [Negate()], Output(encoder="ffv1", pix_fmt="gbrp"))
+    job = Job(video, tmp_path / "out.mkv", [Negate()], Output(encoder="ffv1", pix_fmt="yuv444p"))
     job.run()
     assert abs(255 - rgb(video).astype(int) - rgb(job.target)).max() <= 3
     starts = []

@@ -10,7 +10,7 @@ import av
 import pytest
 
 from streamfx.errors import StreamfxError
-from streamfx.media.filters.graph import ffmpeg_messages
+from streamfx.media.ffmpeg_log import ffmpeg_messages
 from streamfx.media.input import open as opening
 from streamfx.media.input.audio_decoder import read_audio
 from streamfx.media.input.reader import Reader

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from streamfx.motion.flow import Motion
+from streamfx.motion.occlusion import Motion
 from streamfx.motion.temporal import estimate_motions, remember, warp_previous
 
 SIZE = (12, 16)

@@ -18,15 +18,15 @@ def test_sources_are_complete(family):
     text = cuda.source(family)
     assert "#include" not in text
     assert text.count("enum Border") == 1
-    assert text.count('extern "C" __global__') >= 3
+    assert text.count('extern "C" __global__') >= 2
     borders = "".join(text.split("enum Border {")[1].split("}")[0].lower().split()).split(",")
     assert tuple(borders) == launch.BORDERS
 
 
 def test_cpu_tensors_are_not_supported():
     assert not cuda.supports(torch.rand(3, 4, 5))
-    with pytest.raises(ValueError, match="kernel fade runs on cuda, not on cpu"):
-        cuda.fade(torch.rand(3, 4, 5), (0, 0, 0), 0.5)
+    with pytest.raises(ValueError, match="kernel luma runs on cuda, not on cpu"):
+        cuda.luma(torch.rand(3, 4, 5))
     assert "cupy" not in sys.modules or cuda.installed()
 
 
@@ -52,6 +52,6 @@ def test_kernels_run_in_the_current_stream():
         for _ in range(20):
             busy = busy @ busy / busy.norm()
         image = busy[:96, :96].expand(3, 96, 96) * 0 + 0.25
-        faded = cuda.fade(image, (1.0, 1.0, 1.0), 0.5) * 1
+        mixed = cuda.blend(image, torch.ones_like(image), torch.full_like(image[:1], 0.5)) * 1
     stream.synchronize()
-    assert torch.equal(faded.cpu(), torch.full((3, 96, 96), 0.625))
+    assert torch.equal(mixed.cpu(), torch.full((3, 96, 96), 0.625))

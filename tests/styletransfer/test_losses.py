@@ -12,6 +12,7 @@ from streamfx.presets import TrainingSettings
 from streamfx.styletransfer.losses import (
     FeatureExtractor,
     StyleLoss,
+    alignment_loss,
     build_targets,
     content_target,
     contrast_loss,
@@ -103,6 +104,25 @@ def test_uniform_areas_increase_the_contrast_loss(cat):
     assert contrast_loss(plain, cat.contrast) > 10 * contrast_loss(CAT, cat.contrast) + 0.1
 
 
+def test_strokes_in_one_direction_lower_the_alignment_loss():
+    torch.manual_seed(0)
+    noise = torch.rand(1, 3, 192, 192)
+    strokes = F.interpolate(noise[..., ::16], (192, 192), mode="bilinear")
+    strokes = 0.5 + 0.3 * (strokes - 0.5)
+    targets = build_targets([(strokes[0], 1.0)], SETTINGS, [])
+    assert targets.alignment.shape[0] == 4
+    assert 0 <= targets.alignment.min() <= targets.alignment.max() <= 1
+    assert alignment_loss(strokes, targets.alignment) < 1e-3
+    assert alignment_loss(strokes.mT, targets.alignment) < 1e-3  # whichever direction
+    assert alignment_loss(noise, targets.alignment) > 0.05
+
+
+def test_uniform_images_have_a_finite_alignment_gradient():
+    plain = torch.full((1, 3, 192, 192), 0.5, requires_grad=True)
+    alignment_loss(plain, torch.linspace(0, 1, 64).repeat(4, 1)).backward()
+    assert plain.grad.isfinite().all()
+
+
 def test_a_faint_grid_increases_the_grid_loss():
     torch.manual_seed(0)
     grain = 0.5 + 0.01 * torch.randn(1, 3, 192, 192)
@@ -151,9 +171,9 @@ def test_incomplete_target_files_are_refused(tmp_path, cat):
     with safe_open(file, "pt") as opened:
         metadata = opened.metadata()
     state = load_file(file)
-    for missing in ("cat/contrast", "cat/gram/lite0/0/stem"):
+    for missing in ("cat/alignment", "cat/gram/lite0/0/stem"):
         save_file({key: value for key, value in state.items() if not key.startswith(missing)}, file, metadata)
-        if missing == "cat/contrast":
+        if missing == "cat/alignment":
             with pytest.raises(StreamfxError, match="missing"):
                 load_targets(file, "cat")
     save_file(state | {"cat/odd/entry": torch.zeros(1)}, file, metadata)

@@ -7,7 +7,7 @@ import torch
 
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
-from streamfx.motion.flow import Motion
+from streamfx.motion.occlusion import Motion
 from streamfx.styletransfer.multipass import MAX_FRAMES, store_frame, stored_frames, stylize_shot
 
 SIZE = 16, 24

@@ -14,8 +14,8 @@ from streamfx.ops.color_statistics import color_statistics
 from streamfx.ops.pyramid import blend_pyramid, clouds
 from streamfx.ops.warp import warp
 
-_START_SHARE = 0.99  # share of its own side at the start of a pass whose share at the end is 0
-_EDGE = 0.35  # of 0..1, softness of the edges of clouds
+_START_SHARE = 0.99  # weight of a pass's own canvas at its start, if its weight at the end is 0
+_EDGE = 0.35  # softness of the clouds' edges, 0..1
 _CLOUDS = 5  # across the image's height
 
 

@@ -27,7 +27,7 @@ from streamfx.ops.camera import render_still
 Track: TypeAlias = NDArray[np.float64]  # a schedule's value for each frame of a section
 
 STRIDE_EXPONENT = 0.65  # with a stride of n frames, the step is n ** this times as large
-MAX_STRIDE_STEP = 0.05  # upper limit of that step, of 0..1, unless the step itself is larger
+MAX_STRIDE_STEP = 0.05  # upper limit of that step (pixels are 0..1), unless the step itself is larger
 
 
 class Scene:

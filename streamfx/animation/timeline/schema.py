@@ -35,7 +35,7 @@ class AscentTable(Table):
     """Settings of the gradient ascent."""
 
     steps: Steps = 1  # per octave
-    step: Number = "0.014"  # change of a pixel, of 0..1, where the gradient has its mean magnitude
+    step: Number = "0.014"  # change of a pixel (0..1) where the gradient has its mean magnitude
     octaves: Octaves = 3
     octave_scale: Scale = 1.5
     smooth: Number = 0.5  # smoothing of the gradient across scales, 0..1
@@ -162,7 +162,7 @@ class MergeSection(Camera, AscentTable, StabilizerTable, SectionTable):
     of: tuple[Name, Name]
     layer: Name
     method: Literal["passes", "pyramid", "flow", "fade"] = "passes"
-    passes: tuple[Share, ...] = (0.98, 0.96, 0.92, 0.84, 0.68, 0.5, 0.0)  # share that each keeps of its own side
+    passes: tuple[Share, ...] = (0.98, 0.96, 0.92, 0.84, 0.68, 0.5, 0.0)  # weight of its own canvas at each pass's end
     steps: Steps = 2
 
 

@@ -20,7 +20,7 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
 from streamfx.media import pixel_formats
-from streamfx.media.filters.graph import ffmpeg_messages
+from streamfx.media.ffmpeg_log import ffmpeg_messages
 from streamfx.media.gpu.nvidia import Decode, Driver, driver_of
 from streamfx.media.pixel_formats import BT601, LUMA_WEIGHTS, coding_of, convert_pixel_format, family, tag
 from streamfx.media.probe import FULL, Coding
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from streamfx.media.output.encoder_selection import Encoding
+    from streamfx.media.encoding import Encoding
 
 TWO_PLANES = {8: "nv12", 10: "p010le"}  # bits -> 4:2:0 format on GPUs
 THREE_PLANES = {8: ("yuv420p", "yuvj420p"), 10: ("yuv420p10le",)}  # bits -> 4:2:0 formats on the CPU

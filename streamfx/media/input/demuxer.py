@@ -16,7 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
-from streamfx.media.filters.graph import mute_ffmpeg
+from streamfx.media.ffmpeg_log import mute_ffmpeg
 from streamfx.media.input.open import default_video_stream, open_input
 from streamfx.media.limits import check_size, decoder_options
 from streamfx.media.probe import decoders

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 import av
 import av.error
 from av import VideoFrame
+from natsort import natsorted
 
 from streamfx.errors import StreamfxError
-from streamfx.media.filters.graph import ffmpeg_messages
+from streamfx.media.ffmpeg_log import ffmpeg_messages
+from streamfx.media.input.side_data import upright
 from streamfx.media.limits import check_messages, check_size, decoder_options
-from streamfx.media.side_data import upright
 
 if TYPE_CHECKING:
     from av import Packet
@@ -110,7 +111,7 @@ def files_of(pattern: str) -> list[Path]:
         names = [name for name in glob.glob(glob.escape(head) + "*" + glob.escape(tail)) if regex.fullmatch(name)]
     else:
         names = glob.glob(pattern)
-    files = sorted((Path(name) for name in names if Path(name).is_file()), key=_natural)
+    files = [Path(name) for name in natsorted(names) if os.path.isfile(name)]
     if not files:
         raise StreamfxError(f"no file matches '{pattern}'; give a pattern like 'frames/%05d.png' or 'frames/*.jpg'")
     return files
@@ -144,7 +145,3 @@ def check_rate(rate: Fraction) -> Fraction:
     if not 0 < rate <= 1000:
         raise StreamfxError(f"frame rate {float(rate):g} is out of range; give a value above 0 and up to 1000")
     return rate
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path)) if part]

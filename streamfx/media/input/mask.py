@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
 from streamfx.media.input.reader import SEQUENCE_RATE, Reader
-from streamfx.media.output.timestamps import JITTER
+from streamfx.media.probe import JITTER
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,7 +14,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
-from streamfx.media.filters.graph import ffmpeg_messages
+from streamfx.media.ffmpeg_log import ffmpeg_messages
 from streamfx.media.limits import check_messages, check_size, decoder_options
 
 log = logging.getLogger("streamfx")

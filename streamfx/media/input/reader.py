@@ -24,9 +24,9 @@ from streamfx.media.input.demuxer import Demuxer
 from streamfx.media.input.image_sequence import ImageSequence, check_rate, is_pattern
 from streamfx.media.input.resume_points import ResumePoint, digest, find_by_index, find_by_time, pts_of, stateful_filter
 from streamfx.media.input.shot_detection import HEIGHT, WIDTH, CutDetector
+from streamfx.media.input.side_data import side_data, upright_filters
 from streamfx.media.pixel_formats import coding_of, match_first_frame
 from streamfx.media.probe import VideoInfo
-from streamfx.media.side_data import side_data, upright_filters
 
 if TYPE_CHECKING:
     import torch

@@ -13,9 +13,9 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
+from streamfx.media.encoding import Encoding
 from streamfx.media.filters.graph import Filter, FilterGraph
 from streamfx.media.gpu.nvidia import hwaccel_for
-from streamfx.media.output.encoder_selection import Encoding
 from streamfx.media.output.formats import Format
 from streamfx.media.output.gif_palette import PaletteMapper
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +17,12 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 
 from streamfx.errors import StreamfxError, unknown
-from streamfx.media.filters.graph import ffmpeg_messages
+from streamfx.media.encoding import Encoding, Output
+from streamfx.media.ffmpeg_log import ffmpeg_messages
 from streamfx.media.gpu.nvidia import Driver, driver_of
 from streamfx.media.gpu.surfaces import TWO_PLANES, encoder_problem, two_planes
 from streamfx.media.output.formats import STILL_ENCODERS, Format
+from streamfx.media.output.hdr import HDR_OPTIONS, hdr_options
 from streamfx.media.output.x264 import repeatable_options
 from streamfx.media.pixel_formats import family
 from streamfx.media.probe import FULL, LIMITED, Coding, VideoInfo, depth, encoders, has_alpha
@@ -48,36 +50,9 @@ QUALITY = {"h264_nvenc": "cq", "hevc_nvenc": "cq", "av1_nvenc": "cq"}  # encoder
 GPU_BIT_DEPTHS = {"mp4": (8, 10), "mov": (8, 10), "matroska": (8, 10), "mpegts": (8, 10), "flv": (8,)}  # muxer -> bits
 X265_MIN_WIDTH = 64  # pixels; version 4.1, preset veryfast, writes out of bounds at widths 33 to 55
 RATE_CONTROLS = frozenset(("qp", "b", "q", "qscale", "cq", "global_quality"))  # override our default crf
-HDR_OPTIONS = {"libx265": "x265-params", "libsvtav1": "svtav1-params"}  # encoder -> its option for HDR metadata
 LOSSLESS_X264 = {"qp": "0", "preset": "ultrafast", "tune": "zerolatency"}
 PALETTE_FORMATS = ("pal8",)  # only PaletteMapper makes these, for gif
 Y4M_FORMATS = ["gray", *(f"yuv{chroma}p{bits}" for bits in ("", "10le", "12le") for chroma in ("420", "422", "444"))]
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Options of an output; every one has a sensible default."""
-
-    format: str | None = None  # one of FORMATS; None: by the extension, nut for stdout
-    encoder: str | None = None  # FFmpeg's name; None: the best that the format supports
-    crf: float | None = None  # constant rate factor, in the encoder's own scale
-    options: dict[str, str] = field(default_factory=dict)  # passed to the encoder
-    pix_fmt: str | None = None
-    audio: bool = True
-    overwrite: bool = False
-    fast: bool = False  # faster encoding, larger files; explicit options win
-    settings: str = ""  # written to the comment tag of the file
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """The chosen encoder and the coding of its input frames."""
-
-    encoder: str
-    coding: Coding
-    options: dict[str, str]
-    pix_fmt: str  # of the encoder's input: that of `coding`, or pal8, to which a palette maps it
-    device: str = ""  # the device in whose memory the frames are; "" is the CPU
 
 
 def choose_encoding(
@@ -237,31 +212,10 @@ def _merged_options(encoder: str, options: dict[str, str], output: Output, info:
         merged.pop("crf", None)
     if encoder in HDR_OPTIONS:
         key = HDR_OPTIONS[encoder]
-        parts = [merged.pop(key, ""), *_hdr(encoder, info), user.pop(key, "")]
+        parts = [merged.pop(key, ""), *hdr_options(encoder, info), user.pop(key, "")]
         if any(parts):
             merged[key] = ":".join(filter(None, parts))
     return merged | user
-
-
-def _hdr(encoder: str, info: VideoInfo | None) -> list[str]:
-    """The encoder's options for the HDR10 metadata of the source (SMPTE ST 2086 and CTA-861.3)."""
-    options = []
-    x265 = encoder == "libx265"
-    if info is not None and info.mastering is not None and len(info.mastering) >= 88:
-        values = memoryview(info.mastering[:80]).cast("i").tolist()
-        numbers = [Fraction(*values[i : i + 2]) for i in range(0, 20, 2)]  # x, y of R, G, B, white; min, max luminance
-
-        def pair(tag: str, one: Fraction, two: Fraction, scale: int) -> str:
-            return f"{tag}({round(one * scale)},{round(two * scale)})" if x265 else f"{tag}({float(one)},{float(two)})"
-
-        order = (("G", 2), ("B", 4), ("R", 0), ("WP", 6))
-        points = [pair(tag, numbers[i], numbers[i + 1], 50000) for tag, i in order]
-        luminance = pair("L", numbers[9], numbers[8], 10000)
-        options.append(f"{'hdr10=1:master-display' if x265 else 'mastering-display'}={''.join(points)}{luminance}")
-    if info is not None and info.light_level is not None and len(info.light_level) >= 8:
-        brightest, average = memoryview(info.light_level[:8]).cast("I").tolist()
-        options.append(f"{'max-cll' if x265 else 'content-light'}={brightest},{average}")
-    return options
 
 
 def _open_problem(encoding: Encoding, size: tuple[int, int]) -> str:

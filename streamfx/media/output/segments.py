@@ -37,7 +37,6 @@ _MAGIC = b"streamfx packets 1\n"
 _BASE = struct.Struct("<qq")  # time base
 _PACKET = struct.Struct("<qqBIB")  # pts, duration, keyframe, bytes, number of side data entries
 _SIDE = struct.Struct("<BI")  # length of the type name, bytes
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

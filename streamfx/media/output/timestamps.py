@@ -9,9 +9,9 @@ from av import VideoFrame
 
 from streamfx.frame import Frame
 from streamfx.media.input.reader import Reader
+from streamfx.media.probe import JITTER
 
 MAX_TICKS_PER_SECOND = 1 << 30  # supported by all containers
-JITTER = Fraction(1, 10)  # largest rounding error of container timestamps, as a share of a frame
 
 
 def time_base(source: Reader | None, duration: Fraction) -> Fraction:

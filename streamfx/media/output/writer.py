@@ -16,12 +16,13 @@ from av import VideoFrame
 
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
+from streamfx.media.encoding import Encoding, Output
 from streamfx.media.filters.graph import Filter, FilterGraph
 from streamfx.media.gpu.nvidia import Driver, driver_of
 from streamfx.media.gpu.surfaces import to_video_frame
 from streamfx.media.input.reader import Reader
 from streamfx.media.output.encoder import Layout, Shape
-from streamfx.media.output.encoder_selection import Encoding, Output, choose_encoding
+from streamfx.media.output.encoder_selection import choose_encoding
 from streamfx.media.output.formats import format_of
 from streamfx.media.output.muxer import Muxer
 from streamfx.media.output.paths import check_target, replace_durably

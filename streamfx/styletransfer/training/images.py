@@ -98,6 +98,8 @@ def painting_height(path: Path) -> int:
 def load_painting(file: Path, painting: Painting) -> Tensor:
     """The image in `file` [3, H, W] 0..1, scaled and cropped as `painting` says; raises StreamfxError."""
     image = _read(file)
+    left, top, right, bottom = painting.crop
+    image = image.crop((*_pixels(image, left, top), *_pixels(image, right, bottom)))
     height, width = image.size[::-1]
     scaled = max(1, round(width * painting.height / height))
     if min(height, width, scaled) < _MIN_SIDE:
@@ -113,3 +115,7 @@ def load_painting(file: Path, painting: Painting) -> Tensor:
     if target.flatten(1).std(dim=1).max() < _MIN_DEVIATION:
         raise StreamfxError(f"the painting {file} has only one color; give one with visible strokes")
     return target
+
+
+def _pixels(image: Image.Image, x: float, y: float) -> tuple[int, int]:
+    return round(x * image.width), round(y * image.height)

@@ -11,7 +11,6 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import torch
 from torch import Tensor
@@ -19,7 +18,7 @@ from torch.nn import functional as F
 
 from streamfx.errors import StreamfxError
 from streamfx.presets import load_preset
-from streamfx.settings import Quality
+from streamfx.settings import QUALITIES
 from streamfx.styletransfer.losses import FeatureExtractor, build_targets
 from streamfx.styletransfer.network import SIZES, StyleNetwork, load_network
 from streamfx.styletransfer.training.contact_sheets import stylize, write_grid
@@ -95,7 +94,7 @@ def main() -> None:
     parser.add_argument("paintings", type=Path, help="folder with the files that the preset names")
     parser.add_argument("photos", type=Path, help="folder of photos to train on")
     parser.add_argument("weights", type=Path, help="NAME.safetensors to write")
-    parser.add_argument("--quality", choices=get_args(Quality), default="fine")
+    parser.add_argument("--quality", choices=QUALITIES, default="fine")
     parser.add_argument("--base", type=Path, help="weights to start from")
     parser.add_argument("--teacher", type=Path, help="fine weights to distill")
     parser.add_argument("--steps", type=int)

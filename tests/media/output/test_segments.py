@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamfx.errors import StreamfxError
+from streamfx.media.encoding import Encoding, Output
 from streamfx.media.output.encoder import Shape
-from streamfx.media.output.encoder_selection import Encoding, Output, choose_encoding
+from streamfx.media.output.encoder_selection import choose_encoding
 from streamfx.media.output.formats import FORMATS
 from streamfx.media.output.segments import Layout, Segments, _delay, digest_of_file, join, read_packets, with_dts
 from streamfx.media.probe import Coding

@@ -7,7 +7,7 @@ import torch
 
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
-from streamfx.media.output.encoder_selection import Output
+from streamfx.media.encoding import Output
 from streamfx.media.output.soundtrack import Soundtrack
 from streamfx.media.output.writer import Writer
 

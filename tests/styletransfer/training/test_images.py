@@ -95,6 +95,16 @@ def test_paintings_are_scaled_and_cropped_to_their_settings(painting):
     assert 0 <= image.min() < image.max() <= 1
 
 
+def test_a_part_of_a_painting(tmp_path):
+    image = np.zeros((200, 400, 3), np.uint8)
+    image[100:, 200:] = np.random.default_rng(0).integers(100, 256, (100, 200, 3))
+    part = load_painting(
+        save(tmp_path, Image.fromarray(image)), Painting(file="", height=100, margin=0, crop=(0.5, 0.5, 1, 1))
+    )
+    assert part.shape == (3, 100, 200)
+    assert part.min() > 0.3
+
+
 def test_long_paintings_are_center_cropped(tmp_path):
     wide = Image.fromarray(np.tile(data.coffee()[:100, :100], (1, 20, 1)))
     assert load_painting(save(tmp_path, wide), Painting(file="", height=100, margin=0)).shape == (3, 100, 300)

@@ -1,0 +1,50 @@
+"""The consistency mask marks occlusions and motion boundaries."""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from streamfx.motion.occlusion import OUTSIDE, consistency_mask
+
+
+def test_consistency_mask_of_a_shift():
+    backward, forward = torch.zeros(2, 20, 30), torch.zeros(2, 20, 30)
+    backward[0], forward[0] = -3, 3
+    mask = consistency_mask(backward, forward)
+    assert mask.shape == (1, 20, 30)
+    assert mask[:, :, :3].max() == 0
+    assert mask[:, :, 3:].min() == 1
+
+
+def test_consistency_mask_for_inconsistent_flows_and_at_edges():
+    backward, forward = torch.zeros(2, 20, 30), torch.zeros(2, 20, 30)
+    forward[1, 5, 7] = 0.8
+    forward[1, 9, 9] = 0.7
+    assert torch.equal(consistency_mask(backward, forward)[0] == 0, forward[1] == 0.8)
+    backward[1, :, 15:] = 0.1
+    assert consistency_mask(backward, torch.zeros(2, 20, 30))[0, 10].tolist() == [1.0] * 14 + [0.0] * 2 + [1.0] * 14
+
+
+def test_consistency_mask_of_a_batch():
+    torch.manual_seed(0)
+    flows = torch.randn(2, 3, 2, 9, 11)
+    single = torch.stack([consistency_mask(*pair) for pair in zip(*flows)])
+    assert torch.equal(consistency_mask(*flows), single)
+
+
+def test_dis_uses_the_same_formula(monkeypatch):
+    """With different thresholds, because it works at reduced size."""
+    from streamfx.motion import dis
+    from streamfx.motion.dis import _at_sources, _checks
+
+    for name, value in (("MAX_ERROR", 0.5), ("MAX_SLOPE", 0.01), ("MIN_SLOPE", 0.002)):
+        monkeypatch.setattr(dis, name, value)
+
+    torch.manual_seed(4)
+    rough = F.interpolate(torch.randn(2, 2, 3, 4), (60, 80), mode="bicubic")
+    backward, forward = 3 * rough[0], -3 * rough[0] + 0.4 * rough[1]
+    back = np.stack(_at_sources(list(forward.numpy()), backward.numpy()))
+    invalid, _, _ = _checks(backward.numpy(), back, OUTSIDE)
+    valid = consistency_mask(backward, forward)[0].numpy() == 1
+    assert 0.1 < valid.mean() < 0.9
+    assert (invalid[1:-1, 1:-1] == valid[1:-1, 1:-1]).mean() < 0.005  # single pixels at a threshold
