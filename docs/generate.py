@@ -15,9 +15,22 @@ from typing import Any, Literal, get_args, get_origin
 
 import typer
 from mkdocs.structure.files import File, Files
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from typing_extensions import Doc
 
-from streamfx.animation.timeline.schema import KINDS, Document
+from streamfx.animation.timeline.schema import (
+    KINDS,
+    Clear,
+    Document,
+    Fade,
+    Guide,
+    LayerChange,
+    Number,
+    Picture,
+    Position,
+    Ring,
+)
 from streamfx.cli import app
 from streamfx.effects import EFFECTS
 from streamfx.presets import StylePreset
@@ -28,11 +41,27 @@ EFFECTS_INTRODUCTION = """\
 In a chain: `streamfx run in.mp4 out.mp4 --chain NAME=setting=value`. Values without a name are assigned in the order of
 the table. [Schedules](schedules.md) are settings that change over time. [FFmpeg filters](../how-to/ffmpeg-filters.md)
 has more about chains."""
+TIMELINE_INTRODUCTION = """\
+A *position*, or a length, is a number of frames (`240`), seconds (`"4s"`, `"1:30"`), beats (`"8b"`), bars (`"2 bars"`)
+or an expression (`"max_f/2"`). A *schedule* is text that gives a number at each frame; see [Schedules](schedules.md).
+An *objective* is a layer, a channel or a sum of them, as in [Dreams](../how-to/dreams.md#choose-a-layer), or an alias
+from `[layers]`."""
+TIMELINE_TABLES: dict[str, type[BaseModel]] = {  # title -> schema
+    "The file": Document,
+    **{f"Sections of kind {kind}": model for kind, model in KINDS.items()},
+    "Pictures": Picture,
+    "layer": LayerChange,
+    "guide": Guide,
+    "ring": Ring,
+    "clear": Clear,
+    "fade": Fade,
+}
 
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the generated pages, the schemas and the images of the repository to the site."""
     pages = {"reference/cli.md": commands_page(), "reference/effects.md": effects_page()}
+    pages["reference/timeline-keys.md"] = timeline_page()
     for path, content in {**pages, **{f"schemas/{name}": text for name, text in schemas().items()}}.items():
         files.append(File.generated(config, path, content=content))
     for image in sorted(IMAGES.glob("*.jpg")):
@@ -117,6 +146,62 @@ def effects_page() -> str:
     return "\n".join(lines)
 
 
+def timeline_page() -> str:
+    """The reference of the keys of timeline files, from their schema."""
+    lines = ["# Timeline keys", "", TIMELINE_INTRODUCTION, ""]
+    for title, model in TIMELINE_TABLES.items():
+        lines += [
+            f"## {title}",
+            "",
+            inspect.getdoc(model) or "",
+            "",
+            "| key | values | default | |",
+            "|---|---|---|---|",
+        ]
+        schema = model.model_json_schema()
+        for name, field in model.model_fields.items():
+            key = field.alias or name
+            values = _kind(field.annotation, schema["properties"][key])
+            default = "required" if field.is_required() else _toml(field.default)
+            lines.append(_table_row([_code(key), values, default, f"{_help(field)}."]))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _help(field: Any) -> str:
+    return next(each.documentation for each in field.metadata if isinstance(each, Doc))
+
+
+def _kind(annotation: Any, schema: dict[str, Any]) -> str:
+    """The allowed values of a key, by its JSON schema; numbers with schedules and positions by their type."""
+    for alias, name in ((Number, "number or schedule"), (Position, "position")):
+        if annotation in (alias, alias | None):
+            return name
+    if "const" in schema or "enum" in schema:
+        return ", ".join(map(_code, schema.get("enum", [schema.get("const")])))
+    if "anyOf" in schema:
+        kinds = [_kind(None, each) for each in schema["anyOf"] if each.get("type") != "null"]
+        kinds = [kind for kind in kinds if (kind, "number" in kinds) != ("integer", True)]
+        numeric = any(each.get("type") in ("integer", "number") for each in schema["anyOf"])
+        return " or ".join("schedule" if kind == "text" and numeric else kind for kind in kinds)
+    if schema.get("type") == "array" and "prefixItems" not in schema:
+        kind = _kind(None, schema["items"])
+        return "list of " + (kind.replace(" ", "s ", 1) if " " in kind else f"{kind}s")
+    if schema.get("type") == "array":
+        return "[" + ", ".join(_kind(None, each) for each in schema["prefixItems"]) + "]"
+    names = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false", "object": "table"}
+    low, high = schema.get("minimum"), schema.get("maximum")
+    name = names[schema.get("type", "object")]
+    return name if low is None else f"{name} {low}..{high}" if high is not None else f"{name}, at least {low}"
+
+
+def _toml(value: object) -> str:
+    """A default as it is written in TOML; empty for none."""
+    if value in (None, "", (), {}):
+        return ""
+    return _code(json.dumps(value))
+
+
 def _written(value: object) -> str:
     """A default as it is written on the command line and in a chain."""
     return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
@@ -141,6 +226,9 @@ def timeline_schema() -> dict[str, Any]:
     references, schema = models_json_schema([(model, "validation") for model in (Document, *KINDS.values())])
     definitions = schema["$defs"]
     sections = [references[model, "validation"] for model in KINDS.values()]
+    for model in TIMELINE_TABLES.values():
+        for name, field in model.model_fields.items():
+            definitions[model.__name__]["properties"][field.alias or name]["description"] = _help(field)
     for section in sections:  # any key may come from [defaults] instead
         named = definitions[section["$ref"].rpartition("/")[2]]
         named["required"] = [key for key in named["required"] if key in ("kind", "name")]

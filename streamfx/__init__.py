@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from streamfx.chain import build_chain
     from streamfx.errors import StreamfxError
     from streamfx.frame import Effect, Frame, Sink, Step
-    from streamfx.jobs.job import Job, Result, run_job
+    from streamfx.jobs.generated import StillSource
+    from streamfx.jobs.job import Job, JobInterrupted, JobStart, Result, run_job
     from streamfx.jobs.status import Progress, Status
     from streamfx.media.encoding import Output
     from streamfx.media.input.reader import Reader, open
@@ -20,29 +21,24 @@ if TYPE_CHECKING:
 
 # public name -> module, imported on first access so that the command line starts fast
 _MODULES = {
-    "Effect": "frame",
-    "Frame": "frame",
-    "Job": "jobs.job",
+    **dict.fromkeys(("Effect", "Frame", "Sink", "Step"), "frame"),
+    **dict.fromkeys(("Job", "JobInterrupted", "JobStart", "Result", "run_job"), "jobs.job"),
+    **dict.fromkeys(("Progress", "Status"), "jobs.status"),
+    **dict.fromkeys(("Reader", "open"), "media.input.reader"),
+    **dict.fromkeys(("Writer", "create"), "media.output.writer"),
     "Output": "media.encoding",
-    "Progress": "jobs.status",
-    "Reader": "media.input.reader",
-    "Result": "jobs.job",
-    "Sink": "frame",
-    "Status": "jobs.status",
-    "Step": "frame",
+    "StillSource": "jobs.generated",
     "StreamfxError": "errors",
-    "Writer": "media.output.writer",
     "build_chain": "chain",
-    "create": "media.output.writer",
-    "open": "media.input.reader",
     "run": "pipeline",
-    "run_job": "jobs.job",
 }
 
 __all__ = [
     "Effect",
     "Frame",
     "Job",
+    "JobInterrupted",
+    "JobStart",
     "Output",
     "Progress",
     "Reader",
@@ -50,6 +46,7 @@ __all__ = [
     "Sink",
     "Status",
     "Step",
+    "StillSource",
     "StreamfxError",
     "Writer",
     "build_chain",

@@ -155,7 +155,7 @@ def _describe_device(device: torch.device) -> str:
 
     from streamfx.ops import cuda
 
-    backend = "our kernels" if cuda.installed() else "torch (for our kernels: pip install 'streamfx[cuda]')"
+    backend = "our kernels" if cuda.installed() else "torch (for our kernels: pip install '.[cuda]')"
     return f"{device}, {torch.cuda.get_device_name(device)}, using {backend}"
 
 

@@ -41,13 +41,13 @@ class TrainingSettings(BaseModel):
     wasserstein_weight: float = Field(default=6.0, ge=0)
     per_image: float = Field(default=0.4, ge=0, le=1)  # share of the style loss per image; the rest per batch
     content_weight: float = Field(default=2.4, ge=0)
-    contrast_weight: float = Field(default=4.0, ge=0)
-    alignment_weight: float = Field(default=40.0, ge=0)
+    contrast_weight: float = Field(default=6.0, ge=0)
+    alignment_weight: float = Field(default=60.0, ge=0)
     palette_weight: float = Field(default=20.0, ge=0)
     stray_weight: float = Field(default=8.0, ge=0)
     light_weight: float = Field(default=1.5, ge=0)
     fringe_weight: float = Field(default=1.5, ge=0)
-    grid_weight: float = Field(default=40.0, ge=0)
+    grid_weight: float = Field(default=160.0, ge=0)
     smooth_weight: float = Field(default=0.3, ge=0)  # total variation
     border_weight: float = Field(default=40.0, ge=0)
     flicker_weight: float = Field(default=100.0, ge=0)

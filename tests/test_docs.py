@@ -29,6 +29,7 @@ COMMANDS = [
 GENERATED = {  # by docs/generate.py, when the site is built
     "docs/reference/cli.md",
     "docs/reference/effects.md",
+    "docs/reference/timeline-keys.md",
     "docs/schemas/preset.schema.json",
     "docs/schemas/timeline.schema.json",
 }
@@ -96,10 +97,17 @@ def test_chains_can_be_built():
         assert build_chain(chain)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/reference/python-api.md"])
-def test_the_python_example_runs(page, tmp_path):
+@pytest.mark.parametrize(
+    ("page", "name", "frames"),
+    [
+        ("README.md", "streamfx.Job", 12),
+        ("docs/reference/python-api.md", "streamfx.Job", 13),
+        ("docs/reference/python-api.md", "streamfx.open", 12),
+    ],
+)
+def test_the_python_examples_run(page, name, frames, tmp_path):
     text = (ROOT / page).read_text("utf-8")
-    example = next(block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "streamfx.open" in block)
+    example = next(block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if name in block)
     clip = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.5", "-f", "lavfi", "-i", "sine=d=0.5"]
     subprocess.run([*clip, "in.mp4"], cwd=tmp_path, check=True)
     done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -109,7 +117,7 @@ def test_the_python_example_runs(page, tmp_path):
         [*probe, "-of", "csv=p=0", "out.mp4"], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout
     assert [line.split(",")[0] for line in streams.split()] == ["h264", "aac"]
-    assert streams.startswith("h264,12")  # fps=24 of half a second
+    assert streams.startswith(f"h264,{frames}\n")  # 12: fps=24 of half a second
 
 
 def test_the_site_builds_strictly(tmp_path):

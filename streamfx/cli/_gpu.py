@@ -109,7 +109,7 @@ def check_kernels(device: torch.device, size: tuple[int, int]) -> Iterator[tuple
 
     yield "\n| kernel | difference | tolerance | us | reference, us | GB/s |\n|:--|--:|--:|--:|--:|--:|", True
     if device.type == "cuda" and not cuda.installed():
-        yield "| none: CuPy is missing, pip install 'streamfx[cuda]' | | | | | |", False
+        yield "| none: CuPy is missing, pip install '.[cuda]' | | | | | |", False
         return
     for dtype, suffix in ((torch.float32, ""), (torch.float16, ", half")):
         for row in comparisons(*size, dtype, device):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
@@ -88,14 +88,13 @@ class VideoOptions:
 class EffectSettings:
     """Stands for the options of an effect's settings, in the annotation of a command's parameter.
 
-    With `given_only`, the command gets only the settings that were given. `names` renames options.
+    With `given_only`, the command gets only the settings that were given.
     """
 
     kind: type[Any]
     skip: tuple[str, ...] = ()
     given_only: bool = False
     panel: str | None = None
-    names: Mapping[str, str] = field(default_factory=dict)  # setting -> option
 
     def parameters(self) -> dict[str, inspect.Parameter]:
         """For each setting a keyword parameter with its range, help and default."""
@@ -110,10 +109,8 @@ class EffectSettings:
         info = _option(self.panel or "Options", help=f"{setting.help}{limits}.", min=low, max=high, show_default=shown)
         default = None if self.given_only else setting.default
         kind: Any = hint | None if self.given_only else hint
-        name = self.names.get(setting.name, setting.name)
-        return inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
-        )
+        annotation: Any = Annotated[kind, info]
+        return inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
     def values(self, options: dict[str, Any]) -> dict[str, Any]:
         """Take the settings out of `options`, which holds the values of all options of the command."""

@@ -16,14 +16,17 @@ from streamfx.cli._allocator import keep_memory, return_memory
 from streamfx.cli._console import STDERR
 from streamfx.cli._options import make_job
 from streamfx.cli._progress import Bar
+from streamfx.errors import StreamfxError
 
 if TYPE_CHECKING:
     from streamfx.cli._options import VideoOptions
     from streamfx.frame import Effect
-    from streamfx.jobs.job import Job, Result, Start
+    from streamfx.jobs.job import Job, JobStart, Result
     from streamfx.jobs.status import Progress
 
 log = logging.getLogger("streamfx")
+
+ADVICE = ": repeat the command with --resume to continue, or with --join-partial to join them into a video"
 
 
 def make_video(
@@ -35,7 +38,7 @@ def make_video(
 
 def run(job: Job, options: VideoOptions, facts: dict[str, object]) -> None:
     """Run or resume the job, or join its finished part, as the options say; `facts` are added to the --json report."""
-    from streamfx.jobs.job import JobInterrupted, join_partial, run_job
+    from streamfx.jobs.job import JobInterrupted, ResumableError, join_partial, run_job
     from streamfx.media.filters.effect import Filters
 
     _set_log_level(options)
@@ -51,8 +54,10 @@ def run(job: Job, options: VideoOptions, facts: dict[str, object]) -> None:
         try:
             result = run_job(job, resume=options.resume, on_start=display.start, on_progress=display.advance)
         except JobInterrupted as interrupted:
-            log.error("interrupted: %s", interrupted)
+            log.error("interrupted: %s%s", interrupted, ADVICE if job.status().state == "paused" else "")
             raise typer.Exit(130) from None
+        except ResumableError as error:
+            raise StreamfxError(f"{error}{ADVICE}") from error
     _report(result, job, options, facts)
 
 
@@ -74,7 +79,7 @@ class _Display(ExitStack):
         self._bar: Bar | None = None
         self._stopping: Callable[[], bool] = lambda: False
 
-    def start(self, start: Start) -> None:
+    def start(self, start: JobStart) -> None:
         """Called before the first frame."""
         options = self.options
         if start.resumed and not options.quiet:
@@ -116,14 +121,15 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
 
 def _report(result: Result, job: Job, options: VideoOptions, facts: dict[str, object]) -> None:
     """Print how the run ended; the --json object goes to stdout, or to stderr if the video goes to stdout."""
-    if result.state == "unchanged":
+    if result.state == "already_finished":
         if not options.quiet:
             STDERR.print(f"streamfx: '{result.output}' is already finished", markup=False)
         if options.report:
             print(json.dumps({"finished": True, "output": result.output, **facts}))
         return
     if result.state != "finished":
-        log.error("%s: %s", result.state, result.message or "its work is deleted")
+        advice = ADVICE if result.state == "paused" else ""
+        log.error("%s: %s%s", result.state, result.message or "its work is deleted", advice)
         raise typer.Exit(130)
     if options.report:
         report = {

@@ -145,7 +145,7 @@ def _missing(facts: dict[str, Any]) -> list[dict[str, str]]:
             "a GPU", "everything runs on the CPU; with an NVIDIA GPU, install its driver and check that nvidia-smi runs"
         )
     if cuda["works"] and facts["versions"]["cupy-cuda13x"] is None:
-        add("CUDA kernels", "pip install 'streamfx[cuda]'")
+        add("CUDA kernels", "pip install '.[cuda]'")
     absent = [name for name, available in facts["encoders"].items() if not available]
     if absent:
         add(f"encoders {', '.join(absent)}", "pip install --force-reinstall av: its wheels include FFmpeg")

@@ -22,7 +22,6 @@ STILL = {"octaves": 4, "steps": 10}  # defaults for images
 SHARED = frozenset(
     ("layer", "model", "weights", "strength", "octaves", "octave_scale", "steps", "smooth", "tile", "seed")
 )
-NAMES = {"guide": "start_colors"}  # settings of Feedback whose option has another name
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ def dream(
     ] = None,
     feedback: Annotated[
         dict[str, Any],
-        EffectSettings(Feedback, skip=("context", "size", *SHARED), given_only=True, panel=FEEDBACK, names=NAMES),
+        EffectSettings(Feedback, skip=("context", "size", *SHARED), given_only=True, panel=FEEDBACK),
     ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print the values of the schedules.", rich_help_panel=FEEDBACK)
@@ -85,8 +84,7 @@ def dream(
     step = feedback.pop("step", None)
     _refuse(
         "needs a video made from an image: --start photo.jpg out.mp4",
-        {NAMES.get(name, name) for name in feedback}
-        | {name for name in ("audio", "dry_run", "plot") if getattr(video_only, name)},
+        feedback.keys() | {name for name in ("audio", "dry_run", "plot") if getattr(video_only, name)},
     )
     if step is not None:
         settings["step"] = _parse_step(step)

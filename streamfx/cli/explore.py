@@ -1,4 +1,4 @@
-"""`streamfx explore`: an HTML page of dreams on one image, with every layer and channel."""
+"""`streamfx explore`: an HTML page of dreams on one image, with layers and channels."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def explore(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start over if the folder has other settings.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Show the dreams of every layer as a page: streamfx explore photo.jpg FOLDER"""
+    """Show the dreams of the main layers, or others, as a page: streamfx explore photo.jpg FOLDER"""
     from streamfx.deepdream.networks import choose_network, list_layers, main_layers
     from streamfx.effects.dream import Dream
 

@@ -126,7 +126,7 @@ def _measure(
         result = measure_videos(first, second, motion, flows=flows, distance=distance, names=names, progress=progress)
     for reader in readers:
         if reader.damaged_at is not None:
-            log.warning("'%s' breaks off or is damaged at %.2f s", reader.name, reader.damaged_at)
+            log.warning("'%s' ends early or is damaged at %.2f s", reader.name, reader.damaged_at)
     return result, missing
 
 

@@ -80,7 +80,7 @@ class Feedback:
     seed: Annotated[int, Ge(0), Le(10**9), Doc("Seed of the camera's noise and the random shifts")] = 0
     margin: Annotated[int, Ge(0), Le(1000), Doc("Pixels rendered around the frame, for 1280x720")] = 60
     border: Annotated[Literal["reflect", "replicate", "wrap"], Doc("Fill beyond the borders of the canvas")] = "reflect"
-    guide: Annotated[float, Ge(0), Le(1), Doc("Share of the start image's colors blended into each frame")] = 0.003
+    start_colors: Annotated[float, Ge(0), Le(1), Doc("Share of the start image's colors mixed into each frame")] = 0.003
     view: Annotated[float, Ge(0), Le(1), Doc("Share of the start image, moved with the camera, in each frame")] = 0.0
     hold: Annotated[float, Ge(0), Le(1), Doc("Share of drifted brightness, contrast and color removed per frame")] = 0.2
     soften: Annotated[float, Ge(0), Le(1), Doc("Share of finest detail removed per frame; less at small steps")] = 0.08
@@ -264,9 +264,9 @@ class Feedback:
         from streamfx.ops.color import luma
         from streamfx.ops.color_statistics import correct_drift, soften
 
-        if self.guide:
+        if self.start_colors:
             start = _tensor(memory, "start")
-            canvas = canvas.lerp(start + (luma(canvas) - luma(start)), self.guide)
+            canvas = canvas.lerp(start + (luma(canvas) - luma(start)), self.start_colors)
         if self.soften:
             canvas = soften(canvas, self.soften * min(1.0, step / REFERENCE_STEP))
         return correct_drift(canvas, _tensor(memory, "target"), self.hold)

@@ -42,7 +42,7 @@ class Style:
     preset: Annotated[
         str, Doc("Name of a preset ('streamfx presets' lists them), a FILE.toml, or a blend: vangogh:0.6,munch:0.4")
     ] = "vangogh"
-    strength: Annotated[float, Ge(0), Le(1), Doc("Share of the stylized frame in the output")] = 1.0
+    strength: Annotated[float, Ge(0), Le(1), Doc("Opacity of the stylized frame")] = 1.0
     preserve_color: Annotated[bool, Doc("Keep the source's colors and take only brightness from the style")] = False
     detail: Annotated[float, Ge(0), Le(1), Doc("How much of the source's structure is kept; 0 is bold")] = 0.0
     stroke: Annotated[float, Ge(0.5), Le(2), Doc("Size of the strokes, relative to the frame")] = 1.0
@@ -54,7 +54,7 @@ class Style:
     )
     coherence: Annotated[
         Literal["off", "warp", "full"],
-        Doc("off: each frame alone; warp: mixed with the previous stylized frame; full: an input of old networks"),
+        Doc("off: each frame alone; warp: mixes in the previous one, warped; full: also feeds it to networks of 0.1"),
     ] = "warp"
     motion: Annotated[
         Literal["dis", "lk", "raft"], Doc("Motion estimation: dis, lk (fast on a GPU), raft (a network, slow)")
@@ -98,7 +98,7 @@ class Style:
         return self.quality == "fast"
 
     def resolve(self, device: torch.device, start: Fraction) -> Style:
-        """With the precision chosen, and a mask video moved to the `start` of the video."""
+        """A copy with the precision chosen, and a mask video moved to the `start` of the video."""
         from streamfx.inference.precision import rates
 
         precision = self.precision

@@ -76,9 +76,9 @@ class Checkpoint:
         writer.use_segments(self.segments)
         if reader is not None:
             reader.resume_interval = self.every
-            mark = self._manifest.points[-1].mark if self._manifest.points else None
-            if mark is not None:
-                reader.resume_at(mark)
+            resume_point = self._manifest.points[-1].resume_point if self._manifest.points else None
+            if resume_point is not None:
+                reader.resume_at(resume_point)
 
     def memories(self, count: int, device: torch.device) -> list[Memory]:
         """The memories of `count` effects at the end of the last closed segment; empty at the start."""
@@ -124,7 +124,7 @@ class Checkpoint:
         discard(self.folder)
 
     def _save_point(self, number: int, segments: int, memories: Sequence[Memory]) -> Point:
-        mark = self._reader.resume_points.pop(number, None) if self._reader else None
+        resume_point = self._reader.resume_points.pop(number, None) if self._reader else None
         items = [(f"{index}/{name}", value) for index, memory in enumerate(memories) for name, value in memory.items()]
         tensors = {name: value for name, value in items if not isinstance(value, int | Fraction | str)}
         values = [
@@ -132,10 +132,10 @@ class Checkpoint:
             for memory in memories
         ]
         if not tensors:
-            return Point(number, segments, mark, values)
+            return Point(number, segments, resume_point, values)
         file = self.folder / f"{number:09d}.safetensors"
         _save_tensors(tensors, file)
-        return Point(number, segments, mark, values, file.name, digest_of_file(file))
+        return Point(number, segments, resume_point, values, file.name, digest_of_file(file))
 
 
 def _release_free_memory() -> None:

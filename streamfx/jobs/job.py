@@ -18,9 +18,9 @@ from streamfx.errors import StreamfxError
 from streamfx.frame import Effect
 from streamfx.jobs.checkpoint import Checkpoint, discard, locked_folder
 from streamfx.jobs.fingerprint import Fingerprint, differences, fingerprint_of, library_changes, source_files
-from streamfx.jobs.framing import with_framing
 from streamfx.jobs.generated import StillSource
 from streamfx.jobs.manifest import Manifest, load
+from streamfx.jobs.scaling import with_scaling
 from streamfx.jobs.status import Progress, Status, StatusFile, cancel, pause, read_status
 from streamfx.media.encoding import Output
 from streamfx.media.filters.effect import Filters
@@ -98,14 +98,15 @@ class Job:
 class Result:
     """The end of a run."""
 
-    state: Literal["finished", "paused", "canceled", "unchanged"]  # unchanged: an earlier run had finished
+    # stopped: at a request to pause, but without a checkpoint to resume from; already_finished: by an earlier run
+    state: Literal["finished", "paused", "stopped", "canceled", "already_finished"]
     output: str
     frames: int = 0  # written
     frames_read: int = 0  # input frames, with those of earlier runs
     resumed_frames: int = 0  # input frames that earlier runs had processed
     seconds: float = 0.0  # that this run took
     encoder: str | None = None  # FFmpeg's name
-    message: str = ""  # what was left on disk, if paused
+    message: str = ""  # what was left on disk, if paused or stopped
 
     @property
     def fps(self) -> float:
@@ -114,7 +115,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class JobStart:
     """What is known when the first frame is about to be processed."""
 
     length: Fraction | None  # seconds of the source
@@ -127,6 +128,10 @@ class JobInterrupted(KeyboardInterrupt):
     """A run was interrupted; the message says what was left on disk."""
 
 
+class ResumableError(StreamfxError):
+    """A run failed, but can be resumed from its checkpoint."""
+
+
 class _Stop(KeyboardInterrupt):
     """Stops a run at a request."""
 
@@ -135,7 +140,7 @@ def run_job(
     job: Job,
     *,
     resume: bool = False,
-    on_start: Callable[[Start], object] | None = None,
+    on_start: Callable[[JobStart], object] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Result:
     """Make the video of `job`, or continue an earlier run with `resume`.
@@ -148,14 +153,14 @@ def run_job(
         if resume and task.is_finished():
             with locked_folder(Path(task.target)) as leftover:
                 discard(leftover)  # of the run that finished it, if it was killed at the last moment
-            return Result("unchanged", task.target)
+            return Result("already_finished", task.target)
         with ExitStack() as stack:
             writer = task.writer(overwrite=job.output.overwrite)
             folder = stack.enter_context(locked_folder(Path(task.target))) if writer.atomic else None
             checkpoint, reason = _open_checkpoint(folder, task, writer, resume=resume)
             done = checkpoint.done if checkpoint else 0
             if on_start:
-                on_start(Start(task.length, done, checkpoint is not None, reason))
+                on_start(JobStart(task.length, done, checkpoint is not None, reason))
             state, read, message = _run(task, writer, checkpoint, StatusFile(folder), on_progress)
             if checkpoint and state != "paused":
                 checkpoint.remove()
@@ -206,8 +211,8 @@ class _Task:
         if self.reader is not None and self.reader.damaged_at is not None:
             of = f" of {float(self.length):.2f} s" if self.length else ""
             raise StreamfxError(
-                f"'{self.reader.name}' breaks off or is damaged at {float(self.reader.damaged_at):.2f} s{of}; "
-                f"'{self.target}' holds the {writer.written} frames that could be read"
+                f"'{self.reader.name}' ends early or is damaged at {float(self.reader.damaged_at):.2f} s{of}; "
+                f"'{self.target}' contains the {writer.written} frames that could be read"
             )
 
 
@@ -219,7 +224,7 @@ def _prepared(job: Job) -> Iterator[_Task]:
         device = find_device(job.device)
         chain = [resolve(effect, device, start) for effect in chain]
     target = str(job.target)
-    framed = with_framing(chain, job.rate, job.size, job.width, target, job.output.format)
+    scaled = with_scaling(chain, job.rate, job.size, job.width, target, job.output.format)
     with ExitStack() as stack:
         stack.enter_context(_thread_limits(chain))
         soundtrack: Soundtrack | None = None
@@ -239,10 +244,10 @@ def _prepared(job: Job) -> Iterator[_Task]:
             files = source_files(str(job.source)) if job.input_format is None else None
         fast = any(prefers_speed(effect) for effect in chain)
         text = chain_text(chain) or "null"
-        fingerprint = fingerprint_of(_settings(job, text, frames, fast), files or (), framed)
+        fingerprint = fingerprint_of(_settings(job, text, frames, fast), files or (), scaled)
         comment = f"streamfx {__version__}: {text} [{fingerprint.key}]"
-        output = replace(job.output, fast=fast, settings=comment)
-        yield _Task(job, target, framed, source, files, length, frames, soundtrack, fingerprint, output)
+        output = replace(job.output, fast=fast, comment=comment)
+        yield _Task(job, target, scaled, source, files, length, frames, soundtrack, fingerprint, output)
 
 
 def _open(job: Job, name: str, start: Fraction, end: Fraction | None) -> Reader:
@@ -310,8 +315,8 @@ def _settings(job: Job, chain: str, frames: int | None, fast: bool) -> dict[str,
 
 def _run(
     task: _Task, writer: Writer, checkpoint: Checkpoint | None, status: StatusFile, on_progress: OnProgress | None
-) -> tuple[Literal["finished", "paused", "canceled"], int, str]:
-    """Run the chain; returns the state, the number of input frames, and what was left on disk if it is paused."""
+) -> tuple[Literal["finished", "paused", "stopped", "canceled"], int, str]:
+    """Run the chain; returns the state, the number of input frames, and what was left on disk if it was stopped."""
     done = checkpoint.done if checkpoint else 0
     tracker = _Tracker(task, done, status, on_progress)
     try:
@@ -327,13 +332,14 @@ def _run(
             if writer.partial_path:
                 writer.partial_path.unlink(missing_ok=True)
             return "canceled", tracker.frames, ""
-        return "paused", tracker.frames, _saved(writer, checkpoint)
+        state: Literal["paused", "stopped"] = "paused" if checkpoint and checkpoint.resumable else "stopped"
+        return state, tracker.frames, _saved(writer, checkpoint)
     except KeyboardInterrupt:
         raise JobInterrupted(_saved(writer, checkpoint)) from None
     except StreamfxError as error:
         status.error = str(error)
         if checkpoint and checkpoint.resumable:
-            raise StreamfxError(f"{error}; {_saved(writer, checkpoint)}") from error
+            raise ResumableError(f"{error}; {_saved(writer, checkpoint)}") from error
         raise
     finally:
         if checkpoint and not checkpoint.frames:
@@ -343,7 +349,7 @@ def _run(
 
 @dataclass
 class _Tracker:
-    """Counts frames, reports progress and obeys requests to stop."""
+    """Counts frames, reports progress and handles stop requests."""
 
     task: _Task
     frames: int
@@ -367,10 +373,7 @@ class _Tracker:
 def _saved(writer: Writer, checkpoint: Checkpoint | None) -> str:
     """What a run that ended early left on disk."""
     if checkpoint and checkpoint.resumable:
-        return (
-            f"{checkpoint.frames} frames are saved in '{checkpoint.folder}': repeat the command with --resume to "
-            "continue, or with --join-partial to join them into a video"
-        )
+        return f"{checkpoint.frames} frames are saved in '{checkpoint.folder}'"
     if writer.partial_path:
         return f"the first {writer.written} frames are in '{writer.partial_path}'"
     if writer.written and not writer.atomic:
@@ -395,7 +398,7 @@ def _open_checkpoint(
     if saved and not (resume or join):
         frames = sum(segment.written for segment in saved.segments)
         raise StreamfxError(
-            f"'{folder}' holds {frames} frames of a stopped run; give --resume to continue, -y to start over, "
+            f"'{folder}' contains {frames} frames of a stopped run; give --resume to continue, -y to start over, "
             "or --join-partial to join them into a video"
         )
     if saved and not join:
@@ -425,7 +428,7 @@ def _check_unchanged(saved: Manifest, task: _Task) -> None:
 def _reason_not_resumable(task: _Task) -> str:
     """Why a run of this job cannot be resumed; empty if it can."""
     if task.job.segment == 0:
-        return "checkpoints are off (--segment 0)"
+        return "checkpoints are off: segment is 0"
     if task.files is None:
         name = task.reader.name if task.reader else task.target
         return f"{'stdin' if name == '-' else name} can be read only once"

@@ -30,7 +30,7 @@ class Point:
 
     number: int  # input frames before this point
     segments: int  # segments closed before this point
-    mark: ResumePoint | None  # of the source, if it is a Reader
+    resume_point: ResumePoint | None  # of the source, if it is a Reader
     values: list[dict[str, list[str]]]  # non-tensor values of each effect's memory: name -> type, text
     memory: str = ""  # file with the tensors; "" if there are none
     sha256: str = ""  # of that file
@@ -80,16 +80,16 @@ def _parse_manifest(data: dict[str, Any]) -> Manifest:
         raise ValueError("damaged")
     body = json.loads(data["body"])
     segments = [Segment(**segment) for segment in body["segments"]]
-    points = [Point(**{**point, "mark": _parse_mark(point["mark"])}) for point in body["points"]]
+    points = [Point(**{**point, "resume_point": _resume_point(point["resume_point"])}) for point in body["points"]]
     layout = None if body["layout"] is None else _parse_layout(body["layout"])
     return Manifest(Fingerprint(**body["identity"]), body["every"], layout, segments, points, body["complete"])
 
 
-def _parse_mark(data: dict[str, Any] | None) -> ResumePoint | None:
+def _resume_point(data: dict[str, Any] | None) -> ResumePoint | None:
     if data is None:
         return None
-    broken = None if data["broken"] is None else Fraction(data["broken"])
-    return ResumePoint(**{**data, "moment": Fraction(data["moment"]), "broken": broken})
+    damaged_at = None if data["damaged_at"] is None else Fraction(data["damaged_at"])
+    return ResumePoint(**{**data, "time": Fraction(data["time"]), "damaged_at": damaged_at})
 
 
 def _parse_layout(data: dict[str, Any]) -> Layout:

@@ -114,7 +114,7 @@ def read_status(target: str | Path) -> Status:
 
 
 def pause(target: str | Path) -> None:
-    """Ask the running job that writes `target` to stop after the current frame. It can be resumed later."""
+    """Ask the running job that writes `target` to stop after the current frame."""
     _request(Path(target), "pause")
 
 

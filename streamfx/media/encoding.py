@@ -1,4 +1,4 @@
-"""What an output is asked to be, and the encoding that was chosen for it."""
+"""Requested output options, and the encoding chosen for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Output:
     audio: bool = True
     overwrite: bool = False
     fast: bool = False  # faster encoding, larger files; explicit options win
-    settings: str = ""  # written to the comment tag of the file
+    comment: str = ""  # written to the comment tag of the file
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def _silence(level: int) -> None:
 
 
 def mute_ffmpeg() -> None:
-    """Mute FFmpeg before a decoder is freed: that waits for its threads, and a thread that logs waits for this one."""
+    """Mute FFmpeg before freeing a decoder. Freeing joins its threads; one that logs needs the GIL: a deadlock."""
     with _log_lock:
         if _silenced is not None:
             _silence(_silenced)

@@ -1,4 +1,4 @@
-"""Conversion between decoded frames and RGB tensors: the only module that knows how samples encode color.
+"""Conversion between decoded frames in host memory and RGB tensors.
 
 FFmpeg only changes plane layout, bit depth and chroma subsampling here. `ops.color` converts colors with the matrix and
 range in the frame's tags, so that reading and writing use the same formulas (ITU-T H.273). Frames without tags are

@@ -72,14 +72,14 @@ def warp_previous(memory: Memory, name: str, motions: Mapping[str, Motion]) -> W
 def remember(memory: Memory, frame: Tensor, stylized: Mapping[str, Tensor], pts: Fraction) -> None:
     """Store `frame` and its stylized frames by name, [3, H, W] each; drop those that are too old."""
     _put(memory, "last", frame, stylized)
-    since = memory.get("young.pts")
+    since = memory.get("candidate.pts")
     if not isinstance(since, Fraction):
-        memory["young.pts"] = pts
-        _put(memory, "young", frame, stylized)
+        memory["candidate.pts"] = pts
+        _put(memory, "candidate", frame, stylized)
     elif pts - since >= _LOOK_BACK:
-        _put(memory, "old", *_get(memory, "young"))
-        memory["young.pts"] = pts
-        _put(memory, "young", frame, stylized)
+        _put(memory, "old", *_get(memory, "candidate"))
+        memory["candidate.pts"] = pts
+        _put(memory, "candidate", frame, stylized)
 
 
 def _put(memory: Memory, age: str, frame: Tensor, stylized: Mapping[str, Tensor]) -> None:

@@ -32,8 +32,8 @@ class View:
     angle: float = 0.0  # degrees; positive rotates counterclockwise
     shift_x: float = 0.0  # pixels; positive moves the image right
     shift_y: float = 0.0  # pixels; positive moves it down
-    centre_x: float = 0.5  # share of the width
-    centre_y: float = 0.5  # share of the height
+    center_x: float = 0.5  # share of the width
+    center_y: float = 0.5  # share of the height
     tilt_x: float = 0.0  # degrees about the horizontal axis; positive moves the top edge away
     tilt_y: float = 0.0  # degrees about the vertical axis; positive moves the right edge away
 
@@ -49,7 +49,7 @@ class View:
 
         Consecutive moves are multiplied from the left: `second.matrix(...) @ first.matrix(...)`.
         """
-        x, y = self.centre_x * width - 0.5, self.centre_y * height - 0.5  # pixel centers have integer coordinates
+        x, y = self.center_x * width - 0.5, self.center_y * height - 0.5  # pixel centers have integer coordinates
         angle = radians(self.angle)
         c, s = self.zoom * cos(angle), self.zoom * sin(angle)
         shift = _matrix([[1, 0, self.shift_x - x], [0, 1, self.shift_y - y], [0, 0, 1]])

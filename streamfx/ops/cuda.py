@@ -103,7 +103,7 @@ def _run(family: str, kernel: str, like: Tensor, grid: Size, block: Size, *argum
     if launch is None:
         raise ValueError(f"kernel {kernel} runs on {' or '.join(LAUNCHERS)}, not on {like.device}")
     if like.is_cuda and not installed():
-        raise StreamfxError("the CUDA kernels need CuPy: pip install 'streamfx[cuda]'")
+        raise StreamfxError("the CUDA kernels need CuPy: pip install '.[cuda]'")
     launch(Call(family, kernel, like.dtype == torch.float16, grid, block, arguments), like.device)
 
 
@@ -118,7 +118,7 @@ def warp(image: Tensor, flow: Tensor, filter: str = "bilinear", border: str = "r
 
 
 def consistency_mask(backward: Tensor, forward: Tensor, outside: float) -> Tensor:
-    """`streamfx.motion.flow.consistency_mask`: both [..., 2, H, W] float32; `outside` is that module's OUTSIDE."""
+    """`streamfx.motion.occlusion.consistency_mask`: both [..., 2, H, W] float32; `outside` is that module's OUTSIDE."""
     backward = launch.check_flow("backward", backward)
     forward = launch.check_plane("forward", forward, backward, 2)
     out = torch.empty_like(backward[..., :1, :, :])

@@ -36,15 +36,15 @@ def _resized(image: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(image, tuple(size), mode="bilinear")
 
 
-def clouds(size: tuple[int, int], across: int, seed: int) -> Tensor:
-    """[1, H, W]: smooth random noise, about `across` clouds high, uniformly distributed in 0..1."""
+def clouds(size: tuple[int, int], rows: int, seed: int) -> Tensor:
+    """[1, H, W]: smooth random noise, about `rows` clouds high, uniformly distributed in 0..1."""
     generator = torch.Generator().manual_seed(seed)
     height, width = size
     noise = torch.zeros(1, 1, height, width)
     for octave in range(3):
-        rows = max(2, across * 2**octave)
-        columns = max(2, round(rows * width / height))
-        cells = torch.rand(1, 1, rows, columns, generator=generator)
+        cell_rows = max(2, rows * 2**octave)
+        cell_columns = max(2, round(cell_rows * width / height))
+        cells = torch.rand(1, 1, cell_rows, cell_columns, generator=generator)
         noise += F.interpolate(cells, size, mode="bicubic", align_corners=True) / 2.5**octave
     flat = noise.flatten()
     rank = torch.empty_like(flat)

@@ -32,6 +32,7 @@ _CONTENT_RANGE = 0.6, 1.6  # weight of the content where the photo is smoothest,
 _CONTRAST_SCALES = 2, 4, 8, 16  # pixels that a gradient spans
 _FAINT = 1e-4  # squared contrast that does not count
 _SOBEL = torch.tensor([[[[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]]]) / 8
+_ALIGNED_AREA = 11  # steps; smaller images are padded
 _FLAT = 1e-6  # squared gradient at which an area has no direction
 _WHOLE = "palette", "fringes", "contrast", "alignment"  # entries of a style in a file beside its features' statistics
 _CPU = torch.device("cpu")
@@ -202,9 +203,9 @@ class ContentTarget:
 
 @torch.no_grad()
 def content_target(photos: Tensor, extractor: FeatureExtractor) -> ContentTarget:
-    """What `photos` [N, 3, H, W] look like to the extractor.
+    """Content features of `photos` [N, 3, H, W].
 
-    Fine detail, as of faces and text, weighs more than smooth areas: there the style has room.
+    Fine detail, as of faces and text, weighs more than smooth areas, where stronger stylization is acceptable.
     """
     features = extractor.content(photos)
     light = photos.mean(1, keepdim=True)
@@ -222,9 +223,8 @@ def content_target(photos: Tensor, extractor: FeatureExtractor) -> ContentTarget
 class StyleLoss:
     """The distance of stylized frames from the paintings' style and from the photos' content.
 
-    Style is compared at several scales, so that swirls count as well as brush hairs: Gram matrices (Gatys et al.
-    2016) and the sliced Wasserstein distance of the features (Heitz et al. 2021). Each term is relative to the size
-    of its target.
+    Style is compared at several scales, to match both large and fine strokes: Gram matrices (Gatys et al. 2016) and
+    the sliced Wasserstein distance of the features (Heitz et al. 2021). Each is relative to the size of its target.
     """
 
     def __init__(self, targets: StyleTargets, settings: TrainingSettings) -> None:
@@ -360,7 +360,7 @@ def palette_loss(images: Tensor, palette: Tensor) -> Tensor:
     """The distance of the batch's colors, averaged over 4x4 pixels, from the colors `palette` [M, 3].
 
     The sliced Wasserstein distance (Rabin et al. 2011) along eight random directions, relative to the palette's
-    variance: rare colors, such as the yellow of the stars, count by their share.
+    variance: rare colors count by their share.
     """
     directions = F.normalize(torch.randn(3, 8), dim=0).to(images.device)
     own = (_colors(images) @ directions).sort(dim=0).values  # [K, 8]
@@ -372,7 +372,7 @@ def palette_loss(images: Tensor, palette: Tensor) -> Tensor:
 def contrast_loss(images: Tensor, target: Tensor, octave: int = 0) -> Tensor:
     """The distance of the distribution of local contrast in each image from that of the paintings, `target`.
 
-    Uniform areas cost here: paintings have strokes everywhere, in plain skies and in the dark. Images of `octave` 1
+    Penalizes uniform areas: paintings have strokes everywhere, in plain skies and in the dark. Images of `octave` 1
     have half the size that the target is meant for, and so on.
     """
     own = _contrast(images, octave)  # [N, scales, bins]
@@ -422,6 +422,8 @@ def _sorted_alignment(images: Tensor, scale: int) -> tuple[Tensor, Tensor, Tenso
     Areas weigh as much as their contrast; the weights [N, K] of an image sum to 1, and the ranks [N, K] are 0..1.
     """
     x = _reduced(images.mean(1, keepdim=True), scale)
+    beside, below = (max(0, _ALIGNED_AREA - side) for side in (x.shape[-1], x.shape[-2]))
+    x = F.pad(x, (0, beside, 0, below), mode="replicate")
     across = F.conv2d(x, _SOBEL.to(x))
     down = F.conv2d(x, _SOBEL.mT.to(x))
     products = torch.cat([across * across, down * down, across * down], dim=1)

@@ -139,7 +139,7 @@ class StyleNetwork(nn.Module):
     (`parameters_at`), after the adjustable style transfer of Babaeizadeh and Ghiasi 2018.
 
     A fixed pattern of noise is an input beside the frame: in uniform areas, where a convolution alone can only be
-    uniform, strokes anchor to it, rather than to the camera's noise.
+    uniform, stroke placement is determined by it, rather than by the camera's noise.
     """
 
     def __init__(self, sizes: Sizes) -> None:

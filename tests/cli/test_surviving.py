@@ -107,7 +107,7 @@ def test_resume_after_a_kill(command, stopped, long, here, wreck):
 
 
 def test_a_checkpoint_is_not_overwritten_by_mistake(command, stopped, long, here):
-    refused(command(*run_arguments(long)), "holds", "--resume to continue, -y to start over", "--join-partial")
+    refused(command(*run_arguments(long)), "contains", "--resume to continue, -y to start over", "--join-partial")
     assert load(here / "out.mkv.streamfx").points[-1].number == stopped
     done = command(*run_arguments(long, "-y", "--json"))
     assert (done.returncode, done.stderr) == (0, "")
@@ -185,7 +185,7 @@ def test_join_partial(command, stopped, long, here, times, hashes, probe):
             ["{film}", "out.mp4", "--chain", "mirror,hue=H=n/9"],
             "the filter hue after an effect depends on earlier frames",
         ),
-        (["{film}", "out.mp4", "--chain", "mirror", "--segment", "0"], "checkpoints are off (--segment 0)"),
+        (["{film}", "out.mp4", "--chain", "mirror", "--segment", "0"], "checkpoints are off: segment is 0"),
     ],
 )
 def test_what_cannot_be_resumed_is_reported_only_with_resume(arguments, words, command, video):
@@ -281,7 +281,7 @@ def test_a_source_that_is_cut_short_while_it_is_read(start, here, long, times, c
     if process.returncode == 0:  # it had been read by then
         assert len(times(here / "out.mkv")) == 750
         return
-    assert "breaks off or is damaged" in said
+    assert "ends early or is damaged" in said
     assert said.count("\n") == 1
     assert len(times(here / "out.mkv")) >= 20
     assert sorted(path.name for path in here.iterdir()) == ["in.mkv", "out.mkv"]

@@ -25,7 +25,7 @@ from streamfx.inference.efficientnet import Features
 @pytest.fixture
 def empty_cache(monkeypatch, tmp_path):
     """An empty download cache."""
-    monkeypatch.setattr("streamfx.inference.downloads.user_cache_dir", lambda *_, **__: str(tmp_path))
+    monkeypatch.setattr("streamfx.inference.downloads.cache_folder", lambda: tmp_path)
     return tmp_path / "weights"
 
 

@@ -215,7 +215,7 @@ def test_chains_support_channels_and_sums():
 
 
 def test_with_network_fills_in_the_model_and_the_layer(monkeypatch, tmp_path):
-    monkeypatch.setattr("streamfx.inference.downloads.user_cache_dir", lambda *_, **__: str(tmp_path))
+    monkeypatch.setattr("streamfx.inference.downloads.cache_folder", lambda: tmp_path)
     assert Dream().with_network() == Dream(model="lite0", layer="block10")
     assert Dream(layer="block18").with_network().model == "lite1"
     with pytest.raises(StreamfxError, match=r"block10 of lite0 has channels 0 to 111"):

@@ -122,7 +122,7 @@ def test_brightness_contrast_and_color_are_stable(start):
 
 
 def test_contrast_grows_without_stabilization(start):
-    images = generate(start, 30, step="0.05", layer="block4", hold=0.0, guide=0.0, soften=0.0)
+    images = generate(start, 30, step="0.05", layer="block4", hold=0.0, start_colors=0.0, soften=0.0)
     assert color_statistics(images[-1])[3] > 1.4 * color_statistics(images[0])[3]
 
 
@@ -237,7 +237,9 @@ def test_unknown_layers_are_rejected():
 
 
 @pytest.mark.needs_cuda
-@pytest.mark.parametrize("settings", [{}, {"loop": True}, {"view": 0.2, "guide": 0.1}, {"octaves": 2, "angle": "3"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"loop": True}, {"view": 0.2, "start_colors": 0.1}, {"octaves": 2, "angle": "3"}]
+)
 def test_cuda_results_are_close_to_the_cpu(settings, start):
     on_cpu, on_cuda = (generate(start, device=torch.device(name), **settings) for name in ("cpu", "cuda"))
     for one, other in zip(on_cpu, on_cuda, strict=True):

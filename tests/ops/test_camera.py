@@ -60,7 +60,7 @@ def test_zoom_enlarges_about_the_center():
     matrix = View(zoom=2).matrix(*WIDE)
     assert point(matrix, 19.5, 11.5) == pytest.approx([19.5, 11.5])  # the center of 40x24
     assert point(matrix, 20.5, 11.5) == pytest.approx([21.5, 11.5])
-    corner = View(zoom=2, centre_x=0, centre_y=0).matrix(*WIDE)
+    corner = View(zoom=2, center_x=0, center_y=0).matrix(*WIDE)
     assert point(corner, -0.5, -0.5) == pytest.approx([-0.5, -0.5])  # the corner of the image
     image = torch.zeros(1, *WIDE)
     image[:, 10:14, 18:22] = 1

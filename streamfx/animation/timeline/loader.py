@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from streamfx.animation.timeline.schema import (
     KINDS,
+    RENAMED,
     Clear,
     Document,
     DreamSection,
@@ -100,7 +101,7 @@ def load_timeline(path: Path, assets: Path | None = None, *, network: bool = Fal
         raise StreamfxError(f"no such folder: '{assets}'; give the folder of the timeline's pictures with --assets")
     if values.get("kind") == "style":
         raise StreamfxError(f"'{path}' is a style preset; use it with: streamfx style in.mp4 out.mp4 --preset '{path}'")
-    lines = find_lines(text)
+    lines = {tuple(RENAMED.get(key, key) for key in location): line for location, line in find_lines(text).items()}
     try:
         document = Document.model_validate(values)
     except ValidationError as error:
@@ -115,18 +116,19 @@ def load_timeline(path: Path, assets: Path | None = None, *, network: bool = Fal
 
 
 def _section(path: Path, lines: Mapping[SourceLocation, int], number: int, document: Document) -> Section:
-    values = document.section[number]
+    tables = document.section[number], document.defaults
+    values, defaults = ({RENAMED.get(key, key): value for key, value in table.items()} for table in tables)
     kind = values.get("kind", "dream")
     if not isinstance(kind, str) or kind not in KINDS:
         reason = str(unknown("kind of section", str(kind), KINDS))
         raise _error(path, lines, ("section", number, "kind"), reason)
     model = KINDS[kind]
     all_keys = {key for table in KINDS.values() for key in _keys(table)}
-    for key in document.defaults:
+    for key in defaults:
         if key not in all_keys:
             raise _error(path, lines, ("defaults", key), str(unknown("key", key, all_keys)))
     own_keys = set(_keys(model))
-    defaults = {key: value for key, value in document.defaults.items() if key in own_keys and key not in values}
+    defaults = {key: value for key, value in defaults.items() if key in own_keys and key not in values}
     try:
         validated: Any = model.model_validate({**defaults, **values})
     except ValidationError as error:

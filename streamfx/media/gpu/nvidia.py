@@ -86,14 +86,14 @@ class Cuda:
             yield HWAccel("cuda", self.device.index, True, options, is_hw_owned=True)
 
     def build_decoder(self, stream: VideoStream) -> Decode | None:
-        own = stream.codec_context
-        codec = _cuda_decoder(own)
+        source_context = stream.codec_context
+        codec = _cuda_decoder(source_context)
         if codec is None:
             return None
         with self.hwaccel() as hardware:
             context = CodecContext.create(codec, "r", hwaccel=hardware)
         assert isinstance(context, VideoCodecContext)
-        copy_parameters(context, own)
+        copy_parameters(context, source_context)
         return context.decode
 
     def holds(self, frame: VideoFrame) -> bool:
@@ -134,18 +134,18 @@ class Cuda:
         return host
 
 
-def copy_parameters(context: VideoCodecContext, own: VideoCodecContext) -> None:
-    """Copy the container's stream parameters from `own`, the stream's decoder, to a new decoder."""
-    context.extradata = own.extradata
-    context.width, context.height = own.width, own.height
-    context.reorder_depth = own.reorder_depth  # otherwise frames come out too early, in the wrong order
-    context.color_range, context.colorspace = own.color_range, own.colorspace
-    context.color_primaries, context.color_trc = own.color_primaries, own.color_trc
+def copy_parameters(context: VideoCodecContext, source_context: VideoCodecContext) -> None:
+    """Copy the container's stream parameters from `source_context`, the stream's decoder, to a new decoder."""
+    context.extradata = source_context.extradata
+    context.width, context.height = source_context.width, source_context.height
+    context.reorder_depth = source_context.reorder_depth  # otherwise frames come out too early, in the wrong order
+    context.color_range, context.colorspace = source_context.color_range, source_context.colorspace
+    context.color_primaries, context.color_trc = source_context.color_primaries, source_context.color_trc
 
 
-def _cuda_decoder(own: VideoCodecContext) -> Codec | None:
-    """FFmpeg's CUDA-capable decoder for the codec of `own`; the default one for AV1 is not."""
-    for name in dict.fromkeys((own.codec.canonical_name, own.name)):
+def _cuda_decoder(source_context: VideoCodecContext) -> Codec | None:
+    """FFmpeg's CUDA-capable decoder for the codec of `source_context`; the default one for AV1 is not."""
+    for name in dict.fromkeys((source_context.codec.canonical_name, source_context.name)):
         try:
             codec = Codec(name, "r")
         except ValueError:

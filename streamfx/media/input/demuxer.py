@@ -143,32 +143,32 @@ class Demuxer:
         for _ in self._demuxed():
             pass
 
-    def read_until(self, moment: Fraction | None) -> None:
-        """Collect packets of other streams up to `moment`, in seconds; None reads to the end or the requested end."""
-        if moment is None:
+    def read_until(self, time: Fraction | None) -> None:
+        """Collect packets of other streams up to `time`, in seconds; None reads to the end or the requested end."""
+        if time is None:
             self.read_to_end()
             return
-        while self._latest - self.offset <= moment and next(self._remaining, None) is not None:
+        while self._latest - self.offset <= time and next(self._remaining, None) is not None:
             pass
 
     @cached_property
     def _remaining(self) -> Iterator[Packet[Stream]]:
         return self._demuxed()
 
-    def seek(self, moment: Fraction) -> bool:
-        """Make the next `video_frames()` start at a key frame before `moment`, in seconds; return whether it worked."""
+    def seek(self, time: Fraction) -> bool:
+        """Make the next `video_frames()` start at a key frame before `time`, in seconds; return whether it worked."""
         if not self._seekable:
             return False
         self._last_pts = None
         for margin in (0, 10):
-            target = self.offset + moment - margin
+            target = self.offset + time - margin
             try:
                 self.input.seek(int(max(target, self._source_start) / MICROSECOND))
                 first = next(self.input.decode(self.stream), None)
                 self.input.seek(int(max(target, self._source_start) / MICROSECOND))
             except av.error.FFmpegError:
                 return False
-            if first is not None and first.pts is not None and first.pts * self.tick <= self.offset + moment:
+            if first is not None and first.pts is not None and first.pts * self.tick <= self.offset + time:
                 return True
         return False
 
@@ -177,7 +177,7 @@ class Demuxer:
         self.input.close()
 
     def _timed(self) -> Iterator[tuple[int, VideoFrame]]:
-        """Yield (pts, frame) with durations that reach to the next frame; packets only have them in decoding order."""
+        """Yield (pts, frame); each frame's duration extends to the next frame's pts."""
         pending: tuple[int, VideoFrame] | None = None
         for frame in self._decode_packets():
             if self._unreliable_pts or not frame.duration:
@@ -265,15 +265,15 @@ class Demuxer:
         if not self.collects_packets or packet.size == 0 or packet.pts is None or packet.stream.time_base is None:
             return
         base = packet.stream.time_base
-        moment = packet.pts * base
+        time = packet.pts * base
         trimmed = self.offset > self._source_start
-        if (self._end is not None and moment >= self._end) or (trimmed and moment < self.offset):
+        if (self._end is not None and time >= self._end) or (trimmed and time < self.offset):
             return
         shift = round(self.offset / base)
         packet.pts -= shift
         packet.dts = packet.pts if packet.dts is None else packet.dts - shift
         if packet.dts < self._next_dts.get(packet.stream.index, packet.dts):  # muxers reject decreasing dts
-            self._mark_damaged(moment)
+            self._mark_damaged(time)
             return
         self._next_dts[packet.stream.index] = packet.dts + (packet.stream.type == "audio")
         self.packets.append(packet)
@@ -296,9 +296,9 @@ class Demuxer:
         if self._source_start + declared * MICROSECOND - self._latest > END_TOLERANCE:
             self._mark_damaged(self._latest)
 
-    def _mark_damaged(self, moment: Fraction) -> None:
+    def _mark_damaged(self, time: Fraction) -> None:
         if self.damaged_at is None:
-            self.damaged_at = moment - self._source_start
+            self.damaged_at = time - self._source_start
 
     def _read_error(self, error: av.error.FFmpegError) -> str:
         if self.name == "-" and self.input.format.name.startswith("mov"):

@@ -73,9 +73,9 @@ class ImageSequence:
     def video_frames(self) -> Generator[VideoFrame, None, None]:
         return decode_files(self._files, self.tick, self._start)
 
-    def seek(self, moment: Fraction) -> bool:
-        """Make the next `video_frames()` start at `moment`, in seconds; always succeeds."""
-        self._start = round(moment / self.tick)
+    def seek(self, time: Fraction) -> bool:
+        """Make the next `video_frames()` start at `time`, in seconds; always succeeds."""
+        self._start = round(time / self.tick)
         return True
 
     def disable_restart(self) -> None:
@@ -84,7 +84,7 @@ class ImageSequence:
     def read_to_end(self) -> None:
         """Nothing to do: there are no other streams."""
 
-    def read_until(self, moment: Fraction | None) -> None:
+    def read_until(self, time: Fraction | None) -> None:
         """Nothing to do: there are no other streams."""
 
     def close(self) -> None:

@@ -63,12 +63,12 @@ class Mask:
         """Return the source frame shown at `pts`; the same object for as long as it is shown."""
         return self._current if self._still else self._find(pts + self._tolerance)
 
-    def _find(self, moment: Fraction) -> Frame:
-        """Return the frame shown at `moment`: decode ahead to it, or seek if it is in the past or far ahead."""
-        moment = max(moment, self._first)
-        far_ahead = self._next is not None and moment >= self._next.pts + FAR
-        if moment < self._current.pts or far_ahead:
-            start = max(Fraction(0), floor(moment / self._tick) * self._tick)
+    def _find(self, time: Fraction) -> Frame:
+        """Return the frame shown at `time`: decode ahead to it, or seek if it is in the past or far ahead."""
+        time = max(time, self._first)
+        far_ahead = self._next is not None and time >= self._next.pts + FAR
+        if time < self._current.pts or far_ahead:
+            start = max(Fraction(0), floor(time / self._tick) * self._tick)
             try:
                 reader = self._open(start)
             except StreamfxError:  # after the last frame: decode from the start to find that frame
@@ -76,10 +76,10 @@ class Mask:
                 reader = self._open(start)
             self._reader.close()
             self._read_from(reader, start)
-        while self._next is not None and self._next.pts <= moment:
+        while self._next is not None and self._next.pts <= time:
             self._current, self._next = self._next, next(self._frames, None)
         end = self._current.pts + self._current.duration
-        if self._next is None and moment >= end + 2 * self._tolerance and not self._warned:
+        if self._next is None and time >= end + 2 * self._tolerance and not self._warned:
             self._warned = True
             log.warning(
                 "the %s '%s' ends at %.2f s, before the video; holding its last frame", self.role, self.name, float(end)

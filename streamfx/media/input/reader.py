@@ -130,9 +130,9 @@ class Reader:
         while self._source.packets:
             yield self._source.packets.popleft()
 
-    def read_until(self, moment: Fraction | None) -> None:
-        """Collect packets of other streams up to `moment`, in seconds, without decoding; None reads to the end."""
-        self._source.read_until(moment)
+    def read_until(self, time: Fraction | None) -> None:
+        """Collect packets of other streams up to `time`, in seconds, without decoding; None reads to the end."""
+        self._source.read_until(time)
 
     def reopen(self, length: Fraction | None = None) -> Reader:
         """Open the same source again, ending `length` seconds after its start if given."""
@@ -144,8 +144,8 @@ class Reader:
         """Make `video_frames` and `frames` start at a resume point from an earlier pass over the same source."""
         self._resume_point = point
         self.cuts = CutDetector(point.cuts)
-        if point.broken is not None:
-            self._source.damaged_at = point.broken
+        if point.damaged_at is not None:
+            self._source.damaged_at = point.damaged_at
 
     def video_frames(self, filters: Sequence[Filter] = ()) -> Iterator[VideoFrame]:
         """Yield upright frames in the decoder's format, through FFmpeg filters, with pts and time base."""
@@ -160,8 +160,8 @@ class Reader:
             if self.resume_interval and number % self.resume_interval == 0:
                 driver = self._driver
                 sha256 = digest(to_host(frame, driver) if driver and driver.holds(frame) else frame)
-                moment, state = pts_of(frame), self.cuts.state()
-                self.resume_points[number] = ResumePoint(number, moment, sha256, state, self.damaged_at)
+                time, state = pts_of(frame), self.cuts.state()
+                self.resume_points[number] = ResumePoint(number, time, sha256, state, self.damaged_at)
             yield frame
 
     def _resumed(self, point: ResumePoint, graph: Sequence[Filter]) -> Iterator[VideoFrame]:
@@ -183,7 +183,7 @@ class Reader:
     def _seek(self, point: ResumePoint) -> bool:
         """Seek to or before the frame of a resume point; return whether that worked."""
         self._frames.close()
-        if not self._source.seek(point.moment):
+        if not self._source.seek(point.time):
             return False
         self._frames = self._source.video_frames()
         return True
@@ -338,6 +338,6 @@ def _check_range(start: Fraction, end: Fraction | None) -> None:
         raise StreamfxError(f"end {float(end):g} s is not after start {float(start):g} s; give a later end")
 
 
-def _ending_at(frame: Frame, moment: Fraction) -> Frame:
-    """Return the frame with its duration set to end at `moment`, if that is after its start."""
-    return replace(frame, duration=moment - frame.pts) if moment > frame.pts else frame
+def _ending_at(frame: Frame, time: Fraction) -> Frame:
+    """Return the frame with its duration set to end at `time`, if that is after its start."""
+    return replace(frame, duration=time - frame.pts) if time > frame.pts else frame

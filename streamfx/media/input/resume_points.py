@@ -35,10 +35,10 @@ class ResumePoint:
     """A position in a source before a frame. Field names are keys of the manifest."""
 
     number: int  # of the next frame, from 0
-    moment: Fraction  # start of that frame, in seconds
+    time: Fraction  # start of that frame, in seconds
     digest: str  # SHA-256 of that frame as decoded
     cuts: str  # state of the CutDetector after the frames before
-    broken: Fraction | None  # seconds from the start of the source at which earlier data was damaged
+    damaged_at: Fraction | None  # seconds from the start of the source at which earlier data was damaged
 
 
 def stateful_filter(filters: Sequence[Filter]) -> str | None:
@@ -69,9 +69,9 @@ def pts_of(frame: VideoFrame) -> Fraction:
 def find_by_time(frames: Iterator[VideoFrame], point: ResumePoint) -> VideoFrame | None:
     """Return the frame of a resume point by its time, from frames that start before it; None if it has changed."""
     for frame in frames:
-        moment = pts_of(frame)
-        if moment >= point.moment:
-            return frame if moment == point.moment and digest(frame) == point.digest else None
+        time = pts_of(frame)
+        if time >= point.time:
+            return frame if time == point.time and digest(frame) == point.digest else None
     return None
 
 

@@ -55,7 +55,7 @@ class VideoEncoder:
     def __init__(
         self, container: OutputContainer, form: Format, encoding: Encoding, shape: Shape, last: int | None = None
     ) -> None:
-        self.given = self.written = 0  # frames received and encoded
+        self.received = self.written = 0  # frames received and encoded
         self.last = last  # pts of the last encoded frame, in ticks
         shortest = form.min_duration
         rate = 1 / shortest if shortest and shape.rate * shortest > 1 else shape.rate if form.constant_rate else None
@@ -70,7 +70,7 @@ class VideoEncoder:
 
     def encode(self, frame: VideoFrame) -> Iterator[Packet[VideoStream]]:
         """Encode a frame in the encoding's pixel format and color; yields the packets that are ready."""
-        self.given += 1
+        self.received += 1
         for filtered in self._graph.push(frame) if self._graph else [frame]:
             yield from self._encode(filtered)
 

@@ -36,7 +36,7 @@ class Muxer:
         soundtrack: Soundtrack | None = None,
         *,
         audio: bool,
-        settings: str,
+        comment: str,
     ) -> None:
         self._form = form
         self._container = av.open("pipe:1" if target == "-" else target, "w", format=form.muxer, options=form.options)
@@ -44,9 +44,9 @@ class Muxer:
         self._copy_source = soundtrack or source
         self._soundtrack, copied = soundtrack, self._copy_source
         self._stream_copy = StreamCopy(self._container, form.muxer, copied, audio=audio) if copied else None
-        if settings:
-            comment = self._container.metadata.get("comment")
-            self._container.metadata["comment"] = f"{comment}\n{settings}" if comment else settings
+        if comment:
+            copied_comment = self._container.metadata.get("comment")
+            self._container.metadata["comment"] = f"{copied_comment}\n{comment}" if copied_comment else comment
         if source and source.input:
             tags = source.input.streams[source.video_index].metadata
             self._encoder.stream.metadata.update({key: value for key, value in tags.items() if key in VIDEO_TAGS})
@@ -87,7 +87,7 @@ class Muxer:
             self._soundtrack.read_until(None)
         if self._stream_copy:
             self._stream_copy.finish()
-        self.warn_if_count_changed(self._encoder.given, self._encoder.written)
+        self.warn_if_count_changed(self._encoder.received, self._encoder.written)
         self._container.close()
 
     def close_copied(self) -> None:
@@ -104,13 +104,13 @@ class Muxer:
         except (av.error.FFmpegError, ValueError, OSError):
             log.info("could not close the output")
 
-    def warn_if_count_changed(self, given: int, written: int) -> None:
+    def warn_if_count_changed(self, received: int, written: int) -> None:
         """Warn if frames were dropped or repeated for the format."""
         limit = "supports only a constant frame rate" if self._form.constant_rate else ""
         if self._form.min_duration:
             limit = f"is limited to {1 / self._form.min_duration} frames per second"
-        if limit and given != written:
-            log.warning("%s %s: %d frames became %d", self._container.format.name, limit, given, written)
+        if limit and received != written:
+            log.warning("%s %s: %d frames became %d", self._container.format.name, limit, received, written)
 
     def _copy_until(self, time: Fraction | None) -> None:
         if self._copy_source and self._stream_copy:

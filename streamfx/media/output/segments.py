@@ -44,7 +44,7 @@ class Segment:
     """A closed file of packets."""
 
     file: str
-    given: int  # frames received
+    received: int  # frames
     written: int  # frames encoded
     first: int  # pts of the frame shown first, in ticks of the encoder
     last: int  # pts of the frame shown last
@@ -136,7 +136,7 @@ class _OpenSegment:
         os.replace(self._part, self._path)
         return Segment(
             self._path.name,
-            self.encoder.given,
+            self.encoder.received,
             self.encoder.written,
             min(self._pts),
             max(self._pts),
@@ -195,7 +195,7 @@ def join(
     soundtrack: Soundtrack | None,
     *,
     audio: bool,
-    settings: str,
+    comment: str,
 ) -> None:
     """Join all closed segments, with the streams copied from the newly opened source or soundtrack.
 
@@ -203,7 +203,7 @@ def join(
     """
     assert segments.layout is not None
     layout, closed = segments.layout, segments.closed
-    muxer = Muxer(target, form, layout, source, soundtrack, audio=audio, settings=settings)
+    muxer = Muxer(target, form, layout, source, soundtrack, audio=audio, comment=comment)
     try:
         if any(segment.header != digest_of(muxer.header) for segment in closed):
             raise StreamfxError(
@@ -214,7 +214,7 @@ def join(
         for packet in with_dts(packets, max(segment.delay for segment in closed)):
             muxer.copy(packet)
         muxer.close_copied()
-        muxer.warn_if_count_changed(sum(segment.given for segment in closed), segments.written)
+        muxer.warn_if_count_changed(sum(segment.received for segment in closed), segments.written)
     except BaseException:
         muxer.abandon()
         raise

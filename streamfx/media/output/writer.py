@@ -188,8 +188,8 @@ class Writer:
             soundtrack = stack.enter_context(self._soundtrack.reopen(end)) if self._soundtrack else None
             if source is not None:
                 source.keep_packets()
-            audio, settings = self.output.audio, self.output.settings
-            join(str(self._temporary), self._form, self._segments, source, soundtrack, audio=audio, settings=settings)
+            audio, comment = self.output.audio, self.output.comment
+            join(str(self._temporary), self._form, self._segments, source, soundtrack, audio=audio, comment=comment)
 
     def _rename_partial(self) -> Path | None:
         """Rename the temporary file to 'NAME.partial.EXT'; None if the output is not a regular file."""
@@ -287,15 +287,8 @@ class Writer:
     def _opened(self, layout: Layout) -> Muxer:
         target, output = str(self._temporary or self.name), self.output
         with self._write_errors():
-            return Muxer(
-                target,
-                self._form,
-                layout,
-                self._source,
-                self._soundtrack,
-                audio=output.audio,
-                settings=output.settings,
-            )
+            inputs = self._source, self._soundtrack
+            return Muxer(target, self._form, layout, *inputs, audio=output.audio, comment=output.comment)
 
     def _apply_layout(self, layout: Layout) -> Encoding:
         """Use the layout for all following frames."""

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from platformdirs import user_cache_dir
 
 from streamfx.errors import StreamfxError
 from streamfx.presets import TrainingSettings, load_preset
+from streamfx.resources import cache_folder
 from streamfx.settings import Quality
 from streamfx.styletransfer.losses import save_targets
 from streamfx.styletransfer.network import load_network, save_network
@@ -74,7 +74,7 @@ def cached_preset(painting: Path, quality: Quality, settings: TrainingSettings =
             key.update(hashlib.sha256(file.read_bytes()).digest())
         except OSError as error:
             raise StreamfxError(f"cannot read {file}: {error.strerror or error}") from error
-    folder = Path(user_cache_dir("streamfx", appauthor=False)) / "styles" / key.hexdigest()[:32]
+    folder = cache_folder() / "styles" / key.hexdigest()[:32]
     return folder / f"{_NAME}.toml"
 
 

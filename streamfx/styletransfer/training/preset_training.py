@@ -23,7 +23,7 @@ from streamfx.styletransfer.training.images import load_painting, painting_heigh
 from streamfx.styletransfer.training.trainer import Progress, Trainer, train
 
 SUFFIXES: dict[Quality, str] = {"fine": ".safetensors", "fast": "-fast.safetensors"}  # after a preset's name
-LICENSE = "yours, as far as the paintings are"
+LICENSE = "yours, subject to the rights in the paintings"
 _BASE = "vangogh"  # the shipped style that training starts from: its strokes are bold
 
 
@@ -87,7 +87,7 @@ def prepare_style(
     overwrite: bool = False,
     resume: bool = False,
 ) -> StylePreset:
-    """The settings that a training will write to `preset`. Raises StreamfxError if it would overwrite files.
+    """The settings that a training run will write to `preset`. Raises StreamfxError if it would overwrite files.
 
     An existing preset of the same paintings without this quality keeps its settings and gains the quality.
     """
@@ -100,7 +100,7 @@ def prepare_style(
         unfinished = weights.with_suffix(".checkpoint")
         if unfinished.exists():
             raise StreamfxError(
-                f"{unfinished} belongs to an unfinished training; resume it with --resume, or start over with -y"
+                f"{unfinished} belongs to an unfinished training run; resume it with --resume, or start over with -y"
             )
     if kept is None:
         return build_style(title_of(preset), paintings, settings, quality, preset.stem, height)

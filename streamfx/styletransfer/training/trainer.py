@@ -30,7 +30,7 @@ from streamfx.styletransfer.network import StyleNetwork, save_network
 from streamfx.styletransfer.training.synthetic_motion import Clip, build_clip
 
 _CHECKPOINT_EVERY = 120.0  # seconds
-_LONGEST_STEP = 60.0  # seconds counted at most; during longer ones the machine slept
+_LONGEST_STEP = 60.0  # seconds counted at most; during longer ones the machine was suspended
 _WARM_UP = 30  # steps in which the learning rate rises
 _STYLE_RATE = 4.0  # times the learning rate, for style parameters
 _QUANTIZED_FROM = 0.8  # share of the training after which int8 is simulated
@@ -42,7 +42,7 @@ _BORDER_SHARE = 0.25  # of the steps that compare the borders
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The state of a training after a step."""
+    """The state of a training run after a step."""
 
     step: int
     minutes: float  # so far, with those before a resume
@@ -78,7 +78,7 @@ class Trainer:
         self.minutes = 0.0
 
     def compile(self) -> None:
-        """Spend a minute or two on compiling the networks; pays in trainings of an hour."""
+        """Spend a minute or two on compiling the networks; pays off in training runs of an hour."""
         self.stylize = torch.compile(self.network, dynamic=False)
 
     def step(self, photos: Sequence[Tensor]) -> dict[str, float]:
@@ -136,7 +136,7 @@ class Trainer:
             return self._run(self.teacher, frame, self.teacher.parameters_at(detail))
 
     def _flicker(self, clip: Clip, images: Sequence[Tensor]) -> Tensor:
-        """What changes from the first image to the last without a reason in the clip."""
+        """The change from the first image to the last that motion and brightness do not explain."""
         end = len(images) - 1
         flow, visible = (x.to(self.device) for x in clip.motion(end, 0))
         light = clip.luma_change(end, 0).to(self.device)
@@ -181,13 +181,13 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
             self.steps, self.minutes = int(state["steps"]), float(state["minutes"])
         except Exception as error:  # torch raises exceptions of many kinds for damaged files
-            raise StreamfxError(f"{file} does not fit this training; start again without --resume") from error
+            raise StreamfxError(f"{file} does not fit this training run; start again without --resume") from error
 
 
 def _shifted(rng: random.Random, *images: Tensor) -> list[Tensor]:
     """All `images` rolled alike by a random offset.
 
-    The losses reduce images on a fixed grid; a network whose own grid always met it would learn to draw it.
+    The losses reduce images on a fixed grid; otherwise the network learns grid artifacts aligned with it.
     """
     offset = rng.randrange(_MAX_SHIFT), rng.randrange(_MAX_SHIFT)
     return [image.roll(offset, (-2, -1)) for image in images]

@@ -132,6 +132,12 @@ def test_positions_may_be_frames_times_beats_or_bars(load):
     assert build_plan(load(whole), Audio()).stop == 3000
 
 
+def test_keys_of_older_files_are_read(load):
+    old = TEXT.replace("octaves = 2", "octaves = 2\ncentre_x = 0.3").replace("to = 10", "to = 10\ncentre_y = 0.4")
+    first, second = load(old).sections
+    assert (first.center_x, first.center_y, second.center_x, second.center_y) == (0.3, 0.4, 0.3, 0.5)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "reason"),
     [
@@ -157,6 +163,7 @@ def test_positions_may_be_frames_times_beats_or_bars(load):
         ('name = "two"', 'name = "two"\nfrom = 8', "from = 8", "'one' and 'two' both cover frames 8 to 9"),
         ("to = 10", 'to = 10\nfade = [{ to = "#12", share = 1 }]', "#12", "#rrggbb"),
         ("to = 10", "to = 10\nview = [1]", "view", "section[1].view"),
+        ("to = 10", "to = 10\ncentre_x = [1]", "centre_x", "section[1].center_x"),
         ("to = 10", "to = 10\nguide = [{ pictures = [], share = 1 }]", "guide", "section[1].guide[1].pictures"),
     ],
 )

@@ -343,7 +343,7 @@ def test_resume_points_match_the_cpu(pix_fmt, register, soft):
         with Reader(soft(pix_fmt)) as reader:
             reader.resume_interval = 4
             assert len(list(reader.frames(device=CPU))) == 10
-            return {number: (point.moment, point.digest) for number, point in reader.resume_points.items()}
+            return {number: (point.time, point.digest) for number, point in reader.resume_points.items()}
 
     on_cpu = resume_points()
     register(StandIn())
@@ -487,9 +487,7 @@ def test_resume_points_of_a_gpu_match_the_cpu(pix_fmt, soft):
         with Reader(soft(pix_fmt, size="640x360")) as reader:
             reader.resume_interval = 4
             assert len(list(reader.frames(device=device))) == 10
-            resume_points.append(
-                {number: (point.moment, point.digest) for number, point in reader.resume_points.items()}
-            )
+            resume_points.append({number: (point.time, point.digest) for number, point in reader.resume_points.items()})
     assert resume_points[0] == resume_points[1]
 
 

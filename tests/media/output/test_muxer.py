@@ -238,7 +238,7 @@ def test_mp4_has_its_index_at_the_start(video, convert):
 
 def test_settings_are_written_to_the_metadata(video, convert, probe):
     for name in ("b.mp4", "b.mov", "b.mkv", "b.webm", "b.gif"):
-        made = convert(video, name, settings="streamfx 1: mirror", audio=False)
+        made = convert(video, name, comment="streamfx 1: mirror", audio=False)
         tags = {k.lower(): v for k, v in probe(made.path)["format"].get("tags", {}).items()}
         assert tags.get("comment") == (None if name == "b.gif" else "streamfx 1: mirror")
 

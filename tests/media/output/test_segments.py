@@ -126,7 +126,7 @@ def test_alpha_in_side_data_is_kept(tmp_path, rgb):
     segments = filled(tmp_path, "webm", [6, 6], alpha=True)
     stored = [packet for segment in segments.closed for packet in read_packets(tmp_path / segment.file)]
     assert all(packet.has_sidedata("matroska_block_additional") for packet in stored)
-    join(str(tmp_path / "out.webm"), FORMATS["webm"], segments, None, None, audio=True, settings="")
+    join(str(tmp_path / "out.webm"), FORMATS["webm"], segments, None, None, audio=True, comment="")
     alpha = rgb(tmp_path / "out.webm", "rgba", "-c:v", "libvpx-vp9")[..., 3]
     assert len(alpha) == 12
     assert alpha.std() > 20
@@ -138,7 +138,7 @@ def test_segments_of_another_encoder_are_not_joined(tmp_path):
     other = Encoding("libx264", segments.layout.encoding.coding, options, "yuv420p")
     segments.layout = Layout(other, segments.layout.shape, segments.layout.base)
     with pytest.raises(StreamfxError, match="written by another build of libx264"):
-        join(str(tmp_path / "out.mp4"), FORMATS["mp4"], segments, None, None, audio=True, settings="")
+        join(str(tmp_path / "out.mp4"), FORMATS["mp4"], segments, None, None, audio=True, comment="")
 
 
 def test_other_files_are_not_segments(tmp_path):

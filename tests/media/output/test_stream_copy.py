@@ -218,7 +218,7 @@ def test_cover_art_is_copied_but_not_processed(name, clip, video, convert, probe
 
 def test_the_comment_tag_is_appended_to(clip, video, convert, probe):
     source = clip("comment.mp4", "-i", video, "-c", "copy", "-metadata", "comment=shot at dawn")
-    made = convert(source, "b.mp4", settings="streamfx: chain")
+    made = convert(source, "b.mp4", comment="streamfx: chain")
     assert probe(made.path)["format"]["tags"]["comment"] == "shot at dawn\nstreamfx: chain"
 
 

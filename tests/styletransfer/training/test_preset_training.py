@@ -99,7 +99,14 @@ def test_presets_are_plain_toml(painting, small, tmp_path):
     values = tomllib.loads((tmp_path / "x.toml").read_text("utf-8"))
     assert values["weights"] == {"fine": "x.safetensors"}
     assert values["painting"] == [
-        {"file": "my coffee.png", "title": "My Coffee", "height": 256, "margin": 0.025, "share": 1.0}
+        {
+            "file": "my coffee.png",
+            "title": "My Coffee",
+            "height": 256,
+            "crop": [0.0, 0.0, 1.0, 1.0],
+            "margin": 0.025,
+            "share": 1.0,
+        }
     ]
     assert values["training"]["steps"] == 7
     assert values["training"]["gram_weight"] == small().gram_weight

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streamfx.effects.mirror import Mirror
 from streamfx.effects.style import Style
-from streamfx.jobs.framing import downscale_to_working_resolution
+from streamfx.jobs.scaling import downscale_to_working_resolution
 from streamfx.media.filters.effect import Filter, Filters
 from streamfx.styletransfer.working_resolution import AREA
 

@@ -1,4 +1,4 @@
-"""Wraps a chain in the FFmpeg filters for a job's frame rate, size and width."""
+"""Puts the FFmpeg filters for a job's frame rate, size and width around its chain."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamfx.media.filters.graph import Filter, append_filters, prepend_filters
 from streamfx.media.output.formats import format_of
 
 
-def with_framing(
+def with_scaling(
     chain: Sequence[Effect],
     rate: Fraction | None,
     size: tuple[int, int] | None,
