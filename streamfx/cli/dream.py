@@ -20,7 +20,7 @@ from streamfx.errors import Misuse
 FEEDBACK = "From an image to a video: --start IMAGE out.mp4"
 STILL = {"octaves": 4, "steps": 10}  # defaults for images
 SHARED = frozenset(
-    ("layer", "model", "weights", "strength", "octaves", "octave_scale", "steps", "smooth", "tile", "seed")
+    ("layer", "model", "weights", "strength", "octaves", "octave_scale", "steps", "smooth", "tile", "seed", "colors")
 )
 
 

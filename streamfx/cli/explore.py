@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -63,6 +63,8 @@ class Gallery:
             words += ["--weights", dream.weights]
         if dream.strength != 1:
             words += ["--strength", dream.strength]
+        if dream.colors != "natural":
+            words += ["--colors", dream.colors]
         if dream.seed:
             words += ["--seed", dream.seed]
         return shlex.join(map(str, words))
@@ -83,6 +85,10 @@ def explore(
     octaves: Annotated[int, typer.Option(min=1, max=12, help="Number of pattern sizes.")] = 4,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps in each octave.")] = 10,
     strength: Annotated[float, typer.Option(min=0.0, max=4.0, help="Strength of the dream, 0..4.")] = 1.0,
+    colors: Annotated[
+        Literal["natural", "free"],
+        typer.Option(help="natural: colors vary together, as in photos; free: each by itself."),
+    ] = "natural",
     seed: Annotated[int, typer.Option(min=0, max=10**9, help="Seed of the random shifts.")] = 0,
     max_pixels: MaxPixels = MAX_PIXELS,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -109,7 +115,14 @@ def explore(
     }
     frame = _first_frame(source, width)
     settings = Dream(
-        model=network.name, weights=weights, octaves=octaves, steps=steps, strength=strength, seed=seed, coherence="off"
+        model=network.name,
+        weights=weights,
+        octaves=octaves,
+        steps=steps,
+        strength=strength,
+        seed=seed,
+        colors=colors,
+        coherence="off",
     )
     gallery = Gallery(folder, source, (frame.image.shape[2], frame.image.shape[1]), settings)
     try:

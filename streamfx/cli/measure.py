@@ -1,11 +1,11 @@
-"""`streamfx measure`: temporal coherence metrics of a processed video, compared with its source."""
+"""`streamfx measure`: metrics of a processed video, compared with its source, or of a dream with its start image."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from fractions import Fraction
@@ -48,6 +48,12 @@ PANELS = {  # field of Curves -> axis label
     "drift": "color drift, /255",
     "sharpness": "sharpness, /255",
 }
+DREAM_ROWS = {  # field of DreamMetrics -> explanation
+    "rainbow": "fine chroma relative to fine luma; photos have 0.15 to 0.45",
+    "clipped": "share of pixels at an end of the range",
+    "coarse": "share of the contrast in the coarse half of the scales",
+    "palette": "distance of the colors from the start image",
+}
 COLORS = {"source": "#8a8780", "processed": "#1f5fa8"}
 
 
@@ -60,6 +66,9 @@ def measure(
         Path | None,
         typer.Option(metavar="DIR", help="Ground-truth flow to the next frame, as in Sintel: frame_0001.flo, ..."),
     ] = None,
+    dream: Annotated[
+        bool, typer.Option("--dream", help="Measure a generated video; the first argument is its start image.")
+    ] = False,
     method: Annotated[str, typer.Option(help="Motion estimation: dis or raft.")] = "dis",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Overwrite the plot.")] = False,
     max_pixels: MaxPixels = MAX_PIXELS,
@@ -75,6 +84,11 @@ def measure(
         raise StreamfxError("stdin is a terminal: pipe a video in, or name an input file")
     writer = None if plot is None else _build_writer(plot, (source, processed), yes)
     shown = STDERR.is_terminal and not quiet
+    if dream:
+        if flow is not None:
+            raise Misuse("--flow compares a video with its source; it cannot be combined with --dream")
+        _measure_dream(source, processed, writer, report=report, shown=shown)
+        return
     try:
         measurement, missing = _measure(source, processed, flow, method, device, shown=shown)
     except KeyboardInterrupt:
@@ -130,6 +144,38 @@ def _measure(
     return result, missing
 
 
+def _measure_dream(start: str, video: str, writer: Writer | None, *, report: bool, shown: bool) -> None:
+    from streamfx.evaluation.dream import measure_dream
+    from streamfx.media.input.reader import Reader
+
+    with Reader(start) as image, Reader(video) as reader, Bar(video, reader.info.duration, shown=shown) as bar:
+        first = next(iter(image))
+
+        def frames() -> Generator[Frame, None, None]:
+            for frame in reader:
+                bar.count_frame(frame.pts)
+                yield frame
+
+        rows = [asdict(row) for row in measure_dream(first, frames())]
+    if writer is not None:
+        panels = {name: {"processed": [row[name] for row in rows[1:]]} for name in DREAM_ROWS}
+        _plot_panels(panels, writer, "second")
+    if report:
+        print(json.dumps({"start": rows[0], "frames": rows[1:]}, indent=2))
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("second", *DREAM_ROWS):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            "start" if row["time"] < 0 else f"{row['time']:.1f}", *(f"{row[name]:.3f}" for name in DREAM_ROWS)
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    for name, meaning in DREAM_ROWS.items():
+        console.print(f"{name}: {meaning}", markup=False)
+
+
 def _prefetched(reader: Reader, device: torch.device) -> Generator[Frame, None, None]:
     from streamfx.pipeline import prefetch
 
@@ -170,7 +216,17 @@ def _print(measurement: Measurement, facts: dict[str, object], missing: list[dic
 
 
 def _plot(measurement: Measurement, writer: Writer) -> None:
-    """Write a plot of the curves, one panel for each metric."""
+    curves = {"source": asdict(measurement.source), "processed": asdict(measurement.processed)}
+    panels = {
+        label: {name: curves[name][key] for name in COLORS}
+        for key, label in PANELS.items()
+        if any(value is not None for value in curves["processed"][key])
+    }
+    _plot_panels(panels, writer, "frame")
+
+
+def _plot_panels(panels: Mapping[str, Mapping[str, Sequence[float | None]]], writer: Writer, unit: str) -> None:
+    """Write a plot with a panel for each metric: label -> name -> values."""
     import numpy as np
     import torch
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -178,24 +234,22 @@ def _plot(measurement: Measurement, writer: Writer) -> None:
 
     from streamfx.frame import Frame
 
-    curves = {"source": asdict(measurement.source), "processed": asdict(measurement.processed)}
-    panels = [key for key in PANELS if any(value is not None for value in curves["processed"][key])]
     figure = Figure(figsize=(10, 1 + 1.8 * len(panels)), dpi=100, layout="constrained")
     canvas = FigureCanvasAgg(figure)  # pyplot would look for a display
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-    for axis, key in zip(axes, panels):
-        for name, color in COLORS.items():
-            values = np.array([np.nan if value is None else value for value in curves[name][key]])
-            axis.plot(values, color=color, linewidth=1.3, marker=".", markersize=3, label=name)
-        if key.startswith("warp"):  # the source's values are about 100 times smaller, or 0 for stills
+    for axis, (label, curves) in zip(axes, panels.items()):
+        for name, values in curves.items():
+            known = np.array([np.nan if value is None else value for value in values])
+            axis.plot(known, color=COLORS[name], linewidth=1.3, marker=".", markersize=3, label=name)
+        if label.startswith("E_warp"):  # the source's values are about 100 times smaller, or 0 for stills
             axis.set_yscale("symlog", linthresh=1e-5)
         else:
             axis.set_ylim(bottom=0)
-        axis.set_ylabel(PANELS[key])
+        axis.set_ylabel(label)
         axis.grid(alpha=0.25)
         axis.margins(x=0.01)
     axes[0].legend(loc="upper right", frameon=False, ncols=2)
-    axes[-1].set_xlabel("frame")
+    axes[-1].set_xlabel(unit)
     figure.savefig(buffer := BytesIO(), format="rgba", dpi=100)
     width, height = canvas.get_width_height()
     pixels = torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8).view(height, width, 4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -65,6 +65,10 @@ def render(
         str, typer.Option(metavar="FILE", help="File of the model's weights, instead of the downloaded one.")
     ] = "",
     seed: Annotated[int, typer.Option(min=0, max=10**9, help="Seed of all random choices.")] = 0,
+    colors: Annotated[
+        Literal["natural", "free"],
+        typer.Option(help="natural: colors vary together, as in photos; free: each on its own, as in 2016."),
+    ] = "natural",
     loop: Annotated[bool, typer.Option("--loop", help="Let the end run into the start.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print the sections and the values of the schedules.")
@@ -95,7 +99,7 @@ def render(
         fetch_with_bar(model, shown=STDERR.is_terminal and not options.quiet)
     network = _choose_network(plan, size, model, preview=preview, quiet=options.quiet)
     with frame_store(output) as folder:
-        effect = Render(plan, size, network, folder, weights, seed)
+        effect = Render(plan, size, network, folder, weights, seed, colors == "natural")
         _render(effect, audio_file if options.audio else None, output, options)
 
 

@@ -35,7 +35,7 @@ class Ascent:
     smooth: float = 0.0  # 0..1, how far the gradient is equalized across scales
     tile: int = 640  # pixels, the longer side of a tile
     seed: int = 0
-    natural_colors: bool = False  # whether colors vary together as in photos
+    natural_colors: bool = True  # whether colors vary together as in photos
 
 
 def ascend(

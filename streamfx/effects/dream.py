@@ -71,6 +71,9 @@ class Dream:
         Doc("Longest side in pixels per network run; less saves memory"),
     ] = 640
     seed: Annotated[int, Ge(0), Le(10**9), SCHEDULABLE, Doc("Seed of the random shifts")] = 0
+    colors: Annotated[
+        Literal["natural", "free"], Doc("natural: colors vary together, as in photos; free: each on its own")
+    ] = "natural"
     preserve_color: Annotated[bool, Doc("Keep the source's colors and take only brightness from the dream")] = False
     mask: Annotated[str, Doc("Image or video; dreams only where it is white")] = ""
     mask_start: Annotated[
@@ -175,7 +178,8 @@ class Dream:
         steps = max(min(2, self.steps), math.ceil(self.steps * (1 - _SAVED_STEPS * continued)))
         step = self.step * self.strength or _CHANGE / _STEPS * self.strength * (_STEPS / self.steps) ** _STEP_POWER
         step *= (self.steps / steps) ** _STEP_POWER * min(1.0, mean_luma / _DARK)
-        return Ascent(self.octaves, self.octave_scale, steps, step, self.smooth, self.tile, self.seed)
+        natural = self.colors == "natural"
+        return Ascent(self.octaves, self.octave_scale, steps, step, self.smooth, self.tile, self.seed, natural)
 
     def _ascend(
         self,

@@ -84,6 +84,19 @@ class Feedback:
     view: Annotated[float, Ge(0), Le(1), Doc("Share of the start image, moved with the camera, in each frame")] = 0.0
     hold: Annotated[float, Ge(0), Le(1), Doc("Share of drifted brightness, contrast and color removed per frame")] = 0.2
     soften: Annotated[float, Ge(0), Le(1), Doc("Share of finest detail removed per frame; less at small steps")] = 0.08
+    colors: Annotated[
+        Literal["natural", "free"], Doc("natural: colors vary together, as in photos; free: each on its own")
+    ] = "natural"
+    balance: Annotated[
+        float, Ge(0), Le(1), Doc("Share of the change in contrast at each scale, fine to coarse, removed per frame")
+    ] = 0.15
+    palette: Annotated[
+        str, Doc("Images whose colors the video takes, separated by commas, by section; default: the start image")
+    ] = ""
+    palette_share: Annotated[
+        float, Ge(0), Le(1), Doc("Share of the difference from the palette removed per frame, along one color axis")
+    ] = 0.1
+    soften_color: Annotated[float, Ge(0), Le(1), Doc("Share of the finest color detail removed per frame")] = 0.4
     loop: Annotated[bool, Doc("Crossfade the end into the start")] = False
 
     segment_length: ClassVar = 60
@@ -94,7 +107,7 @@ class Feedback:
 
     def input_files(self) -> list[Path]:
         """Files that the result depends on."""
-        return [Path(self.weights)] if self.weights else []
+        return [Path(name) for name in (self.weights, *self._palette_files()) if name]
 
     def describe(self) -> str:
         """The settings that differ from their defaults, for the comment of the video."""
@@ -172,7 +185,7 @@ class Feedback:
                     canvas, weight = effect._crossfade(canvas, memory, number)
                 if values["step"] * effect.strength > 0 and weight < 1:
                     canvas = effect._ascend(canvas, gradients(number), values["step"], number)
-                    canvas = effect._stabilize(canvas, memory, values["step"] * effect.strength)
+                    canvas = effect._stabilize(canvas, memory, values, number)
                 memory["canvas"] = canvas
             memory["number"] = number + 1
             top, left = effect.margins
@@ -191,13 +204,29 @@ class Feedback:
         """Set the first canvas: the start image, scaled and cropped to the canvas size."""
         import torch
 
+        from streamfx.ops.appearance import band_contrast, palette
         from streamfx.ops.camera import render_still
         from streamfx.ops.color_statistics import color_statistics
 
         motion = torch.eye(3, dtype=torch.float64)
         (height, width), (top, left) = self.size, self.margins
         canvas = render_still(start, motion, height + 2 * top, width + 2 * left).clamp(0, 1)
-        memory.update({"canvas": canvas, "start": canvas, "motion": motion, "target": color_statistics(canvas)})
+        memory.update({"canvas": canvas, "start": canvas, "motion": motion, "bands": band_contrast(canvas)})
+        sources = self._palette_images(start.device) or [canvas]
+        memory["palettes"] = torch.stack([palette(image) for image in sources])
+        memory["targets"] = torch.stack([color_statistics(image) for image in sources])
+
+    def _palette_files(self) -> list[str]:
+        return [name.strip() for name in self.palette.split(",") if name.strip()]
+
+    def _palette_images(self, device: torch.device) -> list[Tensor]:
+        from streamfx.media.input.reader import Reader
+
+        images = []
+        for name in self._palette_files():
+            with Reader(name) as reader:
+                images.append(next(iter(reader)).image.to(device))
+        return images
 
     def _preroll(
         self, start: Tensor, memory: Memory, tracks: Mapping[str, Array], gradients: Callable[[int], Gradient]
@@ -212,7 +241,7 @@ class Feedback:
             canvas = self._move(start, memory, values, reverse=True)
             if values["step"] * self.strength > 0:
                 canvas = self._ascend(canvas, gradients(count - back), values["step"], -back)
-                canvas = self._stabilize(canvas, memory, values["step"] * self.strength)
+                canvas = self._stabilize(canvas, memory, values, -back)
             memory["canvas"] = canvas
             restored[f"preroll.{back}"] = (canvas.clamp(0, 1) * 255).round().byte()
         memory.update(restored)
@@ -249,7 +278,8 @@ class Feedback:
         from streamfx.deepdream.ascent import Ascent, ascend, octave_sizes, resized
 
         settings = Ascent(
-            self.octaves, self.octave_scale, self.steps, step * self.strength, self.smooth, self.tile, self.seed
+            *(self.octaves, self.octave_scale, self.steps, step * self.strength, self.smooth, self.tile, self.seed),
+            natural_colors=self.colors == "natural",
         )
         sizes = octave_sizes(canvas.shape[1], canvas.shape[2], settings)
         if len(sizes) == 1 or number % self.finest == 0:
@@ -259,8 +289,9 @@ class Feedback:
         change = ascend(coarse, gradient, coarse_settings, number=number) - coarse
         return canvas + resized(change[None], sizes[-1])[0]
 
-    def _stabilize(self, canvas: Tensor, memory: Memory, step: float) -> Tensor:
-        """The canvas with its drift in brightness, contrast, color and detail limited."""
+    def _stabilize(self, canvas: Tensor, memory: Memory, values: Mapping[str, float], number: int) -> Tensor:
+        """The canvas with its drift in brightness, color and contrast at each scale limited."""
+        from streamfx.ops.appearance import hold_appearance
         from streamfx.ops.color import luma
         from streamfx.ops.color_statistics import correct_drift, soften
 
@@ -268,8 +299,17 @@ class Feedback:
             start = _tensor(memory, "start")
             canvas = canvas.lerp(start + (luma(canvas) - luma(start)), self.start_colors)
         if self.soften:
-            canvas = soften(canvas, self.soften * min(1.0, step / REFERENCE_STEP))
-        return correct_drift(canvas, _tensor(memory, "target"), self.hold)
+            canvas = soften(canvas, self.soften * min(1.0, values["step"] * self.strength / REFERENCE_STEP))
+        palettes = _tensor(memory, "palettes")
+        current = int(values["layer"]) % len(palettes)
+        if self.balance or self.palette_share or self.soften_color:
+            canvas = hold_appearance(
+                *(canvas, _tensor(memory, "bands"), palettes[current], number),
+                balance=self.balance,
+                palette_share=self.palette_share,
+                soften_color=self.soften_color,
+            )
+        return correct_drift(canvas, _tensor(memory, "targets")[current], self.hold)
 
     def _gradients(self, indices: Array, device: torch.device) -> Callable[[int], Gradient]:
         """Frame number -> gradient of its objective."""

@@ -22,7 +22,7 @@ _TABLE = 256  # entries of a table of color shifts
 
 def band_contrast(image: Tensor) -> Tensor:
     """[5]: standard deviation of the luma of `image` [3, H, W] in each band of a Laplacian pyramid, finest first."""
-    return torch.stack([band.std() for band in _bands(luma(image)[None], _BANDS)])
+    return torch.stack([band.std(correction=0) for band in _bands(luma(image)[None], _BANDS)])
 
 
 def palette(image: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def _bands(base: Tensor, count: int) -> list[Tensor]:
 
 
 def _gain(band: Tensor, target: Tensor, share: float) -> float:
-    ratio = (float(target) + _FAINT) / (float(band.std()) + _FAINT)
+    ratio = (float(target) + _FAINT) / (float(band.std(correction=0)) + _FAINT)
     return float(min(max(ratio, _MIN_GAIN), _MAX_GAIN) ** share)
 
 

@@ -152,3 +152,16 @@ def test_bad_input_is_one_line_and_harms_nothing(home, films, arguments, words):
 
 def test_both_from_stdin_is_misuse(home):
     assert isinstance(refused("-", "-"), Misuse)
+
+
+def test_a_dream_beside_its_start(films, ffmpeg, home):
+    ffmpeg("-i", "in.mkv", "-frames:v", "1", home / "start.png")
+    result = CliRunner().invoke(app, ["measure", "--dream", "start.png", "out.mkv", "--plot", "plot.png"])
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.stdout.splitlines()[:3]] == ["second", "start", "0.0"]
+    with Image.open("plot.png") as plot:
+        assert plot.width == 1000
+    result = CliRunner().invoke(app, ["measure", "--dream", "start.png", "out.mkv", "--json"])
+    rows = json.loads(result.stdout)
+    assert rows["frames"][0]["palette"] > rows["start"]["palette"] == 0
+    assert "cannot be combined" in str(refused("--dream", "start.png", "out.mkv", "--flow", "flows"))

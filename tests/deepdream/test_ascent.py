@@ -7,7 +7,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamfx.deepdream.ascent import Ascent, _equalized, _spans, _split, ascend, octave_sizes, resized, tiled_gradient
+from streamfx.deepdream.ascent import (
+    Ascent,
+    _equalized,
+    _spans,
+    _split,
+    ascend,
+    octave_sizes,
+    resized,
+    tiled_gradient,
+    with_natural_colors,
+)
 
 PHOTO = torch.rand(3, 90, 120, generator=torch.Generator().manual_seed(1))
 
@@ -74,8 +84,22 @@ def test_octaves_that_would_be_too_small_are_omitted():
 def test_step_size_does_not_depend_on_gradient_magnitude():
     gray = torch.full((3, 96, 96), 0.5)
     for strength in (1e-6, 1.0, 1e6):
-        image = ascend(gray, lambda x, s=strength: s * ones(x), Ascent(octaves=1, steps=4, step=0.02))
+        image = ascend(
+            gray, lambda x, s=strength: s * ones(x), Ascent(octaves=1, steps=4, step=0.02, natural_colors=False)
+        )
         torch.testing.assert_close(image, torch.full_like(gray, 0.58))
+
+
+def test_natural_colors_turn_opposing_channels_into_common_brightness():
+    torch.manual_seed(0)
+    slope = torch.randn(1, 3, 64, 64)
+    natural = with_natural_colors(slope)
+    spread = [float((x - x.mean(1, keepdim=True)).std() / x.mean(1).std()) for x in (slope, natural)]
+    assert spread[1] < 0.5 * spread[0]
+    gray = torch.ones(1, 3, 4, 4)
+    assert torch.allclose(with_natural_colors(gray), gray * with_natural_colors(gray).mean(), rtol=0.1)
+    free, bound = (ascend(PHOTO, noise, Ascent(natural_colors=natural)) - PHOTO for natural in (False, True))
+    assert not torch.equal(free, bound)
 
 
 def test_zero_gradient_changes_nothing():
@@ -85,7 +109,7 @@ def test_zero_gradient_changes_nothing():
 def test_step_share_scales_the_step_per_pixel():
     gray, share = torch.full((3, 96, 96), 0.5), torch.zeros(1, 96, 96)
     share[..., 48:] = 0.5
-    image = ascend(gray, ones, Ascent(octaves=1, steps=4, step=0.02), step_share=share)
+    image = ascend(gray, ones, Ascent(octaves=1, steps=4, step=0.02, natural_colors=False), step_share=share)
     assert torch.equal(image[..., :48], gray[..., :48])
     torch.testing.assert_close(image[..., 48:], torch.full((3, 96, 48), 0.54))
 

@@ -42,6 +42,7 @@ class Render:
     folder: Path
     weights: str = ""
     seed: int = 0
+    natural_colors: bool = True  # see `streamfx.deepdream.ascent.with_natural_colors`
 
     segment_length: ClassVar = 60
     uses_all_cores: ClassVar = True
@@ -51,10 +52,11 @@ class Render:
         plan = self.plan
         timeline = plan.timeline
         digest = sha256(timeline.text.encode()).hexdigest()[:16]
+        free = "" if self.natural_colors else " colors=free"
         loop = " loop" if plan.passes[0].kind == "preroll" else ""
         return (
             f"render {timeline.path.name} ({digest}) model={self.network.name} seed={self.seed} stride={plan.stride} "
-            f"from={plan.first} frames={plan.count}{loop}"
+            f"from={plan.first} frames={plan.count}{loop}{free}"
         )
 
     def build(self, device: torch.device) -> Step:
@@ -79,7 +81,9 @@ class _UnitRenderer:
 
     def __init__(self, effect: Render, device: torch.device) -> None:
         self.effect, self.plan = effect, effect.plan
-        self.scene = Scene(effect.plan, effect.size, effect.network, effect.weights, effect.seed, device)
+        self.scene = Scene(
+            *(effect.plan, effect.size, effect.network, effect.weights, effect.seed, effect.natural_colors), device
+        )
         self.dreams: dict[int, DreamRenderer] = {}
         self.merges: dict[int, MergeRenderer] = {}
         self.fades: dict[int, OutputFades] = {}

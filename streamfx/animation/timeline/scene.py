@@ -34,9 +34,17 @@ class Scene:
     """Loads pictures and networks on first use and caches them."""
 
     def __init__(
-        self, plan: Plan, size: tuple[int, int], network: Network, weights: str, seed: int, device: torch.device
+        self,
+        plan: Plan,
+        size: tuple[int, int],
+        network: Network,
+        weights: str,
+        seed: int,
+        natural_colors: bool,
+        device: torch.device,
     ) -> None:
         self.plan, self.size, self.network, self.seed, self.device = plan, size, network, seed, device
+        self.natural_colors = natural_colors
         self.scale = scale_factor(plan.timeline.document, size)
         self.margin = round(plan.timeline.document.margin * self.scale)
         self.canvas_size = size[0] + 2 * self.margin, size[1] + 2 * self.margin
@@ -83,7 +91,7 @@ class Scene:
             scale = values["octave_scale"]
             octaves = max(1, round(values["octaves"] + math.log(self.scale, scale)))
             steps, tile = round(values["steps"]), round(values["tile"])
-            return Ascent(octaves, scale, steps, step, values["smooth"], tile, self.seed)
+            return Ascent(octaves, scale, steps, step, values["smooth"], tile, self.seed, self.natural_colors)
 
         return settings
 
