@@ -89,7 +89,7 @@ class Feedback:
     ] = "natural"
     balance: Annotated[
         float, Ge(0), Le(1), Doc("Share of the change in contrast at each scale, fine to coarse, removed per frame")
-    ] = 0.15
+    ] = 0.4
     palette: Annotated[
         str, Doc("Images whose colors the video takes, separated by commas, by section; default: the start image")
     ] = ""

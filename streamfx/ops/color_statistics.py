@@ -13,7 +13,7 @@ from streamfx.ops.warp import box_mean
 _MAX_VARIANCE = 1.6  # of a changed image, relative to its source
 _SUBSAMPLING = 4  # pixels; statistics use every fourth pixel in both directions
 _MIN_GAIN, _MAX_GAIN = 0.8, 1.25  # of contrast and saturation, per call
-_KNEE = 0.04  # of 0..1: values closer than this to an end of the range, or beyond it, are compressed
+_KNEE = 0.06  # of 0..1: values closer than this to an end of the range, or beyond it, are compressed
 _LUMA, _CHROMA = 0.10, 0.06  # standard deviation of luma and RMS chroma that are always allowed
 
 

@@ -399,7 +399,7 @@ def alignment_loss(images: Tensor, target: Tensor, octave: int = 0) -> Tensor:
     for scale, curve in zip(_scales(octave), target[-len(_scales(octave)) :]):
         own, weights, ranks = _sorted_alignment(images, scale)
         places = ranks * (len(curve) - 1)
-        low = places.long().clamp(max=len(curve) - 2)
+        low = places.long().clamp(0, len(curve) - 2)  # 0 for NaN, if training diverges
         wanted = torch.lerp(curve[low], curve[low + 1], places - low)
         losses.append((weights * (own - wanted).square()).sum(1).mean())
     return torch.stack(losses).mean()

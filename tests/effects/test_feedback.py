@@ -2,10 +2,12 @@
 
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from streamfx.animation.context import Context
 from streamfx.effects.feedback import MAX_SCENE, Feedback
@@ -122,7 +124,8 @@ def test_brightness_contrast_and_color_are_stable(start):
 
 
 def test_contrast_grows_without_stabilization(start):
-    images = generate(start, 30, step="0.05", layer="block4", hold=0.0, start_colors=0.0, soften=0.0)
+    free = dict.fromkeys(("hold", "start_colors", "soften", "balance", "palette_share", "soften_color"), 0.0)
+    images = generate(start, 30, step="0.05", layer="block4", **free)
     assert color_statistics(images[-1])[3] > 1.4 * color_statistics(images[0])[3]
 
 
@@ -244,3 +247,21 @@ def test_cuda_results_are_close_to_the_cpu(settings, start):
     on_cpu, on_cuda = (generate(start, device=torch.device(name), **settings) for name in ("cpu", "cuda"))
     for one, other in zip(on_cpu, on_cuda, strict=True):
         assert (one - other).abs().mean() < 0.05
+
+
+def test_the_palette_of_other_images(start, tmp_path):
+    """By section of the layers; the files are inputs of the job."""
+    for name, color in (("red", (220, 30, 30)), ("blue", (30, 60, 220))):
+        pixels = np.random.default_rng(0).integers(0, 30, (48, 64, 3)) + np.array(color)
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(tmp_path / f"{name}.png")
+    files = [str(tmp_path / f"{name}.png") for name in ("red", "blue")]
+    images = generate(start, 20, palette=", ".join(files), step="0.01", layer="block4")
+    assert images[-1].mean((1, 2)).argmax() == 0
+    assert images[-1][0].mean() - images[-1][2].mean() > images[0][0].mean() - images[0][2].mean() + 0.1
+    effect = Feedback(Context(19), (48, 64), palette=files[1])
+    assert effect.input_files() == [Path(files[1])]
+
+
+def test_colors_can_be_free(start):
+    natural, free = (generate(start, 3, colors=colors, layer="block4")[-1] for colors in ("natural", "free"))
+    assert not torch.equal(natural, free)
