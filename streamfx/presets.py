@@ -1,4 +1,4 @@
-"""Presets: TOML files, shipped or the user's own, loaded as validated settings."""
+"""Presets of styles and dreams: TOML files, shipped or the user's own, loaded as validated settings."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from streamfx.resources import resource
 from streamfx.settings import Quality
 
 _log = logging.getLogger("streamfx")
+
+Kind: TypeAlias = Literal["style", "timeline", "dream"]
 
 _MAX_BYTES = 4 << 20  # of a TOML file
 _NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
@@ -90,6 +92,16 @@ class StylePreset(BaseModel):
     training: TrainingSettings = TrainingSettings()
 
 
+class Look(BaseModel):
+    """Settings of a dream under a name, for `streamfx dream --look NAME`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["dream"]
+    title: str = ""
+    settings: dict[str, bool | int | float | str] = Field(min_length=1)  # of the effects Dream and Feedback
+
+
 class Preset(BaseModel):
     """A preset and the file it came from."""
 
@@ -134,7 +146,7 @@ def user_presets() -> Path:
     return Path(user_data_dir("streamfx", appauthor=False)) / "presets"
 
 
-def preset_files(kind: Literal["style", "timeline"] = "style") -> dict[str, Path]:
+def preset_files(kind: Kind = "style") -> dict[str, Path]:
     """Name -> file of all presets of a kind; the user's own replace shipped ones of the same name."""
     folders = (resource("presets"), user_presets())
     files = {file.stem: file for folder in folders for file in folder.glob("*.toml") if kind == _kind_of(file)}
@@ -147,7 +159,7 @@ def _kind_of(file: Path) -> str:
         kind = tomllib.loads(file.read_text(encoding="utf-8")).get("kind", "style")
     except (OSError, ValueError, RecursionError):
         return "style"
-    return "timeline" if kind == "timeline" else "style"
+    return kind if kind in ("timeline", "dream") else "style"
 
 
 def presets() -> list[Preset]:
@@ -171,6 +183,18 @@ def load_preset(name: str) -> Preset:
             raise StreamfxError(f"'{name}' is a timeline, not a style; run streamfx render {name} out.mp4")
         raise unknown("preset", name, files)
     return _read(files[name])
+
+
+def load_look(name: str) -> Look:
+    """The look called `name`, or the one in the file `name` if that ends in .toml. Raises StreamfxError."""
+    files = preset_files("dream")
+    if not name.endswith(".toml") and name not in files:
+        raise unknown("look", name, files)
+    file = Path(name).expanduser() if name.endswith(".toml") else files[name]
+    try:
+        return Look.model_validate(load_toml(file, "look"))
+    except ValidationError as error:
+        raise StreamfxError(f"the look {file}: {_first_problem(error)}") from error
 
 
 def parse_blend(text: str) -> list[tuple[str, float]]:
@@ -223,7 +247,8 @@ def _first_problem(error: ValidationError) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         tables: dict[str | int, type[BaseModel]] = {"training": TrainingSettings, "painting": Painting}
-        known = tables.get(problem["loc"][0], StylePreset).model_fields
+        model = tables.get(problem["loc"][0], Look if error.title == "Look" else StylePreset)
+        known = model.model_fields
         return f"unknown key '{key}'; known: {', '.join(known)}"
     if problem["type"] == "missing":
         return f"the key '{key}' is missing"

@@ -94,7 +94,7 @@ def test_shipped_presets_are_small():
 
 
 def test_preset_folder_has_no_unused_files():
-    used = set(preset_files("timeline").values())
+    used = {*preset_files("timeline").values(), *preset_files("dream").values()}
     for name in MASTERS:
         preset = load_preset(str(resource("presets") / f"{name}.toml"))
         used |= {preset.path, preset.thumbnail, preset.targets, *map(preset.weights, preset.style.weights)}

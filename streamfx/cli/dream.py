@@ -10,6 +10,7 @@ import typer
 
 from streamfx.cli._console import STDERR
 from streamfx.cli._feedback import describe_schedules, make_feedback, plan_video
+from streamfx.cli._looks import look_settings
 from streamfx.cli._options import EffectSettings, VideoOptions, video_command
 from streamfx.cli._run import make_video
 from streamfx.cli.models import fetch_with_bar
@@ -48,6 +49,13 @@ def dream(
             help="Dream on this image: --start photo.jpg out.png; or make a video that starts from it: out.mp4.",
         ),
     ] = None,
+    look: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Ready-made settings: see 'streamfx presets'. Several, separated by commas, take turns.",
+        ),
+    ] = "",
     settings: Annotated[dict[str, Any], EffectSettings(Dream, skip=("mask_start", "step"), given_only=True)],
     audio_file: Annotated[
         str | None,
@@ -74,12 +82,14 @@ def dream(
     song.mp3 out.mp4
     """
     source, output = _source_and_output(source, output, start_image)
+    still, moving = look_settings(look) if look else ({}, {})
     if settings.get("model", "auto") != "auto" and not settings.get("weights"):
         fetch_with_bar(settings["model"], shown=STDERR.is_terminal and not options.quiet)
     video_only = FeedbackOptions(audio_file, dry_run, plot)
     is_image = _is_image(output, options.format)
     if start_image is not None and not is_image:
-        _make_feedback_video(source, output, settings, feedback, video_only, options)
+        chosen = {name: value for name, value in moving.items() if name not in settings}
+        _make_feedback_video(source, output, settings, chosen | feedback, video_only, options)
         return
     step = feedback.pop("step", None)
     _refuse(
@@ -88,7 +98,9 @@ def dream(
     )
     if step is not None:
         settings["step"] = _parse_step(step)
-    _dream_on_frames(source, output, STILL | settings | {"coherence": "off"} if is_image else settings, options)
+    if is_image:
+        settings = STILL | still | settings | {"coherence": "off"}
+    _dream_on_frames(source, output, still | settings, options)
 
 
 def _dream_on_frames(source: str, output: str, settings: dict[str, Any], options: VideoOptions) -> None:

@@ -20,8 +20,8 @@ def presets(
     ] = False,
 ) -> None:
     """List the shipped presets and your own."""
+    from streamfx.presets import load_look, preset_files, user_presets
     from streamfx.presets import presets as read_presets
-    from streamfx.presets import user_presets
 
     known = read_presets()
     if report:
@@ -36,6 +36,13 @@ def presets(
         table.add_row(f"[bold]{escape(preset.name)}[/bold]", *paintings, qualities, _origin(preset))
     console = Console(highlight=False)
     console.print(table)
+    looks = Table(box=None, padding=(1, 2, 0, 0), header_style="bold")
+    for heading in ("look of dreams", "title", "layers"):
+        looks.add_column(heading)
+    for name in preset_files("dream"):
+        look = load_look(name)
+        looks.add_row(f"[bold]{escape(name)}[/bold]", escape(look.title), escape(str(look.settings.get("layer", ""))))
+    console.print(looks)
     console.print(
         "\n'streamfx sheet PHOTO sheet.png' shows them all on your image. Presets can be blended: --preset vangogh:0.6,"
         f"munch:0.4\nThumbnails of the paintings are next to the presets, as NAME.jpg; --json prints their paths.\n"

@@ -305,7 +305,7 @@ def test_invalid_schedules_are_reported_before_rendering(keys, reason, effect):
 @pytest.mark.parametrize(("size", "octaves"), [((48, 64), 4), ((96, 128), 6), ((24, 32), 2), ((12, 16), 1)])
 def test_smaller_videos_use_fewer_octaves(size, octaves, effect):
     plan = effect('[[section]]\nname = "a"\nstart = "begin"\nlength = 2\noctaves = 4\n').plan
-    scene = Scene(plan, size, choose_model(plan.timeline, "auto"), "", 0, CPU)
+    scene = Scene(plan, size, choose_model(plan.timeline, "auto"), "", 0, True, CPU)
     settings = scene.ascent(("section", 0), plan.timeline.sections[0], range(2))
     assert settings(0, 0.1).octaves == octaves
 
