@@ -52,7 +52,7 @@ def test_options_replace_those_of_the_look(command, clip, moving, video_stream):
     done = command("dream", "--start", image, "out.png", "--look", "mosaic", "--octaves", "1", "--json")
     assert done.returncode == 0, done.stderr
     assert '"layer": "block7:16' in done.stdout
-    done = command("dream", "--start", image, "a.mkv", "--look", "waves,coral", "--layer", "block2", "--duration", "0.1",
-                   "--size", "64x48", "--json")  # fmt: skip
+    size = ("--size", "64x48", "--duration", "0.1", "--json")
+    done = command("dream", "--start", image, "a.mkv", "--look", "waves,coral", "--layer", "block2", *size)
     assert done.returncode == 0, done.stderr
     assert '"layer": "block2"' in done.stdout
