@@ -12,6 +12,11 @@ from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryFile
 
+# before torch is imported: its waiting threads would keep the cores of other test processes busy
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 import torch

@@ -108,11 +108,10 @@ def test_a_montage_of_real_clips(real_clip):
 
 
 def test_frames_are_marked_as_cuts(real_clip):
-    with streamfx.open(real_clip("bikes.mp4")) as reader:
-        cuts = [number for number, frame in enumerate(reader) if frame.cut]
-    assert cuts == [30, 76, 137, 187, 242]
-    with streamfx.open(real_clip("bikes.mp4"), start=2) as reader:  # 25 frames a second
-        assert [number for number, frame in enumerate(reader) if frame.cut] == [26, 87, 137, 192]
+    with streamfx.open(real_clip("bikes.mp4"), end=4) as reader:  # 25 frames a second
+        assert [number for number, frame in enumerate(reader) if frame.cut] == [30, 76]
+    with streamfx.open(real_clip("bikes.mp4"), start=2, end=6) as reader:
+        assert [number for number, frame in enumerate(reader) if frame.cut] == [26, 87]
 
 
 def test_cuts_are_detected_after_filters(real_clip):
