@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from streamfx.frame import Frame, Memory, Step
 
 RATE = 25  # frames per second
-CRF = 26.0  # strokes compress badly; five seconds take 7 MB
+CRF = 26.0  # strokes compress badly; five seconds take 4 MB
 FADE = 0.08  # length of a crossfade between photos, as a share of the video
 # package and photo, and its view at the start and at the end: center x, center y and width, as shares of the photo
 SCENES = (

@@ -27,7 +27,7 @@ from streamfx.animation.timeline.schema import (
     Table,
 )
 from streamfx.animation.timeline.source_location import SourceLocation, find_lines
-from streamfx.errors import StreamfxError, unknown
+from streamfx.errors import ParseError, StreamfxError, unknown
 from streamfx.media.path_sandbox import check_source
 
 MAX_BYTES = 1_000_000
@@ -42,6 +42,34 @@ _TABLES: dict[str, type[Table]] = {  # key -> the schema of its tables
     "layer": LayerChange,
     "pictures": Picture,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A timeline's file, for errors that name the line and the key."""
+
+    path: Path
+    text: str
+    lines: Mapping[SourceLocation, int]
+
+    def error(self, location: SourceLocation, reason: str) -> ParseError:
+        in_section = len(location) > 2 and location[0] == "section"
+        if in_section and location[:3] not in self.lines and ("defaults", location[2]) in self.lines:
+            location = ("defaults", *location[2:])  # the section inherits the key
+        known: SourceLocation = location
+        while known and known not in self.lines:  # a missing key has no line: use that of its table
+            known = known[:-1]
+        line = f", line {self.lines[known]}" if known in self.lines else ""
+        key = ""
+        for part in location[: max(len(known), 1)]:
+            key += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if key else part
+        message = f"{self.path.name}{line}, {key}: {reason}" if key else f"{self.path.name}: {reason}"
+        return ParseError(message, self.text, _offset(self.text, self.lines.get(known, 1)))
+
+
+def _offset(text: str, line: int) -> int:
+    """The index in `text` of the first character of a line, counted from 1."""
+    return sum(map(len, text.splitlines(keepends=True)[: line - 1]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,9 +88,9 @@ class Timeline:
         """The number of the section called `name`."""
         return next((number for number, section in enumerate(self.sections) if section.name == name), None)
 
-    def error(self, location: SourceLocation, reason: str) -> StreamfxError:
+    def error(self, location: SourceLocation, reason: str) -> ParseError:
         """A one-line error with the file, line and key."""
-        return _error(self.path, self.lines, location, reason)
+        return _Source(self.path, self.text, self.lines).error(location, reason)
 
     def find_file(self, name: str, location: SourceLocation) -> str:
         """The path of a file named in the timeline. Raises StreamfxError if it is missing or not allowed."""
@@ -102,31 +130,32 @@ def load_timeline(path: Path, assets: Path | None = None, *, network: bool = Fal
     if values.get("kind") == "style":
         raise StreamfxError(f"'{path}' is a style preset; use it with: streamfx style in.mp4 out.mp4 --preset '{path}'")
     lines = {tuple(RENAMED.get(key, key) for key in location): line for location, line in find_lines(text).items()}
+    source = _Source(path, text, lines)
     try:
         document = Document.model_validate(values)
     except ValidationError as error:
-        raise _validation_error(path, lines, (), error, Document, values) from error
+        raise _validation_error(source, (), error, Document, values) from error
     if len(document.section) > MAX_SECTIONS:
         raise StreamfxError(f"the timeline '{path}' has {len(document.section)} sections; give at most {MAX_SECTIONS}")
-    sections = tuple(_section(path, lines, number, document) for number in range(len(document.section)))
+    sections = tuple(_section(source, number, document) for number in range(len(document.section)))
     folders = (path.parent,) if assets is None else (assets, path.parent)
     timeline = Timeline(path, text, document, sections, lines, folders, network)
     _check(timeline)
     return timeline
 
 
-def _section(path: Path, lines: Mapping[SourceLocation, int], number: int, document: Document) -> Section:
+def _section(source: _Source, number: int, document: Document) -> Section:
     tables = document.section[number], document.defaults
     values, defaults = ({RENAMED.get(key, key): value for key, value in table.items()} for table in tables)
     kind = values.get("kind", "dream")
     if not isinstance(kind, str) or kind not in KINDS:
         reason = str(unknown("kind of section", str(kind), KINDS))
-        raise _error(path, lines, ("section", number, "kind"), reason)
+        raise source.error(("section", number, "kind"), reason)
     model = KINDS[kind]
     all_keys = {key for table in KINDS.values() for key in _keys(table)}
     for key in defaults:
         if key not in all_keys:
-            raise _error(path, lines, ("defaults", key), str(unknown("key", key, all_keys)))
+            raise source.error(("defaults", key), str(unknown("key", key, all_keys)))
     own_keys = set(_keys(model))
     defaults = {key: value for key, value in defaults.items() if key in own_keys and key not in values}
     try:
@@ -135,7 +164,7 @@ def _section(path: Path, lines: Mapping[SourceLocation, int], number: int, docum
         keys = error.errors()[0]["loc"]
         inherited = bool(keys) and keys[0] in defaults
         parent: SourceLocation = ("defaults",) if inherited else ("section", number)
-        raise _validation_error(path, lines, parent, error, model, {**defaults, **values}) from error
+        raise _validation_error(source, parent, error, model, {**defaults, **values}) from error
     section: Section = validated
     return section
 
@@ -145,13 +174,8 @@ def _keys(model: type[Table]) -> list[str]:
 
 
 def _validation_error(
-    path: Path,
-    lines: Mapping[SourceLocation, int],
-    parent: SourceLocation,
-    error: ValidationError,
-    model: type[Table],
-    values: Mapping[str, Any],
-) -> StreamfxError:
+    source: _Source, parent: SourceLocation, error: ValidationError, model: type[Table], values: Mapping[str, Any]
+) -> ParseError:
     """A one-line error for pydantic's most deeply nested error."""
     deepest = max(error.errors(), key=lambda detail: len(_without_tags(detail["loc"], values)))
     keys = _without_tags(deepest["loc"], values)
@@ -159,13 +183,13 @@ def _validation_error(
     key = str(keys[-1]) if keys else ""
     if deepest["type"] == "extra_forbidden":
         tables = [_TABLES[outer] for outer in keys[:-1] if isinstance(outer, str) and outer in _TABLES]
-        return _error(path, lines, location, str(unknown("key", key, _keys(tables[0] if tables else model))))
+        return source.error(location, str(unknown("key", key, _keys(tables[0] if tables else model))))
     if deepest["type"] == "missing":
-        return _error(path, lines, location, f"the key '{key}' is missing")
+        return source.error(location, f"the key '{key}' is missing")
     message = deepest["msg"][0].lower() + deepest["msg"][1:]
     value = deepest["input"]
     suffix = f"; got {value!r}" if isinstance(value, str | int | float | bool) else ""
-    return _error(path, lines, location, message + suffix)
+    return source.error(location, message + suffix)
 
 
 def _without_tags(location: SourceLocation, values: Any) -> SourceLocation:
@@ -177,20 +201,6 @@ def _without_tags(location: SourceLocation, values: Any) -> SourceLocation:
             keys.append(key)
             values = values[key] if exists else None
     return tuple(keys)
-
-
-def _error(path: Path, lines: Mapping[SourceLocation, int], location: SourceLocation, reason: str) -> StreamfxError:
-    in_section = len(location) > 2 and location[0] == "section"
-    if in_section and location[:3] not in lines and ("defaults", location[2]) in lines:
-        location = ("defaults", *location[2:])  # the section inherits the key
-    known: SourceLocation = location
-    while known and known not in lines:  # a missing key has no line: use that of its table
-        known = known[:-1]
-    line = f", line {lines[known]}" if known in lines else ""
-    key = ""
-    for part in location[: max(len(known), 1)]:
-        key += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if key else part
-    return StreamfxError(f"{path.name}{line}, {key}: {reason}" if key else f"{path.name}: {reason}")
 
 
 def _check(timeline: Timeline) -> None:

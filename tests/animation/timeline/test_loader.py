@@ -10,7 +10,7 @@ from streamfx.animation.timeline.loader import load_timeline
 from streamfx.animation.timeline.planner import build_plan, rendered_frames, schedule_tracks
 from streamfx.animation.timeline.scene import choose_model
 from streamfx.animation.timeline.schema import MergeSection
-from streamfx.errors import StreamfxError
+from streamfx.errors import ParseError, StreamfxError
 from streamfx.resources import resource
 
 TEXT = """kind = "timeline"
@@ -296,3 +296,11 @@ def test_any_invalid_text_raises_a_one_line_error(tmp_path_factory, text):
     with pytest.raises(StreamfxError) as error:
         load_timeline(path)
     assert "\n" not in str(error.value)
+
+
+def test_errors_carry_the_text_and_the_offset_of_the_line(load):
+    text = TEXT.replace("[pictures]", "fpps = 3\n[pictures]", 1)
+    with pytest.raises(ParseError) as caught:
+        load(text)
+    assert caught.value.text == text
+    assert text[caught.value.offset :].startswith("fpps")
