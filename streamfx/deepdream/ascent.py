@@ -81,7 +81,8 @@ def with_natural_colors(slope: Tensor) -> Tensor:
     2017.
     """
     root = (_COLOR_ROOT / _COLOR_ROOT.norm(dim=0).max()).to(slope)
-    return F.conv2d(slope, (root @ root.T)[:, :, None, None])
+    natural: Tensor = root @ root.T @ slope.flatten(2)
+    return natural.view_as(slope)
 
 
 def octave_sizes(height: int, width: int, settings: Ascent) -> list[tuple[int, int]]:

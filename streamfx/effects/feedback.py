@@ -293,22 +293,20 @@ class Feedback:
         """The canvas with its drift in brightness, color and contrast at each scale limited."""
         from streamfx.ops.appearance import hold_appearance
         from streamfx.ops.color import luma
-        from streamfx.ops.color_statistics import correct_drift, soften
+        from streamfx.ops.color_statistics import correct_drift
 
         if self.start_colors:
             start = _tensor(memory, "start")
             canvas = canvas.lerp(start + (luma(canvas) - luma(start)), self.start_colors)
-        if self.soften:
-            canvas = soften(canvas, self.soften * min(1.0, values["step"] * self.strength / REFERENCE_STEP))
         palettes = _tensor(memory, "palettes")
         current = int(values["layer"]) % len(palettes)
-        if self.balance or self.palette_share or self.soften_color:
-            canvas = hold_appearance(
-                *(canvas, _tensor(memory, "bands"), palettes[current], number),
-                balance=self.balance,
-                palette_share=self.palette_share,
-                soften_color=self.soften_color,
-            )
+        canvas = hold_appearance(
+            *(canvas, _tensor(memory, "bands"), palettes[current], number),
+            balance=self.balance,
+            palette_share=self.palette_share,
+            soften=self.soften * min(1.0, values["step"] * self.strength / REFERENCE_STEP),
+            soften_color=self.soften_color,
+        )
         return correct_drift(canvas, _tensor(memory, "targets")[current], self.hold)
 
     def _gradients(self, indices: Array, device: torch.device) -> Callable[[int], Gradient]:

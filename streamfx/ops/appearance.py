@@ -38,13 +38,15 @@ def hold_appearance(
     *,
     balance: float,
     palette_share: float,
+    soften: float,
     soften_color: float,
 ) -> Tensor:
     """`image` [3, H, W], near 0..1, with its appearance moved a little toward the targets `bands` and `colors`.
 
     `balance` 0..1 is the share of the difference in the contrast of each band that is removed, up to 15 %;
     `palette_share` that of the colors along one direction, which depends on the frame's `number` (sliced optimal
-    transport, Pitie et al. 2007); `soften_color` that of the chroma of the finest detail, whatever the targets.
+    transport, Pitie et al. 2007); `soften` that of the finest detail, and `soften_color` that of its chroma, whatever
+    the targets.
     """
     size = image.shape[1:]
     half = F.avg_pool2d(image[None], 2, ceil_mode=True, count_include_pad=False)
@@ -54,8 +56,8 @@ def hold_appearance(
         half = half + _contrast_change(luma(half[0])[None], bands[1:], balance)
     if palette_share:
         half = half + palette_share * _shift(half, colors, number)
-    gain = _gain(fine, bands[0], balance)
-    return _enlarged(half, size)[0].add_(fine, alpha=gain).add_(detail - fine, alpha=1 - soften_color)
+    gain = _gain(fine, bands[0], balance) * (1 - soften)
+    return _enlarged(half, size)[0].add_(fine, alpha=gain).add_(detail - fine, alpha=(1 - soften) * (1 - soften_color))
 
 
 def _contrast_change(base: Tensor, targets: Tensor, share: float) -> Tensor:

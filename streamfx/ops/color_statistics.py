@@ -74,15 +74,14 @@ def correct_drift(image: Tensor, target: Tensor, share: float) -> Tensor:
     mean = current[:3, None, None]
     y = luma(mean)
     offset = mean.lerp(target[:3, None, None], share) - y * luma_gain - (mean - y) * chroma_gain
-    return soft_clip(image * chroma_gain + luma(image) * (luma_gain - chroma_gain) + offset)
+    return soft_clip((image * chroma_gain).add_(luma(image), alpha=luma_gain - chroma_gain).add_(offset))
 
 
 def soft_clip(image: Tensor) -> Tensor:
     """`image` compressed into 0..1: values beyond a knee near either end approach that end asymptotically."""
-    below = ((image - _KNEE) / _KNEE).clamp_(max=0)
-    above = ((1 - _KNEE - image) / _KNEE).clamp_(max=0)
-    curve = (1 - below).reciprocal_() - (1 - above).reciprocal_()  # k / (1 - x) has slope 1 at the knee
-    return image.clamp(_KNEE, 1 - _KNEE).add_(curve, alpha=_KNEE)
+    inner = image.clamp(_KNEE, 1 - _KNEE)
+    excess = image - inner
+    return inner.add_(excess.div_(excess.abs().div_(_KNEE).add_(1)))  # slope 1 at the knee
 
 
 def soften(image: Tensor, share: float) -> Tensor:

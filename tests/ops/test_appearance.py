@@ -11,7 +11,7 @@ from streamfx.ops.color import luma
 CAT, CUP = (
     torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))) / 255 for image in (data.chelsea(), data.coffee())
 )
-OFF = {"balance": 0.0, "palette_share": 0.0, "soften_color": 0.0}
+OFF = {"balance": 0.0, "palette_share": 0.0, "soften": 0.0, "soften_color": 0.0}
 
 
 def held(image, source, number=0, **shares):
