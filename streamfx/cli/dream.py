@@ -98,9 +98,8 @@ def dream(
     )
     if step is not None:
         settings["step"] = _parse_step(step)
-    if is_image:
-        settings = STILL | still | settings | {"coherence": "off"}
-    _dream_on_frames(source, output, still | settings, options)
+    settings = still | settings
+    _dream_on_frames(source, output, STILL | settings | {"coherence": "off"} if is_image else settings, options)
 
 
 def _dream_on_frames(source: str, output: str, settings: dict[str, Any], options: VideoOptions) -> None:

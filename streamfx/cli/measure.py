@@ -84,12 +84,12 @@ def measure(
         raise StreamfxError("stdin is a terminal: pipe a video in, or name an input file")
     writer = None if plot is None else _build_writer(plot, (source, processed), yes)
     shown = STDERR.is_terminal and not quiet
-    if dream:
-        if flow is not None:
-            raise Misuse("--flow compares a video with its source; it cannot be combined with --dream")
-        _measure_dream(source, processed, writer, report=report, shown=shown)
-        return
+    if dream and flow is not None:
+        raise Misuse("--flow compares a video with its source; it cannot be combined with --dream")
     try:
+        if dream:
+            _measure_dream(source, processed, writer, report=report, shown=shown)
+            return
         measurement, missing = _measure(source, processed, flow, method, device, shown=shown)
     except KeyboardInterrupt:
         log.error("interrupted: there are no results")
@@ -139,9 +139,13 @@ def _measure(
         names = (source, processed)
         result = measure_videos(first, second, motion, flows=flows, distance=distance, names=names, progress=progress)
     for reader in readers:
-        if reader.damaged_at is not None:
-            log.warning("'%s' ends early or is damaged at %.2f s", reader.name, reader.damaged_at)
+        _warn_if_damaged(reader)
     return result, missing
+
+
+def _warn_if_damaged(reader: Reader) -> None:
+    if reader.damaged_at is not None:
+        log.warning("'%s' ends early or is damaged at %.2f s", reader.name, reader.damaged_at)
 
 
 def _measure_dream(start: str, video: str, writer: Writer | None, *, report: bool, shown: bool) -> None:
@@ -157,6 +161,7 @@ def _measure_dream(start: str, video: str, writer: Writer | None, *, report: boo
                 yield frame
 
         rows = [asdict(row) for row in measure_dream(first, frames())]
+    _warn_if_damaged(reader)
     if writer is not None:
         panels = {name: {"processed": [row[name] for row in rows[1:]]} for name in DREAM_ROWS}
         _plot_panels(panels, writer, "second")

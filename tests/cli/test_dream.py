@@ -68,6 +68,8 @@ def test_a_chain_tells_the_model_too(command, video, probe):
         (["out.mp4", "--start", "c.png", "--size", "640:-2"], 2, "give both sides in --size"),
         (["out.mp4", "--start", "c.png", "--from", "3"], 2, "--from needs a source video"),
         (["out.mp4", "--start", "c.png", "--mask", "m.png"], 2, "--mask needs a source image or video"),
+        (["out.mp4", "--start", "in.mp4", "--palette", "none.jpg", "--duration", "0.1"], 1, "no such file: 'none.jpg'"),
+        (["out.mp4", "--start", "c.png", "--look", "corals"], 1, "unknown look 'corals'; did you mean coral"),
         (["in.mp4", "out.mp4", "--audio", "a.mp3"], 2, "--audio needs a video made from an image"),
         (["in.mp4", "out.mp4", "--step", "0.01*beat"], 2, "must be a number from 0 to 1"),
         (["in.mp4", "out.mp4", "--layer", "blck10"], 1, "did you mean block10"),
