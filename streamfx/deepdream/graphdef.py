@@ -184,7 +184,7 @@ def _tensor(message: bytes) -> NDArray[np.generic]:
     flat: NDArray[Any] = (
         np.frombuffer(content, _DTYPES[kind]) if content else np.concatenate(values).astype(_DTYPES[kind])
     )
-    if 0 < flat.size < count:
+    if not content and 0 < flat.size < count:
         flat = np.concatenate([flat, np.full(count - flat.size, flat[-1])])
     if flat.size != count:
         raise ValueError(f"a tensor of shape {shape} has {flat.size} values")

@@ -17,6 +17,7 @@ from streamfx.ops.mix import _ring
 from streamfx.ops.warp import _warp
 
 BT709 = (0.2126, 0.0722)
+_STEEP_BELOW = 1800  # pixels of height; on smaller images the random flow changes so fast that no pixel is consistent
 
 Job = Callable[[], Tensor | Sequence[Tensor]]
 
@@ -121,10 +122,11 @@ def _color_rows(image: Tensor, fine: float) -> Iterator[Comparison]:
 
 def _flow_rows(image: Tensor, other: Tensor, flow: Tensor) -> Iterator[Comparison]:
     height, width = image.shape[1:]
-    back, trainable = -flow, flow.clone().requires_grad_()  # selects the reference implementation
+    gentle = flow * min(1.0, height / _STEEP_BELOW)
+    back, trainable = -gentle, gentle.clone().requires_grad_()  # selects the reference implementation
     yield Comparison(
         "consistency_mask",
-        lambda: cuda.consistency_mask(flow, back, OUTSIDE),
+        lambda: cuda.consistency_mask(gentle, back, OUTSIDE),
         lambda: consistency_mask(trainable, back).detach(),
         size_of(flow, back) * 5 // 4,
         0.001,

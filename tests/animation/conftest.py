@@ -1,7 +1,7 @@
 """Synthetic audio files with known beats, and an isolated cache."""
 
 import pytest
-import songs
+import synthetic_audio
 
 
 @pytest.fixture(autouse=True)
@@ -13,15 +13,15 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def audio_file(tmp_path_factory):
-    """audio_file(bpm, ...): (WAV file, its `Song`) synthesized with these settings; made once per session."""
+    """audio_file(bpm, ...): (WAV file, its `SyntheticAudio`) synthesized with these settings; made once per session."""
     folder = tmp_path_factory.mktemp("audio")
     files = {}
 
     def audio_file(bpm, **settings):
         key = (bpm, *sorted(settings.items()))
         if key not in files:
-            song = songs.song(bpm, **settings)
-            files[key] = songs.write(folder / f"{len(files)}.wav", song.samples), song
+            audio = synthetic_audio.synthesize(bpm, **settings)
+            files[key] = synthetic_audio.write(folder / f"{len(files)}.wav", audio.samples), audio
         return files[key]
 
     return audio_file

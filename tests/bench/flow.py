@@ -1,8 +1,8 @@
-"""How exact "dis" motion is, what its trust catches, and what it costs: python tests/bench/flow.py
+"""Accuracy of "dis" optical flow, of its confidence, and its cost: python tests/bench/flow.py
 
-Scenes of 1280x720 with known motion (tests/nets/conftest.py). EPE is the mean distance in pixels of the found flow from
-the true one, over pixels that were visible before; caught is the share of hidden ones, distrusted the share of visible
-ones, with a trust below 0.5. The time is the CPU's, of one call, the least of five.
+Scenes of 1280x720 with known motion (tests/motion/conftest.py). EPE (end-point error) is the mean distance in pixels of
+the estimated flow from the true one, over pixels that were visible in the previous frame. Detected is the share of
+occluded pixels with a confidence below 0.5, rejected the share of visible ones. CPU time of one call, minimum of five.
 """
 
 import sys
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "nets"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "motion"))
 from conftest import Scene
 
 from streamfx.motion.flow import build_motion
@@ -40,20 +40,20 @@ def percent(mask: np.ndarray) -> str:
 
 def main() -> None:
     estimate = build_motion("dis", torch.device("cpu"))
-    print("| scene | EPE | EPE where trusted | median | caught | distrusted | mean flow | ms |")
+    print("| scene | EPE | EPE where confident | median | detected | rejected | mean flow | ms |")
     print("|:--|--:|--:|--:|--:|--:|--:|--:|")
     for name, scene in SCENES.items():
         pair = scene.pair()
         images = [torch.from_numpy(p.transpose(2, 0, 1).copy()) for p in (pair.previous, pair.current)]
         times = []
         for _ in range(5):
-            began = time.process_time()
+            start = time.process_time()
             motion = estimate(*images)
-            times.append(time.process_time() - began)
+            times.append(time.process_time() - start)
         error = np.hypot(*(motion.flow.numpy() - pair.flow))
-        seen, distrusted = ~pair.occluded, motion.confidence[0].numpy() < 0.5
-        row = f"| {name} | {error[seen].mean():.3f} | {error[seen & ~distrusted].mean():.3f} | "
-        row += f"{np.median(error[seen]):.3f} | {percent(distrusted[pair.occluded])} | {percent(distrusted[seen])} | "
+        visible, rejected = ~pair.occluded, motion.confidence[0].numpy() < 0.5
+        row = f"| {name} | {error[visible].mean():.3f} | {error[visible & ~rejected].mean():.3f} | "
+        row += f"{np.median(error[visible]):.3f} | {percent(rejected[pair.occluded])} | {percent(rejected[visible])} | "
         print(row + f"{motion.flow.norm(dim=0).mean():.3f} | {1000 * min(times):.1f} |", flush=True)
 
 

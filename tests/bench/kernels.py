@@ -1,10 +1,9 @@
-"""Each CUDA kernel beside its twin in torch on a GPU: python tests/bench/kernels.py [--size 3840x2160] [--half]
+"""Times of each CUDA kernel and its torch reference on a GPU: python tests/bench/kernels.py [--size 3840x2160] [--half]
 
-The share is that of the card's copy bandwidth, which is measured by copying 1 GiB from one place on it to another: the
-bytes that a kernel must read and write at the least (each once, what it fetches from neighbours not counted), divided
-by the time. Times are medians of CUDA events around a CUDA graph of the work, so that what Python takes to launch it is
-not in them, with the cache overwritten before each. In them are 2 us or so that a graph takes to begin; the larger the
-pictures, the less they count.
+The bandwidth is the minimum number of bytes that a kernel must read and write, divided by its time; the share compares
+it with the bandwidth of copying 1 GiB within the GPU's memory. Times are medians of CUDA events around a CUDA graph of
+the work, which excludes the time that Python takes to launch it; the cache is overwritten before each run. They include
+the start of a graph, about 2 us, which matters less for larger images.
 """
 
 import argparse
@@ -21,18 +20,18 @@ RUNS = 30
 
 
 def recorded(job: Callable[[], object]) -> Callable[[], object]:
-    """What runs the job's kernels again; the job itself where it asks the CPU for something."""
-    aside, ours = torch.cuda.Stream(), torch.cuda.current_stream()
-    with torch.cuda.stream(aside):
+    """A function that replays the job's kernels as a CUDA graph; the job itself if it needs the CPU."""
+    capture_stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
+    with torch.cuda.stream(capture_stream):
         for _ in range(3):
             job()
-    aside.synchronize()
+    capture_stream.synchronize()
     graph = torch.cuda.CUDAGraph()
     try:
-        with warnings.catch_warnings(action="ignore"), torch.cuda.graph(graph, stream=aside):
+        with warnings.catch_warnings(action="ignore"), torch.cuda.graph(graph, stream=capture_stream):
             job()
     except RuntimeError:
-        torch.cuda.set_stream(ours)
+        torch.cuda.set_stream(current)
         return job
     return graph.replay
 
@@ -52,25 +51,28 @@ def seconds(job: Callable[[], object], cache: Tensor) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time each CUDA kernel beside its twin.")
+    parser = argparse.ArgumentParser(description="Time each CUDA kernel and its torch reference.")
     parser.add_argument("--size", default="3840x2160")
     parser.add_argument("--half", action="store_true", help="float16 pixels")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     if not torch.cuda.is_available():
-        raise SystemExit("this benchmark needs a GPU that CUDA works on")
-    width, height = map(int, asked.size.split("x"))
+        raise SystemExit("this benchmark needs a GPU with CUDA")
+    width, height = map(int, options.size.split("x"))
     cache = torch.empty(1 << 28, dtype=torch.uint8, device="cuda")
     source = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
     bandwidth = 2 * len(source) / seconds(lambda: target.copy_(source), cache)
-    kind = "float16" if asked.half else "float32"
+    kind = "float16" if options.half else "float32"
     print(f"{torch.cuda.get_device_name()}, {width}x{height}, {kind}, copies at {bandwidth / 1e9:.0f} GB/s\n")
-    print("| kernel | us | twin, us | times as quick | GB/s | share of copying |\n|:--|--:|--:|--:|--:|--:|")
-    for row in comparisons(height, width, torch.float16 if asked.half else torch.float32, torch.device("cuda")):
-        time, twin = (seconds(recorded(job), cache) for job in (row.kernel, row.reference))
+    print("| kernel | us | reference, us | speedup | GB/s | share of copy bandwidth |\n|:--|--:|--:|--:|--:|--:|")
+    for row in comparisons(height, width, torch.float16 if options.half else torch.float32, torch.device("cuda")):
+        time, reference = (seconds(recorded(job), cache) for job in (row.kernel, row.reference))
         rate = row.bytes / time
-        told = f"{rate / 1e9:.0f} | {100 * rate / bandwidth:.0f} %" if row.bytes else " | "
-        print(f"| {row.name} | {1e6 * time:.1f} | {1e6 * twin:.1f} | {twin / time:.1f} | {told} |", flush=True)
+        throughput = f"{rate / 1e9:.0f} | {100 * rate / bandwidth:.0f} %" if row.bytes else " | "
+        print(
+            f"| {row.name} | {1e6 * time:.1f} | {1e6 * reference:.1f} | {reference / time:.1f} | {throughput} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

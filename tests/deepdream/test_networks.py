@@ -5,11 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 from graphs import small_inception
-from torch import nn
 
 from streamfx.deepdream import networks
-from streamfx.deepdream.activations import LayerActivations
-from streamfx.deepdream.fuse_batchnorm import fuse_batchnorm
 from streamfx.deepdream.networks import (
     NETWORKS,
     build_layers,
@@ -19,7 +16,6 @@ from streamfx.deepdream.networks import (
     main_layers,
 )
 from streamfx.errors import StreamfxError
-from streamfx.inference.efficientnet import Features
 
 
 @pytest.fixture
@@ -79,48 +75,6 @@ def test_unknown_models_and_layers_are_refused(model, layers, words, empty_cache
     with pytest.raises(StreamfxError) as error:
         choose_network(model, layers)
     assert words in str(error.value)
-
-
-def test_fused_batchnorm_gives_the_same_activations():
-    image = torch.rand(1, 3, 64, 80)
-    plain, fused = Features(["block3", "block10"]), build_layers("lite0", ["block3", "block10"])
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in fused.modules())
-    for name, expected in plain(image).items():
-        torch.testing.assert_close(fused(image)[name], expected, atol=1e-3, rtol=1e-3)
-
-
-def test_requested_or_misplaced_norms_are_not_fused():
-    class Odd(nn.Module):
-        """The norm is registered after the convolution, but runs before it."""
-
-        def __init__(self):
-            super().__init__()
-            self.conv, self.norm = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)
-            self.norm.running_mean += 1
-
-        def forward(self, x):
-            return self.conv(self.norm(x))
-
-    image = torch.rand(1, 3, 32, 32)
-    odd = LayerActivations(Odd(), ["conv"], (0, 0, 0), (1, 1, 1))
-    torch.testing.assert_close(fuse_batchnorm(odd)(image)["conv"], odd(image)["conv"])
-    odd = LayerActivations(Odd(), [""], (0, 0, 0), (1, 1, 1))
-    torch.testing.assert_close(fuse_batchnorm(odd)(image)[""], odd(image)[""])
-
-
-def test_network_stops_after_the_deepest_layer():
-    ran = []
-
-    class Recording(nn.Conv2d):
-        def forward(self, x):
-            ran.append(self)
-            return super().forward(x)
-
-    network = nn.Sequential(Recording(3, 4, 1), nn.ReLU(inplace=True), Recording(4, 5, 1), Recording(5, 6, 1))
-    activations = LayerActivations(network, ["2", "0"], (0.5,) * 3, (0.5,) * 3)(torch.rand(1, 3, 8, 8))
-    assert list(activations) == ["2", "0"]
-    assert len(ran) == 2
-    assert activations["0"].min() < 0  # the in-place ReLU did not overwrite it
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])

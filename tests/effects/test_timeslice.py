@@ -38,7 +38,7 @@ def shown_frames(effect, count, **options):
         ("top", [5.5, 6.5, 7.5, 8.5]),
     ],
 )
-def test_slices_get_older_towards_the_past_side(past, expected):
+def test_slices_get_older_toward_the_past_side(past, expected):
     assert shown_frames(Timeslice(4, past), 10) == expected
 
 

@@ -184,6 +184,8 @@ def _validation_error(
     if deepest["type"] == "extra_forbidden":
         tables = [_TABLES[outer] for outer in keys[:-1] if isinstance(outer, str) and outer in _TABLES]
         return source.error(location, str(unknown("key", key, _keys(tables[0] if tables else model))))
+    if deepest["type"] == "missing" and isinstance(deepest["loc"][-1], int):
+        return source.error(location, f"'{key}' has too few values")
     if deepest["type"] == "missing":
         return source.error(location, f"the key '{key}' is missing")
     message = deepest["msg"][0].lower() + deepest["msg"][1:]
@@ -196,7 +198,10 @@ def _without_tags(location: SourceLocation, values: Any) -> SourceLocation:
     """A location in `values` without the names of types that pydantic inserts for the members of unions."""
     keys: list[str | int] = []
     for depth, key in enumerate(location):
-        exists = key in values if isinstance(values, dict) else isinstance(values, list) and isinstance(key, int)
+        if isinstance(values, list):
+            exists = isinstance(key, int) and key < len(values)
+        else:
+            exists = isinstance(values, dict) and key in values
         if exists or (isinstance(values, dict) and depth == len(location) - 1):  # the last key may be missing
             keys.append(key)
             values = values[key] if exists else None

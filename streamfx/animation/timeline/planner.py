@@ -73,6 +73,18 @@ class Plan:
         number = bisect_right(self.ends, unit)
         return self.passes[number], unit - (self.ends[number - 1] if number else 0)
 
+    def start_of(self, section: DreamSection) -> str:
+        """The picture or section whose last canvas a section starts from, skipping sections without rendered frames."""
+        rendered = {self.timeline.sections[work.section].name for work in self.passes}
+        start = section.start
+        while start not in self.timeline.document.pictures and start not in rendered:
+            number = self.timeline.section_number(start)
+            assert number is not None
+            source = self.timeline.sections[number]
+            assert isinstance(source, DreamSection)
+            start = source.start
+        return start
+
     def writer_of(self, cache: str) -> Pass:
         """The pass that writes the frames in `cache`."""
         return next(work for work in self.passes if work.cache == cache and work.kind != "replay")
@@ -130,6 +142,9 @@ def _preroll(plan: Plan) -> Pass:
             reason = f"'{section.name}' cannot be looped; a loop must start and end with forward dream sections"
             raise plan.timeline.error(("section", number), f"{reason}, the first one from a picture")
     rendered = rendered_frames(frames, plan.stride)
+    if not rendered:
+        reason = f"'{plan.timeline.sections[last].name}' has no frames left to loop; use more frames, or no --preview"
+        raise plan.timeline.error(("section", last), reason)
     end = rendered[-crossfade_frames(plan.timeline.document.fps / plan.stride, len(rendered)) :]
     return Pass("preroll", last, end[::-1], cached=range(end.start, frames.stop), cache="loop")
 

@@ -120,7 +120,8 @@ class _UnitRenderer:
         dream = self.dreams[work.section]
         if index == 0:
             self._start(work, memory, section)
-        if index > 0 or work.kind == "preroll" or section.start not in self.plan.timeline.document.pictures:
+        starts_from_picture = self.plan.start_of(section) in self.plan.timeline.document.pictures
+        if index > 0 or work.kind == "preroll" or not starts_from_picture:
             previous = work.frames[index - 1] if index else frame - work.frames.step
             dream.advance(memory, previous, frame, *self._loop_goal(work, index))
         return memory_tensor(memory, "canvas")
@@ -140,10 +141,11 @@ class _UnitRenderer:
             assert isinstance(first, DreamSection)
             self.dreams[work.section].start(memory, self.scene.picture(first.start))
             return
-        if section.start in self.plan.timeline.document.pictures:
-            self.dreams[work.section].start(memory, self.scene.picture(section.start))
+        start = self.plan.start_of(section)
+        if start in self.plan.timeline.document.pictures:
+            self.dreams[work.section].start(memory, self.scene.picture(start))
         else:
-            number = self.plan.timeline.section_number(section.start)
+            number = self.plan.timeline.section_number(start)
             for key in DREAM_KEYS:
                 memory[key] = memory[f"end.{number}.{key}"]
             self._release(number, work, memory)
@@ -152,9 +154,9 @@ class _UnitRenderer:
 
     def _release(self, number: int | None, work: Pass, memory: Memory) -> None:
         """Delete the state at the end of a section if no pass after `work` starts from it."""
-        later = self.plan.passes[self.plan.passes.index(work) + 1 :]
+        later = [self.sections[other.section] for other in self.plan.passes[self.plan.passes.index(work) + 1 :]]
         name = None if number is None else self.sections[number].name
-        if not any(getattr(self.sections[other.section], "start", None) == name for other in later):
+        if not any(isinstance(other, DreamSection) and self.plan.start_of(other) == name for other in later):
             for key in DREAM_KEYS:
                 del memory[f"end.{number}.{key}"]
 
@@ -191,7 +193,8 @@ class _UnitRenderer:
             memory["cached"] = 0
         if work.kind == "dream":
             name = self.sections[work.section].name
-            if any(isinstance(other, DreamSection) and other.start == name for other in self.sections):
+            rendered = (self.sections[other.section] for other in self.plan.passes)
+            if any(isinstance(other, DreamSection) and self.plan.start_of(other) == name for other in rendered):
                 for key in DREAM_KEYS:
                     memory[f"end.{work.section}.{key}"] = memory[key]
 

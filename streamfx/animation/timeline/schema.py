@@ -24,7 +24,7 @@ ASCENT_RANGES = {  # of schedules
     "smooth": (0, 1),
     "tile": (128, 4096),
 }
-SHARES = ("view", "share")  # schedules in 0..1
+_PASSES = (0.98, 0.96, 0.92, 0.84, 0.68, 0.5, 0.0)
 RENAMED: dict[str | int, str] = {"centre_x": "center_x", "centre_y": "center_y"}  # keys of version 0.1, still read
 
 
@@ -167,7 +167,7 @@ class MergeSection(Camera, AscentTable, StabilizerTable, SectionTable):
     of: Annotated[tuple[Name, Name], Doc("Names of the two sections")]
     layer: Annotated[Name, Doc("Objective")]
     method: Annotated[Literal["passes", "pyramid", "flow", "fade"], Doc("How the sections are joined")] = "passes"
-    passes: Annotated[tuple[Share, ...], Doc("Own weight after each pass")] = (0.98, 0.96, 0.92, 0.84, 0.68, 0.5, 0.0)
+    passes: Annotated[tuple[Share, ...], Field(min_length=1), Doc("Own weight after each pass")] = _PASSES
     steps: Annotated[Steps, Doc("Steps in each octave")] = 2
 
 

@@ -60,6 +60,8 @@ def frame_at(timeline: Timeline, location: SourceLocation, position: Position, c
         text = f"{60 * int(match[1]) + float(match[2]):.6f}s"
     try:
         schedule = parse_schedule(f"{text}: (0)", f"'{position}'")
+        if len(schedule.keys) > 1:
+            raise StreamfxError(f"'{position}' is a schedule; give a single position")
         if "max_f" in schedule.names and not audio:
             raise StreamfxError(f"'{position}': max_f needs audio; give frames or seconds, or a file with --audio")
         schedule.check(context)

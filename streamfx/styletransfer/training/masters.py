@@ -41,20 +41,28 @@ def train_preset_network(name: str, paintings: Path, photos: Path, weights: Path
     written to WEIGHTS.log (a JSON object a line) and WEIGHTS.STEP.jpg. `options` are those of the command line.
     """
     preset = load_preset(name).style
+    _require_folders(paintings, photos, weights.parent)
     steps = {} if options.steps is None else {"steps": options.steps}
     settings = preset.training.model_copy(update=steps)
     extractors = [FeatureExtractor(settings, network, options.device) for network in settings.style_layers]
-    canvases = [(load_painting(paintings / each.file, each).to(options.device), each.share) for each in preset.painting]
+    images = [(load_painting(paintings / part.file, part).to(options.device), part.share) for part in preset.painting]
     network = StyleNetwork(SIZES[options.quality]) if options.base is None else load_network(options.base)
     teacher = None if options.teacher is None else load_network(options.teacher)
-    targets = build_targets(canvases, settings, extractors)
+    targets = build_targets(images, settings, extractors)
     trainer = Trainer(network, targets, settings, options.device, teacher)
     report = _Report(weights, trainer, _held_out(photos))
     train(trainer, load_photos(photos, settings.crop, HELD_OUT), weights, resume=options.resume, report=report)
 
 
+def _require_folders(*folders: Path) -> None:
+    """Raise StreamfxError unless all of them exist, before hours of training."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise StreamfxError(f"{folder} is not a folder; create it, or give another one")
+
+
 class _Report:
-    """Log mean losses and write contact sheets of the held-out photos."""
+    """Log mean losses and write contact sheets of the held-out photos, if there are any."""
 
     def __init__(self, weights: Path, trainer: Trainer, photos: Sequence[Tensor]) -> None:
         self.weights, self.trainer, self.photos = weights, trainer, photos
@@ -68,7 +76,7 @@ class _Report:
             row |= {name: float(f"{mean:.4g}") for name, mean in self.means.items()}
             with self.weights.with_suffix(".log").open("a") as log:
                 log.write(json.dumps(row) + "\n")
-        if progress.step % _SHEET_EVERY == 0 or progress.done >= 1:
+        if self.photos and (progress.step % _SHEET_EVERY == 0 or progress.done >= 1):
             self._write_sheet(self.weights.with_suffix(f".{progress.step:05d}.jpg"))
 
     def _write_sheet(self, file: Path) -> None:
@@ -77,7 +85,7 @@ class _Report:
 
 
 def _held_out(folder: Path) -> list[Tensor]:
-    """Three held-out photos [3, H, W] 0..1."""
+    """Up to three held-out photos [3, H, W] 0..1."""
     files = [f for f in sorted(folder.iterdir()) if f.name.startswith(("kodak_08", "kodak_19", "wall_Bridge"))]
     photos = []
     for file in files:

@@ -67,7 +67,7 @@ def test_both_ends_of_detail_are_trained(build, content):
     assert (changed > 0).all()
 
 
-def test_int8_is_simulated_towards_the_end(build, content):
+def test_int8_is_simulated_toward_the_end(build, content):
     trainer = build(steps=5)
     quantized = []
     for _ in range(5):
@@ -100,8 +100,8 @@ def test_the_seed_determines_the_batches(build, content):
 
 def test_a_teacher_replaces_the_photo(build, content):
     teacher = StyleNetwork(SIZES["fast"])
-    taught, alone = (build(steps=1, teacher=known).step(content)["content"] for known in (teacher, None))
-    assert taught != pytest.approx(alone, rel=0.01)
+    distilled, alone = (build(steps=1, teacher=known).step(content)["content"] for known in (teacher, None))
+    assert distilled != pytest.approx(alone, rel=0.01)
 
 
 def test_ctrl_c_saves_the_training(build, content, tmp_path):

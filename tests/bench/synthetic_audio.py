@@ -1,4 +1,4 @@
-"""Songs whose beats, onsets and parts are known, because they are put together here."""
+"""Synthetic music whose beats, onsets and sections are known."""
 
 import wave
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ RATE = 22050
 
 
 @dataclass
-class Song:
-    """Samples, and what is in them, in seconds."""
+class SyntheticAudio:
+    """Samples, and the times of the beats, onsets and sections in them, in seconds."""
 
     samples: np.ndarray
     beats: np.ndarray
@@ -29,7 +29,7 @@ def click(seconds=0.03, seed=0):
 
 
 def pad(chord, seconds, bright=0.0):
-    """A soft chord, which comes in over half a second; `bright` adds overtones."""
+    """A soft chord that fades in over half a second; `bright` adds overtones."""
     t = np.arange(int(seconds * RATE)) / RATE
     parts = [
         np.sin(2 * np.pi * note * k * t) / k * (1 if k == 1 else bright) for note in chord for k in (1, 2, 3, 4, 5)
@@ -38,22 +38,22 @@ def pad(chord, seconds, bright=0.0):
     return sum(parts) / len(chord) * swell * (1 + 0.2 * np.sin(2 * np.pi * 0.3 * t))
 
 
-def song(bpm, seconds=16.0, hats=True, noise=0.01, start=0.4, parts=1, seed=0):
-    """Kicks on the beat, clicks between two of them, chords that change every two bars, and noise over all.
+def synthesize(bpm, seconds=16.0, hats=True, noise=0.01, start=0.4, parts=1, seed=0):
+    """Kicks on the beats, clicks between them, chords that change every two bars, and noise.
 
-    In the second of two `parts` the clicks come twice as often, and the chords are higher and brighter.
+    In the second of two `parts` the clicks are three times as frequent, and the chords are higher and brighter.
     """
     rng = np.random.default_rng(seed)
-    made = noise * rng.standard_normal(int(seconds * RATE))
+    mix = noise * rng.standard_normal(int(seconds * RATE))
     beat = 60 / bpm
     beats = np.arange(start, seconds - 0.3, beat)
     half = beats[0] + 8 * beat * round((seconds / 2 - beats[0]) / (8 * beat)) if parts == 2 else seconds
     onsets = list(beats)
 
-    def add(sound, at, gain):
+    def add(samples, at, gain):
         first = round(at * RATE)
-        sound = sound[: len(made) - first]
-        made[first : first + len(sound)] += gain * sound
+        samples = samples[: len(mix) - first]
+        mix[first : first + len(samples)] += gain * samples
 
     for at in beats:
         add(kick(), at, 0.7)
@@ -68,11 +68,13 @@ def song(bpm, seconds=16.0, hats=True, noise=0.01, start=0.4, parts=1, seed=0):
         shift = 2 ** (number % 3 * 2 / 12)
         chord = [note * shift for note in (high if late else low)]
         add(pad(chord, min(8 * beat, seconds - at), 1.0 if late else 0.0), at, 0.2 if late else 0.12)
-    return Song(made / max(1.0, np.abs(made).max()), beats, np.sort(onsets), (0.0, half) if parts == 2 else (0.0,))
+    return SyntheticAudio(
+        mix / max(1.0, np.abs(mix).max()), beats, np.sort(onsets), (0.0, half) if parts == 2 else (0.0,)
+    )
 
 
 def write(path, samples, rate=RATE):
-    """Samples as a wav of 16 bits."""
+    """Write samples to a 16-bit WAV file."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -81,12 +83,12 @@ def write(path, samples, rate=RATE):
     return path
 
 
-def matched(found, true, within=0.04):
-    """(precision, recall): the shares of `found` and of `true` that have each other within so many seconds."""
-    free, hits = list(found), 0
+def match_rates(detected, true, within=0.04):
+    """(precision, recall): shares of `detected` and of `true` times with a partner at most `within` seconds away."""
+    unmatched, hits = list(detected), 0
     for at in true:
-        near = min(free, key=lambda each: abs(each - at), default=None)
+        near = min(unmatched, key=lambda time: abs(time - at), default=None)
         if near is not None and abs(near - at) <= within:
-            free.remove(near)
+            unmatched.remove(near)
             hits += 1
-    return hits / max(1, len(found)), hits / max(1, len(true))
+    return hits / max(1, len(detected)), hits / max(1, len(true))
