@@ -7,7 +7,6 @@ from fractions import Fraction
 import pytest
 import torch
 
-import streamfx
 from streamfx.chain import build_chain
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
@@ -125,27 +124,6 @@ def test_ffmpeg_filters_between_lists():
     sink = ListSink()
     run(frames(25), build_chain("fps=5"), sink, device="cpu")
     assert [frame.pts for frame in sink.frames] == [Fraction(n, 5) for n in range(5)]
-
-
-def test_a_list_of_frames_becomes_a_video(tmp_path, times, video_stream):
-    for name, rate in (("a.mp4", 25), ("b.mkv", Fraction(24000, 1001))):
-        with streamfx.create(tmp_path / name) as sink:
-            run(frames(10, rate), [], sink)
-        assert len(times(tmp_path / name)) == 10
-        assert Fraction(video_stream(tmp_path / name)["r_frame_rate"]) == rate
-
-
-def test_changing_frame_sizes_are_an_error(tmp_path):
-    mixed = [*frames(2), *frames(2, height=16)[1:]]
-    with pytest.raises(StreamfxError, match="size"), streamfx.create(tmp_path / "out.mp4") as sink:
-        run(mixed, [], sink)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_no_frames_are_an_error(tmp_path):
-    with pytest.raises(StreamfxError, match="produced no frames"), streamfx.create(tmp_path / "out.mp4") as sink:
-        run([], [], sink)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_ffmpeg_filters_alone_do_not_convert_frames_to_tensors(video, tmp_path, times, monkeypatch):

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from torch import Tensor
 
 from streamfx.errors import StreamfxError
+from streamfx.media.file_names import file_name
 
 _RATE = 25  # nominal frames per second; readers ignore it
 _OPTIONS = {"level": "3", "slicecrc": "1"}  # a checksum per slice, so that damage is detected
@@ -26,7 +27,7 @@ def write_chunk(path: Path, images: Tensor) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with av.open(str(partial), "w", format="nut") as output:
+        with av.open(file_name(partial), "w", format="nut") as output:
             stream = output.add_stream("ffv1", rate=_RATE, options=dict(_OPTIONS))
             assert isinstance(stream, VideoStream)
             stream.height, stream.width, stream.pix_fmt = images.shape[2], images.shape[3], "bgr0"
@@ -46,7 +47,7 @@ def write_chunk(path: Path, images: Tensor) -> None:
 def read_chunk(path: Path) -> Tensor:
     """Return the images [N, 3, H, W] uint8 RGB in `path`. Raises StreamfxError if it is missing or damaged."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(file_name(path)) as container:
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     except (OSError, av.error.FFmpegError, IndexError) as error:
         raise StreamfxError(f"cannot read cached frames from '{path}'; start the run over") from error

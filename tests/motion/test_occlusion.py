@@ -1,10 +1,8 @@
 """The consistency mask marks occlusions and motion boundaries."""
 
-import numpy as np
 import torch
-from torch.nn import functional as F
 
-from streamfx.motion.occlusion import OUTSIDE, consistency_mask
+from streamfx.motion.occlusion import consistency_mask
 
 
 def test_consistency_mask_of_a_shift():
@@ -30,21 +28,3 @@ def test_consistency_mask_of_a_batch():
     flows = torch.randn(2, 3, 2, 9, 11)
     single = torch.stack([consistency_mask(*pair) for pair in zip(*flows)])
     assert torch.equal(consistency_mask(*flows), single)
-
-
-def test_dis_uses_the_same_formula(monkeypatch):
-    """With different thresholds, because it works at reduced size."""
-    from streamfx.motion import dis
-    from streamfx.motion.dis import _at_sources, _checks
-
-    for name, value in (("MAX_ERROR", 0.5), ("MAX_SLOPE", 0.01), ("MIN_SLOPE", 0.002)):
-        monkeypatch.setattr(dis, name, value)
-
-    torch.manual_seed(4)
-    rough = F.interpolate(torch.randn(2, 2, 3, 4), (60, 80), mode="bicubic")
-    backward, forward = 3 * rough[0], -3 * rough[0] + 0.4 * rough[1]
-    back = np.stack(_at_sources(list(forward.numpy()), backward.numpy()))
-    invalid, _, _ = _checks(backward.numpy(), back, OUTSIDE)
-    valid = consistency_mask(backward, forward)[0].numpy() == 1
-    assert 0.1 < valid.mean() < 0.9
-    assert (invalid[1:-1, 1:-1] == valid[1:-1, 1:-1]).mean() < 0.005  # single pixels at a threshold

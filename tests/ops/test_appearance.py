@@ -1,4 +1,4 @@
-"""Contrast at each scale and colors move toward those of a picture, a little per call."""
+"""Contrast at each scale and colors move toward those of another image, a little per call."""
 
 import numpy as np
 import pytest

@@ -1,14 +1,14 @@
-"""Mutated files through the real command: every file must end in exit 0, or in exit 1 with one line.
+"""Runs mutated files through the real command: each must end with exit code 0, or with 1 and a one-line error.
 
-    python tests/soak/fuzz.py --files 500            of each kind; one line for each kind, and each failure by its file
-    python tests/soak/fuzz.py --files 100 --tensors  the same through an effect of ours, which is slower
-    python tests/soak/fuzz.py --files 4 --seed 7     quick
+    python tests/soak/fuzz.py --files 500            500 files per kind; prints a line per kind and per failure
+    python tests/soak/fuzz.py --files 100 --tensors  the same with an effect on tensors, which is slower
+    python tests/soak/fuzz.py --files 4 --seed 7     a quick run
 
-Small clips of every kind are made by ffmpeg, then bytes are flipped, numbers replaced by extreme ones, parts removed,
-doubled and swapped, files cut off and stuck together. Each goes through `streamfx run` with `--max-pixels 1M` in a
-process of its own, forked from one that has everything imported; songs go through the reader of sound. Fails: a
-traceback, death by a signal, 20 seconds without an end, a gibibyte more memory than before, any other exit code or
-number of lines. What fails is kept in --keep.
+ffmpeg makes small clips of every kind. Mutations flip bits, write extreme numbers, remove, repeat and swap parts, and
+truncate files. Each file goes through `streamfx run` with `--max-pixels 1M` in its own process, a fork of one that has
+already imported everything; audio files go through the audio decoder and the soundtrack reader. Failures are
+tracebacks, death by a signal, more than 20 seconds or 1 GiB of memory, and any other exit code or number of lines.
+Files that fail are copied to the folder --keep.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PICTURES = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=0.4"]
-SOUND = ["-f", "lavfi", "-i", "sine=frequency=440:duration=0.4:sample_rate=48000"]
-BOTH = [*PICTURES, *SOUND]
-ONE = [*PICTURES, "-frames:v", "1"]
+VIDEO = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=0.4"]
+AUDIO = ["-f", "lavfi", "-i", "sine=frequency=440:duration=0.4:sample_rate=48000"]
+BOTH = [*VIDEO, *AUDIO]
+STILL = [*VIDEO, "-frames:v", "1"]
 KINDS = {  # file name -> ffmpeg's arguments
     "h264.mp4": [*BOTH, "-c:v", "libx264", "-g", "5", "-pix_fmt", "yuv420p", "-c:a", "aac"],
-    "hevc10.mp4": [*PICTURES, "-c:v", "libx265", "-x265-params", "log-level=none", "-pix_fmt", "yuv420p10le"],
+    "hevc10.mp4": [*VIDEO, "-c:v", "libx265", "-x265-params", "log-level=none", "-pix_fmt", "yuv420p10le"],
     "fragments.mp4": [*BOTH, "-c:v", "libx264", "-g", "3", "-c:a", "aac", "-movflags", "frag_keyframe+empty_moov"],
-    "prores.mov": [*PICTURES, "-c:v", "prores_ks", "-profile:v", "4444", "-pix_fmt", "yuva444p10le"],
+    "prores.mov": [*VIDEO, "-c:v", "prores_ks", "-profile:v", "4444", "-pix_fmt", "yuva444p10le"],
     "h264.mkv": [*BOTH, "-c:v", "libx264", "-pix_fmt", "yuv422p", "-c:a", "libopus"],
-    "vp9.webm": [*PICTURES, "-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-auto-alt-ref", "0", "-cpu-used", "8"],
-    "av1.mkv": [*PICTURES, "-c:v", "libaom-av1", "-cpu-used", "8", "-usage", "realtime"],
+    "vp9.webm": [*VIDEO, "-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-auto-alt-ref", "0", "-cpu-used", "8"],
+    "av1.mkv": [*VIDEO, "-c:v", "libaom-av1", "-cpu-used", "8", "-usage", "realtime"],
     "h264.ts": [*BOTH, "-c:v", "libx264", "-g", "5", "-c:a", "aac"],
     "mpeg2.ts": [*BOTH, "-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-c:a", "mp2"],
     "mpeg4.avi": [*BOTH, "-c:v", "mpeg4", "-bf", "2", "-c:a", "libmp3lame"],
@@ -48,129 +48,129 @@ KINDS = {  # file name -> ffmpeg's arguments
     "wmv2.asf": [*BOTH, "-c:v", "wmv2", "-c:a", "wmav2"],
     "theora.ogv": [*BOTH, "-c:v", "libtheora", "-c:a", "libvorbis"],
     "ffv1.nut": [*BOTH, "-c:v", "ffv1", "-c:a", "pcm_s16le"],
-    "raw.y4m": [*PICTURES, "-t", "0.1"],
-    "raw.h264": [*PICTURES, "-c:v", "libx264", "-bsf:v", "h264_mp4toannexb"],
-    "moving.gif": PICTURES,
-    "moving.apng": [*PICTURES, "-plays", "0"],
-    "still.png": [*ONE, "-pix_fmt", "rgba"],
-    "still.jpg": ONE,
-    "still.webp": ONE,
-    "still.bmp": ONE,
-    "still.tif": ONE,
-    "still.ppm": ONE,
-    "still.tga": ONE,
-    "still.jp2": ONE,
-    "song.mp3": [*SOUND, "-c:a", "libmp3lame"],
-    "song.m4a": [*SOUND, "-c:a", "aac"],
-    "song.flac": SOUND,
-    "song.ogg": [*SOUND, "-c:a", "libvorbis"],
-    "song.wav": SOUND,
+    "raw.y4m": [*VIDEO, "-t", "0.1"],
+    "raw.h264": [*VIDEO, "-c:v", "libx264", "-bsf:v", "h264_mp4toannexb"],
+    "moving.gif": VIDEO,
+    "moving.apng": [*VIDEO, "-plays", "0"],
+    "still.png": [*STILL, "-pix_fmt", "rgba"],
+    "still.jpg": STILL,
+    "still.webp": STILL,
+    "still.bmp": STILL,
+    "still.tif": STILL,
+    "still.ppm": STILL,
+    "still.tga": STILL,
+    "still.jp2": STILL,
+    "audio.mp3": [*AUDIO, "-c:a", "libmp3lame"],
+    "audio.m4a": [*AUDIO, "-c:a", "aac"],
+    "audio.flac": AUDIO,
+    "audio.ogg": [*AUDIO, "-c:a", "libvorbis"],
+    "audio.wav": AUDIO,
 }
-TEXTS = {  # what is no clip at all, and reads others
+TEXTS = {  # playlists that refer to other files, and subtitles
     "list.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.4,\nh264.ts\n#EXTINF:0.4,\nh264.ts\n#EXT-X-ENDLIST\n",
     "list.ffconcat": "ffconcat version 1.0\nfile h264.mkv\nduration 0.4\nfile h264.mp4\n",
     "subtitles.srt": "1\n00:00:00,000 --> 00:00:01,000\nHello\n\n2\n00:00:02,000 --> 00:00:03,000\nWorld\n",
 }
-READ = {"h264.ts", "h264.mkv", "h264.mp4"}  # by those
+REFERENCED = {"h264.ts", "h264.mkv", "h264.mp4"}  # by the playlists
 SECONDS, MEMORY = 20.0, 1 << 30
-STOPPED = 1.0  # seconds between two looks at a process, which otherwise come after some milliseconds
+STOPPED = 1.0  # seconds; a longer time between two checks, usually milliseconds, means the machine was suspended
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one file ended: "done", "refused", or what went wrong."""
+    """The result for one file."""
 
-    word: str
-    said: str
+    word: str  # "done", "refused", or what went wrong
+    text: str  # stderr
     seconds: float
-    memory: int  # bytes over the idle program
+    memory: int  # bytes more than the idle program
 
     @property
     def good(self) -> bool:
         return self.word in ("done", "refused")
 
 
-def make_kinds(folder: Path, wanted: list[str] | None) -> list[Path]:
-    """One small file of each kind that is wanted; None: of all."""
-    read = READ if wanted and not TEXTS.keys().isdisjoint(wanted) else set()
+def make_kinds(folder: Path, selected: list[str] | None) -> list[Path]:
+    """One small file of each selected kind; None selects all."""
+    referenced = REFERENCED if selected and not TEXTS.keys().isdisjoint(selected) else set()
     for name, arguments in KINDS.items():
-        if wanted and name not in {*wanted, *read}:
+        if selected and name not in {*selected, *referenced}:
             continue
         command = ["ffmpeg", "-nostdin", "-v", "error", "-y", *arguments, str(folder / name)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     for name, text in TEXTS.items():
         (folder / name).write_text(text)
-    return [folder / name for name in (*KINDS, *TEXTS) if not wanted or name in wanted]
+    return [folder / name for name in (*KINDS, *TEXTS) if not selected or name in selected]
 
 
-def mutated(data: bytes, other: bytes, chance: random.Random) -> bytes:
-    """The bytes, changed in one or a few of many ways; `other` is another file to take parts from."""
-    made = bytearray(data)
-    for _ in range(chance.choice((1, 1, 2, 4))):
-        _change(made, other, chance)
-    return bytes(made)
+def mutated(data: bytes, other: bytes, rng: random.Random) -> bytes:
+    """The bytes after one to four random mutations; `other` is a file from which parts are inserted."""
+    result = bytearray(data)
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        _mutate(result, other, rng)
+    return bytes(result)
 
 
-def _change(made: bytearray, other: bytes, chance: random.Random) -> None:
-    if not made:
+def _mutate(data: bytearray, other: bytes, rng: random.Random) -> None:
+    if not data:
         return
-    # headers decide more than samples do, so half of all changes fall into the first bytes or the last
-    length = len(made)
-    at = chance.choice((chance.randrange(length), chance.randrange(min(length, 400)), max(0, length - 300)))
-    at = min(length - 1, at + chance.randrange(64))
-    span = chance.choice((1, 4, 16, 100, 1000))
-    way = chance.randrange(8)
-    if way == 0:
-        for _ in range(chance.choice((1, 3, 30))):
-            made[chance.randrange(length)] ^= 1 << chance.randrange(8)
-    elif way == 1:
-        made[at] = chance.randrange(256)
-    elif way == 2:
-        number = chance.choice(EXTREMES)
-        size = next(each for each in (1, 2, 4) if number < 1 << 8 * each)
-        made[at : at + size] = number.to_bytes(size, chance.choice(("big", "little")))
-    elif way == 3:
-        del made[at : at + span]
-    elif way == 4:
-        made[at:at] = made[at : at + span] * chance.choice((1, 1, 10))
-    elif way == 5:
-        made[at : at + span] = chance.randbytes(min(span, length - at))
-    elif way == 6:
-        start = chance.randrange(max(1, len(other)))
-        made[at : at + span] = other[start : start + span]
+    # headers matter more than samples, so most mutations are in the first or last bytes
+    length = len(data)
+    at = rng.choice((rng.randrange(length), rng.randrange(min(length, 400)), max(0, length - 300)))
+    at = min(length - 1, at + rng.randrange(64))
+    span = rng.choice((1, 4, 16, 100, 1000))
+    kind = rng.randrange(8)
+    if kind == 0:
+        for _ in range(rng.choice((1, 3, 30))):
+            data[rng.randrange(length)] ^= 1 << rng.randrange(8)
+    elif kind == 1:
+        data[at] = rng.randrange(256)
+    elif kind == 2:
+        number = rng.choice(EXTREMES)
+        size = next(count for count in (1, 2, 4) if number < 1 << 8 * count)
+        data[at : at + size] = number.to_bytes(size, rng.choice(("big", "little")))
+    elif kind == 3:
+        del data[at : at + span]
+    elif kind == 4:
+        data[at:at] = data[at : at + span] * rng.choice((1, 1, 10))
+    elif kind == 5:
+        data[at : at + span] = rng.randbytes(min(span, length - at))
+    elif kind == 6:
+        start = rng.randrange(max(1, len(other)))
+        data[at : at + span] = other[start : start + span]
     else:
-        del made[at:]
+        del data[at:]
 
 
-def truncated(data: bytes, chance: random.Random) -> bytes:
-    return data[: chance.randrange(len(data))]
+def truncated(data: bytes, rng: random.Random) -> bytes:
+    return data[: rng.randrange(len(data))]
 
 
-def with_size(data: bytes, name: str, chance: random.Random) -> bytes:
-    """A still whose header tells of sides that nobody has."""
-    side = struct.pack({".png": ">I", ".bmp": "<I"}.get(name[-4:], ">H"), chance.choice((40_000, 65_535)))
+def with_size(data: bytes, name: str, rng: random.Random) -> bytes:
+    """A still image whose header has an enormous width and height."""
+    side = struct.pack({".png": ">I", ".bmp": "<I"}.get(name[-4:], ">H"), rng.choice((40_000, 65_535)))
     at = {".png": 16, ".bmp": 18}.get(name[-4:], data.find(b"\xff\xc0") + 5)
     return data[:at] + side * 2 + data[at + 2 * len(side) :]
 
 
 def files_of(kind: Path, others: list[Path], count: int, seed: int) -> Iterator[Path]:
-    """`count` files of a kind, each there until the next: itself, a tenth truncated, the rest mutated.
+    """Yield `count` files, each deleted after use: the original, a tenth of them truncated, the rest mutated.
 
-    The same seed makes the same files.
+    The same seed gives the same files.
     """
     data = kind.read_bytes()
     for number in range(count):
-        chance = random.Random(f"{seed} {kind.name} {number}")
+        rng = random.Random(f"{seed} {kind.name} {number}")
         if number == 0:
             changed = data
         elif number == 1 and kind.suffix in (".png", ".bmp", ".jpg"):
-            changed = with_size(data, kind.name, chance)
+            changed = with_size(data, kind.name, rng)
         elif number % 10 == 1:
-            changed = truncated(data, chance)
+            changed = truncated(data, rng)
         else:
-            changed = mutated(data, chance.choice(others).read_bytes(), chance)
+            changed = mutated(data, rng.choice(others).read_bytes(), rng)
         file = kind.with_name(f"{kind.stem}-{number:04}{kind.suffix}")
         file.write_bytes(changed)
         yield file
@@ -178,21 +178,21 @@ def files_of(kind: Path, others: list[Path], count: int, seed: int) -> Iterator[
 
 
 def arguments_of(file: Path, target: Path, chain: str) -> list[str]:
-    """The command line for a file; some are cut."""
+    """The command line for a file; some runs are trimmed."""
     number = int(file.stem.rpartition("-")[2])
-    cut = ["--from", "0.1", "--duration", "0.2"] if number % 7 == 3 and not file.name.startswith("still") else []
+    trim = ["--from", "0.1", "--duration", "0.2"] if number % 7 == 3 and not file.name.startswith("still") else []
     flags = ["-y", "--quiet", "--no-progress", "--device", "cpu", "--max-pixels", "1M"]
-    return ["run", str(file), str(target), "--chain", chain, *flags, *cut]
+    return ["run", str(file), str(target), "--chain", chain, *flags, *trim]
 
 
 def judge(file: Path, scratch: Path, chain: str, idle: int) -> Verdict:
-    """What becomes of one file, in a process of its own; `idle` is how much memory such a process has at first."""
-    said, target = scratch / "said.txt", scratch / "out.nut"
+    """Process one file in a new process; `idle` is the memory of such a process at its start, in bytes."""
+    log, target = scratch / "stderr.txt", scratch / "out.nut"
     target.unlink(missing_ok=True)
     began = last = time.monotonic()
     child = os.fork()
     if child == 0:
-        _run(file, target, said, chain)
+        _run(file, target, log, chain)
     most, word = 0, ""
     while True:
         ended, status, usage = os.wait4(child, os.WNOHANG)
@@ -200,7 +200,7 @@ def judge(file: Path, scratch: Path, chain: str, idle: int) -> Verdict:
             break
         most = max(most, _resident(child) - idle)
         last, before = time.monotonic(), last
-        if last - before > STOPPED:  # all of this was: a suspended machine
+        if last - before > STOPPED:  # the machine was suspended, not only this process
             began += last - before
         if most > MEMORY or last - began > SECONDS:
             word = word or ("memory" if most > MEMORY else "hang")
@@ -208,7 +208,7 @@ def judge(file: Path, scratch: Path, chain: str, idle: int) -> Verdict:
         time.sleep(0.004)
     seconds = time.monotonic() - began
     most = max(most, usage.ru_maxrss * 1024 - idle)
-    text = said.read_text(errors="replace") if said.exists() else ""
+    text = log.read_text(errors="replace") if log.exists() else ""
     return Verdict(word or _word(status, text, most), text.strip(), seconds, most)
 
 
@@ -227,15 +227,15 @@ def _word(status: int, text: str, memory: int) -> str:
     return "refused" if lines == 1 and text.startswith("streamfx: ") else "lines"
 
 
-def _run(file: Path, target: Path, said: Path, chain: str) -> None:
-    """The command in this process, which ends here."""
+def _run(file: Path, target: Path, log: Path, chain: str) -> None:
+    """Run the command in this process and exit."""
     code = 70
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.dup2(os.open(os.devnull, os.O_RDWR), 0)
         os.dup2(os.open(os.devnull, os.O_RDWR), 1)
-        os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-        code = _sing(file) if file.name.startswith("song") else _film(file, target, chain)
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+        code = _read_audio_file(file) if file.name.startswith("audio") else _run_command(file, target, chain)
     except BaseException:
         import traceback
 
@@ -245,7 +245,7 @@ def _run(file: Path, target: Path, said: Path, chain: str) -> None:
         os._exit(code)
 
 
-def _film(file: Path, target: Path, chain: str) -> int:
+def _run_command(file: Path, target: Path, chain: str) -> int:
     from streamfx.cli import main
 
     sys.argv = ["streamfx", *arguments_of(file, target, chain)]
@@ -256,8 +256,8 @@ def _film(file: Path, target: Path, chain: str) -> int:
     return 0
 
 
-def _sing(file: Path) -> int:
-    """The two ways in which a song is read: as samples, and as packets for a film."""
+def _read_audio_file(file: Path) -> int:
+    """Read an audio file as samples, and as the packets of a soundtrack."""
     import logging
 
     from streamfx.errors import StreamfxError
@@ -268,8 +268,8 @@ def _sing(file: Path) -> int:
     try:
         for _ in read_audio(str(file), 22050):
             pass
-        with Soundtrack(file) as song:
-            song.read_until(None)
+        with Soundtrack(file) as soundtrack:
+            soundtrack.read_until(None)
     except StreamfxError as error:
         print(f"streamfx: {error}", file=sys.stderr)
         return 1
@@ -284,7 +284,7 @@ def _resident(process: int) -> int:
 
 
 def load_everything(tensors: bool) -> int:
-    """Import what the command imports while it works, so that a fork has it; how much memory a fork then has."""
+    """Import what the command needs, so that forks have it; returns the memory of a fork in bytes."""
     import streamfx.chain
     import streamfx.cli
     import streamfx.effects.dream
@@ -310,44 +310,44 @@ def load_everything(tensors: bool) -> int:
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(description="Mutated files through the real command.")
-    options.add_argument("--files", type=int, default=500, help="of each kind")
+    options = argparse.ArgumentParser(description="Run mutated files through the real command.")
+    options.add_argument("--files", type=int, default=500, help="number per kind")
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--kind", action="append", help="only these, by the file's name")
-    options.add_argument("--tensors", action="store_true", help="through an effect of ours, not only FFmpeg's null")
-    options.add_argument("--keep", type=Path, help="folder for the files that fail")
-    given = options.parse_args()
-    idle = load_everything(given.tensors)
+    options.add_argument("--kind", action="append", help="file name of a kind to test; may be repeated")
+    options.add_argument("--tensors", action="store_true", help="use an effect on tensors, not FFmpeg's null filter")
+    options.add_argument("--keep", type=Path, help="folder for copies of the files that fail")
+    arguments = options.parse_args()
+    idle = load_everything(arguments.tensors)
     bad = 0
     print(f"{'kind':16} {'files':>6} {'done':>6} {'refused':>8} {'failed':>7} {'longest s':>10} {'most MiB':>9}")
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
         folder = Path(name)
-        kinds = make_kinds(folder, given.kind)
+        kinds = make_kinds(folder, arguments.kind)
         for kind in kinds:
-            bad += _judge_kind(kind, kinds, given, idle)
+            bad += _judge_kind(kind, kinds, arguments, idle)
     print(f"{bad} failed")
     return 1 if bad else 0
 
 
-def _judge_kind(kind: Path, kinds: list[Path], given: argparse.Namespace, idle: int) -> int:
+def _judge_kind(kind: Path, kinds: list[Path], arguments: argparse.Namespace, idle: int) -> int:
     words: Counter[str] = Counter()
     longest, most, failures = 0.0, 0, []
-    for file in files_of(kind, kinds, given.files, given.seed):
-        chain = "mirror" if given.tensors else "null"
+    for file in files_of(kind, kinds, arguments.files, arguments.seed):
+        chain = "mirror" if arguments.tensors else "null"
         verdict = judge(file, kind.parent, chain, idle)
-        if verdict.word == "hang":  # or the machine stood still
+        if verdict.word == "hang":  # perhaps the machine was busy
             verdict = judge(file, kind.parent, chain, idle)
         words[verdict.word] += 1
         longest, most = max(longest, verdict.seconds), max(most, verdict.memory)
         if not verdict.good:
-            lines = verdict.said.splitlines()
-            failures.append(f"  {file.name}: {verdict.word}: {lines[-1] if lines else 'no word'}")
-            if given.keep:
-                given.keep.mkdir(parents=True, exist_ok=True)
-                (given.keep / file.name).write_bytes(file.read_bytes())
-                (given.keep / f"{file.name}.txt").write_text(f"{verdict}\n{verdict.said}\n")
-    whole, failed = words.total(), len(failures)
-    row = f"{kind.name:16} {whole:6} {words['done']:6} {words['refused']:8} {failed:7} {longest:10.2f} {most >> 20:9}"
+            lines = verdict.text.splitlines()
+            failures.append(f"  {file.name}: {verdict.word}: {lines[-1] if lines else 'no message'}")
+            if arguments.keep:
+                arguments.keep.mkdir(parents=True, exist_ok=True)
+                (arguments.keep / file.name).write_bytes(file.read_bytes())
+                (arguments.keep / f"{file.name}.txt").write_text(f"{verdict}\n{verdict.text}\n")
+    total, failed = words.total(), len(failures)
+    row = f"{kind.name:16} {total:6} {words['done']:6} {words['refused']:8} {failed:7} {longest:10.2f} {most >> 20:9}"
     print("\n".join([row, *failures]), flush=True)
     return failed
 

@@ -1,9 +1,9 @@
-"""Atheris on the texts that users write: chains, schedules, presets, blends. Only our own errors may come out.
+"""Fuzzes the parsers of chains, schedules, presets and blends with Atheris: they may raise only StreamfxErrors.
 
     pip install atheris && python tests/soak/parsers.py schedule -max_total_time=60
     python tests/soak/parsers.py preset corpus/ -max_total_time=600
 
-The first word is one of TARGETS, the rest is for libFuzzer. Python 3.11 to 3.13 on Linux, as Atheris has it.
+The first argument is one of TARGETS, the rest are libFuzzer's. Atheris needs Python 3.11 to 3.13 on Linux.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FILE = Path(tempfile.mkdtemp(prefix="parsers-")) / "any.toml"
 
 def chain(data: bytes) -> None:
     text = data.decode(errors="replace")
-    if not any(word in text for word in ("movie", "sendcmd", "lut", "file")):  # FFmpeg's, which may touch files
+    if not any(word in text for word in ("movie", "sendcmd", "lut", "file")):  # filters that may access files
         build_chain(text)
 
 
@@ -47,13 +47,15 @@ def blend(data: bytes) -> None:
     parse_blend(data.decode(errors="replace"))
 
 
-def trust(data: bytes) -> None:
+def sandbox(data: bytes) -> None:
     name, _, rest = data.decode(errors="replace").partition("=")
     check_source(rest, FILE.parent)
     check_filters([Filter(name, rest)])
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {each.__name__: each for each in (chain, schedule, preset, blend, trust)}
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target for target in (chain, schedule, preset, blend, sandbox)
+}
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
 from streamfx.media.ffmpeg_log import mute_ffmpeg
-from streamfx.media.input.open import default_video_stream, open_input
+from streamfx.media.input.open import can_seek, default_video_stream, open_input
 from streamfx.media.limits import check_size, decoder_options
 from streamfx.media.probe import decoders
 
@@ -63,7 +63,7 @@ class Demuxer:
         self._latest = self._source_start  # end of the packets read so far
         # formats with missing or wrong pts: times come from dts or the frame rate
         self._unreliable_pts = self.input.format.name in ("avi", "h264", "hevc", "m4v", "mjpeg", "rawvideo", "obu")
-        self._seekable = not self._unreliable_pts and alpha_decode is None
+        self._seekable = can_seek(name) and not self._unreliable_pts and alpha_decode is None
         if rate is not None and self._guessed_rate != rate:
             log.warning("'%s' has its own timestamps; ignoring --input-fps %s", name, rate)
         if start and not self._unreliable_pts:
@@ -290,10 +290,12 @@ class Demuxer:
                 return
 
     def _check_end(self) -> None:
-        declared = self.input.duration
-        if declared is None or self.input.format.name not in DECLARES_DURATION:
+        if self.input.duration is None or self.input.format.name not in DECLARES_DURATION:
             return
-        if self._source_start + declared * MICROSECOND - self._latest > END_TOLERANCE:
+        declared = self.input.duration * MICROSECOND
+        if self.input.format.name == "avi":  # FFmpeg shortens the duration if the file is truncated, not this count
+            declared = max(declared, self.stream.frames * self.tick)
+        if self._source_start + declared - self._latest > END_TOLERANCE:
             self._mark_damaged(self._latest)
 
     def _mark_damaged(self, time: Fraction) -> None:
@@ -313,6 +315,9 @@ class Demuxer:
 
         In formats without an index FFmpeg may land after the start, so check the first frame and try further back.
         """
+        if not can_seek(self.name):
+            log.info("cannot seek in '%s'; decoding from the start", self.name)
+            return
         for target in (self.offset, self.offset - 10, min(self._source_start, Fraction(0))):
             try:
                 self.input.seek(int(target / MICROSECOND))

@@ -19,6 +19,7 @@ from natsort import natsorted
 
 from streamfx.errors import StreamfxError
 from streamfx.media.ffmpeg_log import ffmpeg_messages
+from streamfx.media.file_names import file_name
 from streamfx.media.input.side_data import upright
 from streamfx.media.limits import check_messages, check_size, decoder_options
 
@@ -127,7 +128,7 @@ def decode_files(files: list[Path], tick: Fraction, begin: int = 0) -> Generator
         with (
             ffmpeg_messages() as messages,
             suppress(av.error.FFmpegError, IndexError),
-            av.open(str(file), options=options) as container,
+            av.open(file_name(file), options=options) as container,
         ):
             stream = container.streams.video[0]
             check_size(str(file), stream.width, stream.height)

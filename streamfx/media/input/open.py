@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
 from streamfx.media.ffmpeg_log import ffmpeg_messages
+from streamfx.media.file_names import file_name
 from streamfx.media.limits import check_messages, check_size, decoder_options
 
 log = logging.getLogger("streamfx")
@@ -22,6 +23,7 @@ log = logging.getLogger("streamfx")
 HIDDEN = Disposition.attached_pic | Disposition.timed_thumbnails
 HLS_START, HLS_END, MAX_PLAYLIST = b"#EXTM3U", b"#EXT-X-ENDLIST", 16 << 20  # bytes
 HLS_TIMEOUT = 4.0  # seconds to wait for a playlist file to grow, per reload; FFmpeg reloads it about four times
+SEEKABLE_SCHEMES = frozenset(("file", "http", "https", "ftp", "sftp"))
 NOT_VIDEO = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg renders text files as video
 
 
@@ -35,6 +37,7 @@ def open_input(
     if "://" not in source and source != "pipe:0" and not input_format:
         _check_file(Path(source))
         timeout = _playlist_timeout(Path(source))
+        source = file_name(source)
     with ffmpeg_messages() as messages:
         try:
             container = av.open(source, format=input_format, options=options, timeout=timeout)
@@ -64,6 +67,12 @@ def _check_file(path: Path) -> None:
         raise StreamfxError(f"'{path}' is empty")
     if not os.access(path, os.R_OK):
         raise StreamfxError(f"cannot read '{path}'; check its permissions")
+
+
+def can_seek(name: str) -> bool:
+    """Whether FFmpeg can seek in a source. An attempt in a pipe or live stream would lose the data in between."""
+    scheme, separator, _ = name.partition("://")
+    return scheme.lower() in SEEKABLE_SCHEMES if separator else name != "-" and os.path.isfile(name)
 
 
 def _playlist_timeout(path: Path) -> float | None:

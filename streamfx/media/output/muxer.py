@@ -10,6 +10,7 @@ import av.error
 from av import Packet, VideoFrame
 from av.video.stream import VideoStream
 
+from streamfx.media.file_names import file_name
 from streamfx.media.input.reader import Reader
 from streamfx.media.output.encoder import Layout, VideoEncoder
 from streamfx.media.output.formats import Format
@@ -39,7 +40,11 @@ class Muxer:
         comment: str,
     ) -> None:
         self._form = form
-        self._container = av.open("pipe:1" if target == "-" else target, "w", format=form.muxer, options=form.options)
+        if target == "-":
+            target = "pipe:1"
+        elif "://" not in target:
+            target = file_name(target)
+        self._container = av.open(target, "w", format=form.muxer, options=form.options)
         self._encoder = VideoEncoder(self._container, form, layout.encoding, layout.shape)
         self._copy_source = soundtrack or source
         self._soundtrack, copied = soundtrack, self._copy_source

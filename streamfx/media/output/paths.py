@@ -10,6 +10,7 @@ import av
 import av.error
 
 from streamfx.errors import StreamfxError
+from streamfx.media.file_names import file_name
 from streamfx.media.input.image_sequence import NUMBER, is_numbered
 from streamfx.media.input.reader import Reader
 
@@ -72,7 +73,7 @@ def comment_of(target: str) -> str:
     if target == "-" or not Path(target).is_file():
         return ""
     try:
-        with av.open(target) as container:
+        with av.open(file_name(target)) as container:
             tags = {name.lower(): text for name, text in container.metadata.items()}
     except (av.error.FFmpegError, ValueError):
         return ""

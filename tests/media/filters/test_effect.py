@@ -1,234 +1,16 @@
-"""FFmpeg filters on decoded frames, and as an effect."""
+"""FFmpeg filters as an effect: timing, cuts, alpha and colors."""
 
-import logging
-import subprocess
 from fractions import Fraction
 from itertools import pairwise
 
-import av
-import numpy as np
 import pytest
 import torch
 
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
-from streamfx.media.filters.effect import (
-    BUFFERING_FILTERS,
-    TIME_FILTERS,
-    Filter,
-    FilterGraph,
-    Filters,
-    available_filters,
-)
-from streamfx.media.filters.graph import prepend_filters
+from streamfx.media.filters.effect import Filter, Filters
 
 CPU = torch.device("cpu")
-TB = Fraction(1, 12800)
-SPLIT = (
-    Filter("split", outputs=("a", "b")),
-    Filter("hflip", inputs=("b",), outputs=("c",), starts_chain=True),
-    Filter("hstack", inputs=("a", "c"), starts_chain=True),
-)
-
-
-def video_frames(times=range(0, 3072, 512), pix_fmt="yuv420p", height=48, width=64):
-    """Distinct frames with a gradient from left to right."""
-    frames = []
-    for i, pts in enumerate(times):
-        frame = av.VideoFrame(width, height, pix_fmt)
-        for plane in frame.planes:
-            row = (np.arange(plane.line_size) + 20 * i).astype(np.uint8)
-            plane.update(np.tile(row, plane.height).tobytes())
-        frame.pts, frame.time_base, frame.colorspace, frame.color_range = pts, TB, 1, 1
-        frame.color_primaries = frame.color_trc = 1
-        frames.append(frame)
-    return frames
-
-
-def through(graph, frames):
-    return [out for frame in [*frames, None] for out in graph.push(frame)]
-
-
-def luma(frame):
-    return frame.to_ndarray()[: frame.height]
-
-
-def test_timestamps_and_color_tags_are_kept():
-    graph = FilterGraph([Filter("hflip")], time_base=TB, rate=Fraction(25), sar=Fraction(64, 45))
-    frames = video_frames()
-    out = through(graph, frames)
-    assert [frame.pts for frame in out] == [frame.pts for frame in frames]
-    assert (graph.time_base, graph.rate, graph.sar) == (TB, 25, Fraction(64, 45))
-    assert all((f.colorspace, f.color_range, f.color_primaries, f.color_trc) == (1, 1, 1, 1) for f in out)
-    np.testing.assert_array_equal(luma(out[0]), luma(frames[0])[:, ::-1])
-
-
-def test_input_frames_are_not_modified():
-    frames = video_frames()
-    before = [frame.to_ndarray() for frame in frames]
-    through(FilterGraph([Filter("drawbox", "t=fill:color=red")], time_base=TB), frames)
-    for frame, values in zip(frames, before):
-        np.testing.assert_array_equal(frame.to_ndarray(), values)
-
-
-@pytest.mark.parametrize(
-    ("node", "rate", "time_base"),
-    [
-        (Filter("fps", "12"), Fraction(12), Fraction(1, 12)),
-        (Filter("fps", "30000/1001"), Fraction(30000, 1001), Fraction(1001, 30000)),
-        (Filter("framestep", "2"), Fraction(25, 2), TB),
-    ],
-)
-def test_output_rate_and_time_base(node, rate, time_base):
-    graph = FilterGraph([node], time_base=TB, rate=Fraction(25))
-    out = through(graph, video_frames())
-    assert (graph.rate, graph.time_base) == (rate, time_base)
-    assert out[1].pts * time_base == 1 / rate
-
-
-def test_output_aspect_ratio():
-    graph = FilterGraph([Filter("scale", "32:48")], time_base=TB, sar=Fraction(1))
-    through(graph, video_frames())
-    assert graph.sar == 2
-    graph = FilterGraph([Filter("hflip")], time_base=TB)
-    through(graph, video_frames())
-    assert graph.rate is None
-
-
-def test_rows_are_top_to_bottom_after_a_flip():
-    frames = video_frames(pix_fmt="gray")
-    frames[0].planes[0].update(np.repeat(np.arange(48, dtype=np.uint8), 64).tobytes())
-    (out,) = through(FilterGraph([Filter("vflip")], time_base=TB), frames[:1])
-    assert out.planes[0].line_size > 0
-    np.testing.assert_array_equal(out.to_ndarray(), frames[0].to_ndarray()[::-1])
-
-
-def test_filters_are_linked_by_label():
-    out = through(FilterGraph(SPLIT, time_base=TB), video_frames())
-    left, right = luma(out[2])[:, :64], luma(out[2])[:, 64:]
-    np.testing.assert_array_equal(left, right[:, ::-1])
-    assert not np.array_equal(left, right)
-
-
-def test_a_source_inside_the_graph():
-    red = Filter("color", "red:s=16x16", outputs=("red",))
-    graph = FilterGraph([red, Filter("overlay", "shortest=1", inputs=("in", "red"), starts_chain=True)], time_base=TB)
-    frames = video_frames()
-    out = through(graph, frames)
-    assert len(out) == len(frames)
-    assert np.ptp(luma(out[3])[:16, :16]) == 0
-    np.testing.assert_array_equal(luma(out[3])[16:], luma(frames[3])[16:])
-
-
-def test_a_movie_source_inside_the_graph(tmp_path):
-    movie = tmp_path / "movie, 'quoted'; [x].nut"
-    clip = ["-f", "lavfi", "-i", "color=white:s=64x48:r=25:d=0.24", "-c:v", "ffv1"]
-    subprocess.run(["ffmpeg", "-v", "error", *clip, movie], check=True)
-    quoted = str(movie).replace("\\", r"\\").replace("'", r"\'").replace(":", r"\:")
-    nodes = [Filter("movie", quoted, outputs=("m",)), Filter("hstack", inputs=("in", "m"), starts_chain=True)]
-    out = through(FilterGraph(nodes, time_base=TB), video_frames())
-    assert len(out) == 6
-    assert (luma(out[5])[:, 64:] == 235).all()
-
-
-def test_requested_pixel_formats():
-    graph = FilterGraph([Filter("negate")], time_base=TB, pix_fmts=("gbrp16le", "gbrap16le"))
-    assert {frame.format.name for frame in through(graph, video_frames())} == {"gbrp16le"}
-
-
-def test_frames_without_timestamps_pass():
-    assert len(through(FilterGraph([Filter("hflip")], time_base=TB), video_frames(times=[None, None]))) == 2
-
-
-def test_a_finished_graph_takes_no_more_frames():
-    graph = FilterGraph([Filter("trim", "end_frame=2")], time_base=TB)
-    taken = []
-    for frame in video_frames():
-        taken.extend(graph.push(frame))
-        if graph.finished:
-            break
-    assert len(taken) == 2
-    assert graph.finished
-    assert list(graph.push(video_frames()[0])) == []
-
-
-def test_flushing_an_unused_graph_returns_nothing():
-    assert list(FilterGraph([Filter("fps", "12")], time_base=TB).push(None)) == []
-
-
-def test_a_size_change_is_an_error():
-    graph = FilterGraph([Filter("hflip")], time_base=TB)
-    list(graph.push(video_frames()[0]))
-    with pytest.raises(StreamfxError, match=r"hflip.*64x48 yuv420p to 32x48 yuv420p"):
-        graph.push(video_frames(width=32)[1])
-
-
-@pytest.mark.parametrize(
-    ("nodes", "reason"),
-    [
-        ([Filter("hue", "zap=1")], r"'hue=zap=1'.*zap"),
-        ([Filter("scale", "w=nix:h=3")], "nix"),
-        ([Filter("nix")], "no filter nix"),
-        ([Filter("split")], "one open output, but this has 2"),
-        ([Filter("hstack")], "one open input, but this has 2"),
-        ([Filter("color")], "one open input, but this has 0"),
-        ([Filter("hflip", outputs=("a", "b"))], "hflip has 1 outputs, not 2"),
-        ([Filter("hflip", outputs=("a",)), Filter("vflip", inputs=("b",), starts_chain=True)], r"\[a\]"),
-        ([Filter("movie", "nowhere.mp4", outputs=("m",)), Filter("overlay", inputs=("in", "m"))], r"nowhere\.mp4"),
-        ([Filter("volume", "2")], "audio"),
-    ],
-)
-def test_invalid_graphs_fail_at_construction(nodes, reason, capfd, caplog):
-    with pytest.raises(StreamfxError, match=reason) as caught:
-        FilterGraph(nodes, time_base=TB)
-    assert "\n" not in str(caught.value)
-    with pytest.raises(StreamfxError):
-        Filters(tuple(nodes))
-    assert capfd.readouterr() == ("", "")
-    assert not caplog.records
-
-
-def test_invalid_options_fail_at_the_first_frame(capfd, caplog):
-    caplog.set_level(logging.DEBUG)
-    graph = FilterGraph([Filter("crop", "900:900")], time_base=TB)
-    with pytest.raises(StreamfxError, match=r"crop=900:900.*too big"):
-        graph.push(video_frames()[0])
-    assert capfd.readouterr() == ("", "")
-    assert not caplog.records
-    av.logging.log(av.logging.ERROR, "who", "what")
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    "then",
-    [
-        [Filter("vflip")],
-        [Filter("vflip", inputs=("in",), outputs=("out",))],
-        [Filter("split", inputs=("x",), outputs=("a", "b")), Filter("hstack", inputs=("a", "b"), starts_chain=True)],
-        [
-            Filter("color", "s=64x48:d=1", outputs=("c",)),
-            Filter("hstack", "shortest=1", ("in", "c"), starts_chain=True),
-        ],
-    ],
-)
-def test_prepended_filters_run_first(then):
-    frames = video_frames()
-    between = through(FilterGraph([Filter("hflip"), Filter("negate")], time_base=TB), frames)
-    expected = through(FilterGraph(then, time_base=TB), between)
-    out = through(FilterGraph(prepend_filters([Filter("hflip"), Filter("negate")], then), time_base=TB), video_frames())
-    assert len(out) == len(expected) == 6
-    for ours, theirs in zip(out, expected):
-        np.testing.assert_array_equal(ours.to_ndarray(), theirs.to_ndarray())
-
-
-def test_available_filters():
-    names = available_filters()
-    assert {"hue", "overlay", "movie", "color", "nullsink"} <= names
-    assert not {"volume", "aecho", "buffer", "buffersink", "amovie"} & names
-    assert names >= TIME_FILTERS >= BUFFERING_FILTERS
-
-
-# --- as an effect
 
 
 def clip(count=6, duration=Fraction(1, 25), cuts=(), alpha=False, times=None):
@@ -251,9 +33,9 @@ def test_timing_and_image_pass_unchanged(duration):
     frames = clip(duration=duration)
     out = run(Filters((Filter("null"),)), frames)
     assert [(f.pts, f.duration) for f in out] == [(f.pts, f.duration) for f in frames]
-    for ours, theirs in zip(out, frames):
-        assert ours.image.dtype == torch.float32
-        torch.testing.assert_close(ours.image, theirs.image, atol=1 / 65535, rtol=0)
+    for frame, source in zip(out, frames):
+        assert frame.image.dtype == torch.float32
+        torch.testing.assert_close(frame.image, source.image, atol=1 / 65535, rtol=0)
 
 
 def test_variable_frame_rate_passes_unchanged():
@@ -331,3 +113,10 @@ def test_one_step_serves_two_runs_and_can_resume():
     resumed = run(effect, frames[3:], memory=dict(memory))
     assert [f.pts for f in before + resumed] == [f.pts for f in whole]
     assert all(torch.equal(a.image, b.image) for a, b in zip(before + resumed, whole))
+
+
+def test_invalid_filters_fail_when_the_effect_is_created():
+    with pytest.raises(StreamfxError, match="zap"):
+        Filters((Filter("hue", "zap=1"),))
+    with pytest.raises(StreamfxError, match="one open output, but this has 2"):
+        Filters((Filter("split"),))

@@ -1,8 +1,5 @@
 """All kinds of sources give upright, deinterlaced frames of one size with exact times."""
 
-import functools
-import http.server
-import threading
 from fractions import Fraction
 
 import av
@@ -223,38 +220,6 @@ def test_frame_size_changes_within_a_video(suffix, chain, clip, moving, convert,
 # --- trimming
 
 
-@pytest.mark.parametrize(
-    ("name", "keys"),
-    [
-        *((f"a.{kind}", "250") for kind in ("mp4", "mkv", "ts")),
-        *((f"a.{kind}", "10") for kind in ("ts", "webm", "avi", "nut")),
-    ],
-)
-def test_trimming_is_exact_and_keeps_audio_in_sync(name, keys, clip, moving, tone, convert, times, rgb):
-    video = (
-        ["-c:v", "libvpx-vp9", "-deadline", "realtime"]
-        if name == "a.webm"
-        else ["-c:v", "mpeg4" if name == "a.avi" else "libx264"]
-    )
-    audio = {"a.webm": "libopus", "a.avi": "mp3"}.get(name, "aac")
-    source = clip(name, *moving(seconds="2"), *tone("2"), *video, "-g", keys, "-pix_fmt", "yuv420p", "-c:a", audio)
-    result = convert(source, "out.mkv", reading={"start": Fraction(4, 5), "end": Fraction(7, 5)}, encoder="ffv1")
-    first = times(source)[0]
-    expected = [
-        round((t - first) * 25)
-        for t in times(source)
-        if Fraction(39, 50) <= t - min(first, times(source, "a:0")[0]) < Fraction(139, 100)
-    ]
-    assert result.frames == pytest.approx(15, abs=1)
-    trimmed, whole = rgb(result.path), rgb(source)
-    start = min(range(40), key=lambda n: np.abs(whole[n].astype(int) - trimmed[0]).sum())
-    assert abs(start - expected[0]) <= 1
-    np.testing.assert_allclose(trimmed.astype(int), whole[start : start + len(trimmed)], atol=2)
-    audio_times = times(result.path, "a:0")
-    assert -0.03 <= audio_times[0] <= 0.06
-    assert 0.5 <= audio_times[-1] <= 0.61
-
-
 def test_trimming_with_and_without_an_end(video):
     for start, end, count in [
         (0, Fraction(1, 5), 5),
@@ -278,41 +243,6 @@ def test_invalid_trim_ranges_are_rejected(video):
     ]:
         with pytest.raises(StreamfxError, match=reason):
             Reader(video, start=Fraction(start), end=None if end is None else Fraction(end))
-
-
-# --- devices, network and stream selection
-
-
-def test_an_input_format(convert, times):
-    """Devices are opened by an input format, like FFmpeg's lavfi test sources."""
-    result = convert("testsrc2=s=64x48:r=10:d=0.5", "out.mp4", reading={"input_format": "lavfi"})
-    assert len(times(result.path)) == 5
-
-
-def test_a_network_stream(video):
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=video.parent)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with streamfx.open(f"http://127.0.0.1:{server.server_port}/video.mp4") as reader:
-            assert sum(1 for _ in reader) == 25
-        with pytest.raises(StreamfxError, match="cannot open"):
-            streamfx.open(f"http://127.0.0.1:{server.server_port}/none.mp4")
-        server.shutdown()
-
-
-def test_the_largest_of_several_video_streams_is_used_with_a_warning(clip, moving, convert, video_stream):
-    code = ["-map", "0", "-map", "1", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-disposition:v", "0"]
-    source = clip("two.mkv", *moving("32x32"), *moving(), *code)
-    result = convert(source, "out.mp4")
-    assert video_stream(result.path)["width"] == 64
-    assert result.warned("2 video streams")
-
-
-def test_an_unused_input_rate_gives_a_warning(video, convert):
-    assert convert(video, "out.mp4", reading={"input_rate": Fraction(10)}).warned("--input-fps")
 
 
 def test_frame_times_are_exact(clip, moving):

@@ -76,3 +76,13 @@ def test_files_without_audio(clip, moving, tmp_path):
     for name, message in ((silent, "has no audio"), (tmp_path / "none.mp3", "no such file")):
         with pytest.raises(StreamfxError, match=message):
             Soundtrack(name)
+
+
+def test_timestamps_increase_when_those_of_the_file_restart(clip, moving, tone, tmp_path):
+    once = clip("video.ts", *moving(seconds="0.4"), *tone(seconds="0.4"), "-c:v", "libx264", "-c:a", "aac")
+    (tmp_path / "doubled.ts").write_bytes(once.read_bytes() * 2)
+    with Soundtrack(tmp_path / "doubled.ts") as soundtrack:
+        soundtrack.read_until(None)
+        dts = [packet.dts for packet in soundtrack.take_packets()]
+    assert len(dts) > 10
+    assert dts == sorted(set(dts))

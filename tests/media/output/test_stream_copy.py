@@ -258,14 +258,6 @@ def test_chapters_move_with_the_cut(rich, convert, probe):
     assert chapters == [(0, 0.2), (0.2, 0.6)]
 
 
-def test_unused_packets_are_not_kept(video):
-    from streamfx.media.input.reader import Reader
-
-    with Reader(video) as reader:
-        assert sum(1 for _ in reader.video_frames()) == 25
-        assert list(reader.take_packets()) == []
-
-
 def test_a_real_clip_keeps_its_audio(real_clip, clip, convert, hashes, probe):
     whole = real_clip("bigbuckbunny.mp4")
     assert isinstance(whole, Path)
