@@ -92,6 +92,9 @@ class StylePreset(BaseModel):
     training: TrainingSettings = TrainingSettings()
 
 
+Value: TypeAlias = bool | int | float | str
+
+
 class Look(BaseModel):
     """Settings of a dream under a name, for `streamfx dream --look NAME`."""
 
@@ -99,7 +102,8 @@ class Look(BaseModel):
 
     kind: Literal["dream"]
     title: str = ""
-    settings: dict[str, bool | int | float | str] = Field(min_length=1)  # of the effects Dream and Feedback
+    settings: dict[str, Value] = Field(min_length=1)  # of the effects Dream and Feedback
+    music: dict[str, Value] = {}  # replace those of the same name in videos with audio
 
 
 class Preset(BaseModel):
@@ -192,9 +196,14 @@ def load_look(name: str) -> Look:
         raise unknown("look", name, files)
     file = Path(name).expanduser() if name.endswith(".toml") else files[name]
     try:
-        return Look.model_validate(load_toml(file, "look"))
+        look = Look.model_validate(load_toml(file, "look"))
     except ValidationError as error:
         raise StreamfxError(f"the look {file}: {_first_problem(error)}") from error
+    images = [image.strip() for image in str(look.settings.get("palette", "")).split(",") if image.strip()]
+    if not images:
+        return look
+    palette = ", ".join(str(file.parent / image) for image in images)  # relative to the look's file
+    return look.model_copy(update={"settings": look.settings | {"palette": palette}})
 
 
 def parse_blend(text: str) -> list[tuple[str, float]]:

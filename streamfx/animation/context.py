@@ -22,15 +22,17 @@ class Context:
     seed: int = 0
     audio: Mapping[str, Array] = field(default_factory=dict)  # variable -> value per frame; the last one is held
     beats: Array | None = None  # frames of the beats, ascending, possibly fractional
+    layers: Array | None = None  # value of `layer` in each frame of a feedback video
 
     def variables(self, frames: Array) -> dict[str, Array]:
         """Variable -> its values at `frames`, which may be fractional; of length 1 if the same in every frame."""
         import numpy as np
 
-        from streamfx.animation.expression import BEATS
+        from streamfx.animation.expression import BEATS, LAYER
 
         values = {"t": frames, **{name: np.array([value]) for name, value in self._constants().items()}}
-        for name, track in self.audio.items():
+        tracks = self.audio if self.layers is None else {**self.audio, LAYER: self.layers}
+        for name, track in tracks.items():
             values[name] = track[np.clip(np.rint(frames).astype(np.int64), 0, len(track) - 1)]
         if self.beats is not None and len(self.beats) > 1:
             values[BEATS] = self.beats

@@ -24,7 +24,8 @@ Array: TypeAlias = NDArray[np.float64]
 BEATS = "beats"  # internal variable with the frames of the beats; users cannot write it
 AUDIO_VARIABLES = ("beat", "onset", "bass", "mid", "high", "rms", "pitch", "section", "bpm")
 KEY_VARIABLES = ("max_f", "s", "fps", "bpm")  # the same in every frame, so keys may use them
-VARIABLES = ("t", "max_f", "s", "fps", *AUDIO_VARIABLES)
+LAYER = "layer"  # in feedback videos: index of the layer of the frame, in the order of the setting `layer`
+VARIABLES = ("t", "max_f", "s", "fps", *AUDIO_VARIABLES, LAYER)
 CONSTANTS = {"pi": np.pi, "tau": 2 * np.pi, "e": np.e}
 
 

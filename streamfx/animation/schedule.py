@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streamfx.animation.context import Context
 from streamfx.animation.easing import EASINGS
-from streamfx.animation.expression import BEATS, KEY_VARIABLES, Expression, Op
+from streamfx.animation.expression import BEATS, KEY_VARIABLES, LAYER, Expression, Op
 from streamfx.animation.parser import Parser, error_at
 from streamfx.errors import StreamfxError, unknown
 
@@ -117,6 +117,8 @@ def _key_frames(schedule: Schedule, context: Context) -> Array:
 
 
 def _missing(name: str, context: Context) -> str:
+    if name == LAYER:
+        return "'layer' is known only in a video made from one image"
     if not context.audio:
         return f"{'a position in beats' if name == BEATS else repr(name)} needs audio; give a file with --audio"
     if name == BEATS:

@@ -82,7 +82,7 @@ def dream(
     song.mp3 out.mp4
     """
     source, output = _source_and_output(source, output, start_image)
-    still, moving = look_settings(look) if look else ({}, {})
+    still, moving = look_settings(look, audio=audio_file is not None) if look else ({}, {})
     if settings.get("model", "auto") != "auto" and not settings.get("weights"):
         fetch_with_bar(settings["model"], shown=STDERR.is_terminal and not options.quiet)
     video_only = FeedbackOptions(audio_file, dry_run, plot)

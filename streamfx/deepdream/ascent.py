@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from streamfx.ops.resize import halve, resize
+
 Gradient = Callable[[Tensor], Tensor]  # [N, 3, h, w] RGB -> gradient of the same shape
 
 _Tile = tuple[slice, slice]  # rows and columns
@@ -58,8 +60,8 @@ def ascend(
     details, base = _split(image[None], sizes)
     generator = torch.Generator().manual_seed(hash((settings.seed, number)) % 2**63)
     for level, (size, detail) in enumerate(zip(sizes, details)):
-        base = detail if level == 0 else resized(base, size) + detail
-        share = None if step_share is None else resized(step_share[None], size)
+        base = detail if level == 0 else resize(base, size) + detail
+        share = None if step_share is None else resize(step_share[None], size)
         for iteration in range(settings.steps):
             roll = [int(torch.randint(0, side, (), generator=generator)) for side in size]
             slope = tiled_gradient(base, gradient, settings.tile, roll)
@@ -101,8 +103,8 @@ def _split(image: Tensor, sizes: list[tuple[int, int]]) -> tuple[list[Tensor], T
     details: list[Tensor] = []
     base = image
     for smaller in reversed(sizes[:-1]):
-        low = resized(base, smaller)
-        details.insert(0, base - resized(low, (base.shape[2], base.shape[3])))
+        low = resize(base, smaller)
+        details.insert(0, base - resize(low, (base.shape[2], base.shape[3])))
         base = low
     return [base, *details], image
 
@@ -192,21 +194,13 @@ def _equalized(slope: Tensor) -> Tensor:
     for _ in range(_LEVELS - 1):
         if min(base.shape[2:]) < 8:
             break
-        low = F.avg_pool2d(base, 2, ceil_mode=True)
-        levels.append(base - resized(low, (base.shape[2], base.shape[3])))
+        low = halve(base)
+        levels.append(base - resize(low, (base.shape[2], base.shape[3])))
         base = low
     levels.append(base)
     total: Tensor | None = None
     for level in reversed(levels):
         scaled = level / level.abs().mean().clamp(min=1e-20)
-        total = scaled if total is None else resized(total, (level.shape[2], level.shape[3])) + scaled
+        total = scaled if total is None else resize(total, (level.shape[2], level.shape[3])) + scaled
     assert total is not None
     return total * (slope.abs().mean() / total.abs().mean().clamp(min=1e-20))
-
-
-def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """`image` [1, C, H, W] resized to `size` (H, W), bilinear."""
-    if tuple(image.shape[2:]) == size:
-        return image
-    shrinks = size[0] < image.shape[2]
-    return F.interpolate(image, size, mode="bilinear", antialias=shrinks)

@@ -228,8 +228,8 @@ class Dream:
         """Time in seconds -> features of the guide's frame at that time; None without a guide."""
         if not self.guide:
             return lambda time: None
-        from streamfx.deepdream.ascent import resized
         from streamfx.media.input.mask import Mask
+        from streamfx.ops.resize import resize
 
         guide = Mask(self.guide, "guide")
         cached: list[tuple[Frame, Mapping[str, Tensor]]] = []
@@ -240,7 +240,7 @@ class Dream:
                 height, width = frame.image.shape[1:]
                 scale = min(1.0, math.sqrt(_GUIDE_AREA / (height * width)))
                 size = max(96, round(height * scale)), max(96, round(width * scale))
-                cached[:] = [(frame, objective.guide_features(resized(frame.image[None], size).to(device)))]
+                cached[:] = [(frame, objective.guide_features(resize(frame.image[None], size).to(device)))]
             return cached[0][1]
 
         features_at(self.mask_start)  # an unreadable guide raises before the first frame

@@ -41,14 +41,17 @@ DEFAULT_SCHEDULES = {  # without audio; tuned at 30 frames per second
     "shift_x": "1.5*noise(t/fps/3, 3)*30/fps",
     "shift_y": "1.0*noise(t/fps/3, 4)*30/fps",
     "step": "0.014*min(1, 0.4 + t/fps/2)",
+    "view": "0",
 }
 AUDIO_SCHEDULES = {
     "zoom": "(1.003 + 0.008*bass + 0.02*beat)**(30/fps)",
     "angle": "(where(section % 2 == 0, 1, -1)*(0.08 + 0.5*beat) + 0.25*noise(t/fps/4, 2))*30/fps",
     "shift_x": "(1.5*noise(t/fps/3, 3) + 3*mid*noise(t/fps/2, 5))*30/fps",
     "shift_y": "(1.0*noise(t/fps/3, 4) + 3*high*noise(t/fps/2, 6))*30/fps",
-    "step": "(0.010 + 0.010*rms + 0.006*onset)*min(1, 0.4 + t/fps/2)",
+    "step": "(0.010 + 0.010*rms + 0.006*onset)*min(1, 0.4 + t/fps/2)*min(1, 0.1 + 8*rms)",
+    "view": "0.05*max(0, 1 - 8*rms)",  # in quiet passages the start image returns
 }
+START = "start"  # in a list of palettes: the start image
 REFERENCE_STEP = 0.015  # step at which `soften` applies fully; smaller steps soften less
 MIN_SIDE = 32  # pixels
 
@@ -81,7 +84,9 @@ class Feedback:
     margin: Annotated[int, Ge(0), Le(1000), Doc("Pixels rendered around the frame, for 1280x720")] = 60
     border: Annotated[Literal["reflect", "replicate", "wrap"], Doc("Fill beyond the borders of the canvas")] = "reflect"
     start_colors: Annotated[float, Ge(0), Le(1), Doc("Share of the start image's colors mixed into each frame")] = 0.003
-    view: Annotated[float, Ge(0), Le(1), Doc("Share of the start image, moved with the camera, in each frame")] = 0.0
+    view: Annotated[
+        str, Doc("Schedule of the share of the start image in each frame; by default, high where audio is quiet")
+    ] = ""
     hold: Annotated[float, Ge(0), Le(1), Doc("Share of drifted brightness, contrast and color removed per frame")] = 0.2
     soften: Annotated[float, Ge(0), Le(1), Doc("Share of finest detail removed per frame; less at small steps")] = 0.08
     colors: Annotated[
@@ -91,12 +96,15 @@ class Feedback:
         float, Ge(0), Le(1), Doc("Share of the change in contrast at each scale, fine to coarse, removed per frame")
     ] = 0.4
     palette: Annotated[
-        str, Doc("Images whose colors the video takes, separated by commas, by section; default: the start image")
+        str, Doc("Images whose colors the video takes, separated by commas, in turn with the layers; start: its own")
     ] = ""
     palette_share: Annotated[
         float, Ge(0), Le(1), Doc("Share of the difference from the palette removed per frame, along one color axis")
-    ] = 0.1
+    ] = 0.2
     soften_color: Annotated[float, Ge(0), Le(1), Doc("Share of the finest color detail removed per frame")] = 0.4
+    regions: Annotated[
+        float, Ge(0), Le(1), Doc("Share of the frame, in drifting soft regions, that dreams the next layer")
+    ] = 0.0
     loop: Annotated[bool, Doc("Crossfade the end into the start")] = False
 
     segment_length: ClassVar = 60
@@ -107,7 +115,7 @@ class Feedback:
 
     def input_files(self) -> list[Path]:
         """Files that the result depends on."""
-        return [Path(name) for name in (self.weights, *self._palette_files()) if name]
+        return [Path(name) for name in (self.weights, *self._palettes()) if name and name != START]
 
     def describe(self) -> str:
         """The settings that differ from their defaults, for the comment of the video."""
@@ -150,18 +158,19 @@ class Feedback:
         from streamfx.animation.schedule import parse_schedule
 
         count = self.context.last + 1
-        tracks = {}
-        for name in DEFAULT_SCHEDULES:
-            schedule = parse_schedule(getattr(self, name), name)
-            tracks[name] = schedule.values(count, self.context)
-        for name, low, high in (("zoom", 0.01, 100.0), ("step", 0.0, 1.0)):
+        context = self._schedule_context()
+        tracks = {name: parse_schedule(getattr(self, name), name).values(count, context) for name in DEFAULT_SCHEDULES}
+        for name, low, high in (("zoom", 0.01, 100.0), ("step", 0.0, 1.0), ("view", 0.0, 1.0)):
             invalid = np.flatnonzero((tracks[name] < low) | (tracks[name] > high))
             if len(invalid):
                 frame = int(invalid[0])
                 value = tracks[name][frame]
                 raise StreamfxError(f"{name} is {value:g} at frame {frame}, but must be from {low:g} to {high:g}")
-        tracks["layer"] = self._scene_indices(count)
-        return tracks
+        return tracks | {"layer": self._scene_indices(count)}
+
+    def _schedule_context(self) -> Context:
+        """The context with the variable `layer`, the index in `scenes`."""
+        return replace(self.context, layers=self._scene_indices(self.context.last + 1))
 
     def build(self, device: torch.device) -> Step:
         """The step that generates the frames. Loads the network now."""
@@ -184,7 +193,7 @@ class Feedback:
                 if effect.loop:
                     canvas, weight = effect._crossfade(canvas, memory, number)
                 if values["step"] * effect.strength > 0 and weight < 1:
-                    canvas = effect._ascend(canvas, gradients(number), values["step"], number)
+                    canvas = effect._ascend(canvas, gradients, values["step"], number)
                     canvas = effect._stabilize(canvas, memory, values, number)
                 memory["canvas"] = canvas
             memory["number"] = number + 1
@@ -212,24 +221,16 @@ class Feedback:
         (height, width), (top, left) = self.size, self.margins
         canvas = render_still(start, motion, height + 2 * top, width + 2 * left).clamp(0, 1)
         memory.update({"canvas": canvas, "start": canvas, "motion": motion, "bands": band_contrast(canvas)})
-        sources = self._palette_images(start.device) or [canvas]
+        sources = [canvas if name == START else _first_frame(name).to(canvas) for name in self._palettes()]
         memory["palettes"] = torch.stack([palette(image) for image in sources])
         memory["targets"] = torch.stack([color_statistics(image) for image in sources])
 
-    def _palette_files(self) -> list[str]:
-        return [name.strip() for name in self.palette.split(",") if name.strip()]
-
-    def _palette_images(self, device: torch.device) -> list[Tensor]:
-        from streamfx.media.input.reader import Reader
-
-        images = []
-        for name in self._palette_files():
-            with Reader(name) as reader:
-                images.append(next(iter(reader)).image.to(device))
-        return images
+    def _palettes(self) -> list[str]:
+        """The images whose colors take turns with the layers."""
+        return [name.strip() for name in self.palette.split(",") if name.strip()] or [START]
 
     def _preroll(
-        self, start: Tensor, memory: Memory, tracks: Mapping[str, Array], gradients: Callable[[int], Gradient]
+        self, start: Tensor, memory: Memory, tracks: Mapping[str, Array], gradients: Callable[[int, bool], Gradient]
     ) -> None:
         """Generate the frames before the first one, backward, for the last frames of a loop to crossfade into."""
         from streamfx.animation.loop import crossfade_frames
@@ -240,7 +241,7 @@ class Feedback:
             values = _values_at(tracks, (1 - back) % count)  # the motion from this frame to the one after it
             canvas = self._move(start, memory, values, reverse=True)
             if values["step"] * self.strength > 0:
-                canvas = self._ascend(canvas, gradients(count - back), values["step"], -back)
+                canvas = self._ascend(canvas, gradients, values["step"], count - back)
                 canvas = self._stabilize(canvas, memory, values, -back)
             memory["canvas"] = canvas
             restored[f"preroll.{back}"] = (canvas.clamp(0, 1) * 255).round().byte()
@@ -258,6 +259,8 @@ class Feedback:
 
     def _move(self, start: Tensor, memory: Memory, values: Mapping[str, float], *, reverse: bool = False) -> Tensor:
         """The canvas after one camera motion, or after its inverse, blended with its share of the start image."""
+        import torch
+
         from streamfx.ops.camera import View, matrix_flow, render_still
         from streamfx.ops.warp import warp
 
@@ -269,25 +272,41 @@ class Feedback:
             matrix = matrix.inverse() if reverse else matrix
             canvas = warp(canvas, matrix_flow(matrix, *size, canvas.device), "bicubic", self.border)
             memory["motion"] = matrix @ _tensor(memory, "motion")
-        if self.view:
-            canvas = canvas.lerp(render_still(start, _tensor(memory, "motion"), *size, border=self.border), self.view)
+        if values["view"]:
+            still = render_still(start, _tensor(memory, "motion"), *size, border=self.border)
+            canvas = canvas.lerp(still, values["view"])
+        else:
+            memory["motion"] = torch.eye(3, dtype=torch.float64)  # the start image returns as a whole
         return canvas
 
-    def _ascend(self, canvas: Tensor, gradient: Gradient, step: float, number: int) -> Tensor:
-        """The canvas after gradient ascent; the finest octave is skipped except in every `finest`-th frame."""
-        from streamfx.deepdream.ascent import Ascent, ascend, octave_sizes, resized
+    def _ascend(self, canvas: Tensor, gradients: Callable[[int, bool], Gradient], step: float, number: int) -> Tensor:
+        """The canvas after gradient ascent; the finest octave is skipped except in every `finest`-th frame.
+
+        The regions that dream the next layer and the rest of the frame take turns.
+        """
+        from streamfx.deepdream.ascent import Ascent, ascend, octave_sizes
+        from streamfx.ops.regions import region_mask
+        from streamfx.ops.resize import resize
 
         settings = Ascent(
             *(self.octaves, self.octave_scale, self.steps, step * self.strength, self.smooth, self.tile, self.seed),
             natural_colors=self.colors == "natural",
         )
         sizes = octave_sizes(canvas.shape[1], canvas.shape[2], settings)
+        in_regions, step_share = False, None
+        if self.regions:
+            in_regions = number // self.finest % 2 == 1
+            mask = region_mask(*sizes[-1], self.regions, number / self.context.fps, self.seed).to(canvas)
+            step_share = 2 * (mask if in_regions else 1 - mask)
+        gradient = gradients(number, in_regions)
         if len(sizes) == 1 or number % self.finest == 0:
-            return ascend(canvas, gradient, settings, number=number)
+            return ascend(canvas, gradient, settings, step_share=step_share, number=number)
         coarse_settings = replace(settings, octaves=len(sizes) - 1)
-        coarse = resized(canvas[None], sizes[-2])[0]
-        change = ascend(coarse, gradient, coarse_settings, number=number) - coarse
-        return canvas + resized(change[None], sizes[-1])[0]
+        coarse = resize(canvas, sizes[-2])
+        if step_share is not None:
+            step_share = resize(step_share, sizes[-2])
+        change = ascend(coarse, gradient, coarse_settings, step_share=step_share, number=number) - coarse
+        return resize(change, sizes[-1]).add_(canvas)
 
     def _stabilize(self, canvas: Tensor, memory: Memory, values: Mapping[str, float], number: int) -> Tensor:
         """The canvas with its drift in brightness, color and contrast at each scale limited."""
@@ -309,12 +328,17 @@ class Feedback:
         )
         return correct_drift(canvas, _tensor(memory, "targets")[current], self.hold)
 
-    def _gradients(self, indices: Array, device: torch.device) -> Callable[[int], Gradient]:
-        """Frame number -> gradient of its objective."""
+    def _gradients(self, indices: Array, device: torch.device) -> Callable[[int, bool], Gradient]:
+        """(frame number, whether in the regions of the next layer) -> gradient of the objective."""
         from streamfx.deepdream.crossfade import ObjectiveGradients, crossfade_scenes
 
-        objectives = ObjectiveGradients(self.model, self.weights, device)
-        return crossfade_scenes(objectives, self.scenes(), indices, CROSSFADE * self.context.fps)
+        objectives, scenes = ObjectiveGradients(self.model, self.weights, device), self.scenes()
+        fade = CROSSFADE * self.context.fps
+        here = crossfade_scenes(objectives, scenes, indices, fade)
+        if not self.regions:
+            return lambda number, in_regions: here(number)
+        there = crossfade_scenes(objectives, scenes, (indices + 1) % len(scenes), fade)
+        return lambda number, in_regions: (there if in_regions else here)(number)
 
     def _scene_indices(self, count: int) -> Array:
         """The index in `scenes` of each frame: the next one at each section of the audio, and after MAX_SCENE."""
@@ -331,6 +355,13 @@ class Feedback:
                 indices += [index] * min(longest, stop - len(indices))
                 index = (index + 1) % scenes
         return np.array(indices, np.float64)
+
+
+def _first_frame(name: str) -> Tensor:
+    from streamfx.media.input.reader import Reader
+
+    with Reader(name) as reader:
+        return next(iter(reader)).image
 
 
 def _values_at(tracks: Mapping[str, Array], number: int) -> dict[str, float]:
@@ -355,5 +386,4 @@ def _check(feedback: Feedback) -> None:
 
     for name in DEFAULT_SCHEDULES:
         if getattr(feedback, name):
-            parse_schedule(getattr(feedback, name), name).check(feedback.context)
-    feedback.scenes()
+            parse_schedule(getattr(feedback, name), name).check(feedback._schedule_context())

@@ -342,7 +342,7 @@ def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """The image [3, H, W] at another size, 0..1."""
     from torch.nn.functional import interpolate
 
-    from streamfx.ops.warp import enlarge
+    from streamfx.ops.resize import enlarge
 
     if tuple(image.shape[1:]) == size:
         return image

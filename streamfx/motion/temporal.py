@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from streamfx.frame import Memory
 from streamfx.motion.occlusion import Estimate, Motion
-from streamfx.ops.warp import enlarge, split_confidence, warp
+from streamfx.ops.resize import enlarge
+from streamfx.ops.warp import split_confidence, warp
 
 _LOOK_BACK = Fraction(1)  # seconds; the older frame is one to two times that old
 _CELLS = 18, 32  # rows and columns of cells; cells with low mean confidence count as disoccluded

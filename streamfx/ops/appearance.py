@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from streamfx.ops.color import luma
+from streamfx.ops.resize import enlarge, halve
 
 _BANDS = 5  # of the Laplacian pyramid: details of 1 to 2 pixels, 2 to 4, ..., 16 to 32
 _MIN_GAIN, _MAX_GAIN = 0.85, 1.06  # of a band, per call at share 1
@@ -48,16 +48,16 @@ def hold_appearance(
     transport, Pitie et al. 2007); `soften` that of the finest detail, and `soften_color` that of its chroma, whatever
     the targets.
     """
-    size = image.shape[1:]
-    half = F.avg_pool2d(image[None], 2, ceil_mode=True, count_include_pad=False)
-    detail = image - _enlarged(half, size)[0]
+    size = _size(image)
+    half = halve(image[None])
+    detail = image - enlarge(half, size)[0]
     fine = luma(detail)
     if balance:
         half = half + _contrast_change(luma(half[0])[None], bands[1:], balance)
     if palette_share:
         half = half + palette_share * _shift(half, colors, number)
     gain = _gain(fine, bands[0], balance) * (1 - soften)
-    return _enlarged(half, size)[0].add_(fine, alpha=gain).add_(detail - fine, alpha=(1 - soften) * (1 - soften_color))
+    return enlarge(half, size)[0].add_(fine, alpha=gain).add_(detail - fine, alpha=(1 - soften) * (1 - soften_color))
 
 
 def _contrast_change(base: Tensor, targets: Tensor, share: float) -> Tensor:
@@ -65,7 +65,7 @@ def _contrast_change(base: Tensor, targets: Tensor, share: float) -> Tensor:
     change: Tensor | None = None
     for band, target in reversed(list(zip(_bands(base, len(targets)), targets))):
         own = band * (_gain(band, target, share) - 1)
-        change = own if change is None else _enlarged(change, band.shape[2:]) + own
+        change = own if change is None else enlarge(change, _size(band)) + own
     assert change is not None
     return change
 
@@ -74,8 +74,8 @@ def _bands(base: Tensor, count: int) -> list[Tensor]:
     """Bands of the Laplacian pyramid of `base` [1, 1, H, W], finest first."""
     bands = []
     for _ in range(count):
-        low = F.avg_pool2d(base, 2, ceil_mode=True, count_include_pad=False)
-        bands.append(base - _enlarged(low, base.shape[2:]))
+        low = halve(base)
+        bands.append(base - enlarge(low, _size(base)))
         base = low
     return bands
 
@@ -116,5 +116,5 @@ def _quantiles(image: Tensor, directions: Tensor) -> Tensor:
     return (directions @ colors).sort(dim=1).values[:, places.round().long()].contiguous()
 
 
-def _enlarged(image: Tensor, size: Sequence[int]) -> Tensor:
-    return F.interpolate(image, list(size), mode="bilinear", align_corners=False)
+def _size(image: Tensor) -> tuple[int, int]:
+    return image.shape[-2], image.shape[-1]

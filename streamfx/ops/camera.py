@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamfx.errors import StreamfxError
-from streamfx.ops.warp import Border, Filter, warp
+from streamfx.ops.resize import Filter
+from streamfx.ops.warp import Border, warp
 
 MAX_TILT = 80.0  # degrees
 

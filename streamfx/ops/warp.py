@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamfx.ops import cuda
+from streamfx.ops.resize import Filter, enlarge
 
-Filter: TypeAlias = Literal["bilinear", "bicubic"]
 Border: TypeAlias = Literal["replicate", "reflect", "wrap", "zeros"]
 
 _PADDING = {"replicate": "border", "reflect": "reflection", "wrap": "zeros", "zeros": "zeros"}  # names in grid_sample
@@ -113,23 +113,6 @@ def _detail_gain(reference: Tensor, mixed: Tensor, target: float) -> Tensor:
     height, width = reference.shape[-2:]
     enlarged = enlarge(gain, (gain.shape[-2] * _CELL, gain.shape[-1] * _CELL))
     return enlarged[..., :height, :width].reshape(reference.shape)
-
-
-def enlarge(planes: Tensor, size: tuple[int, int], filter: Filter = "bilinear") -> Tensor:
-    """`planes` [..., H, W] enlarged to `size` (height, width): bilinear for fields, bicubic for images.
-
-    Bicubic may slightly exceed the range of the planes.
-    """
-    if planes.device.type == "cpu" and not planes.requires_grad and max(*size, *planes.shape[-2:]) <= _CV_MAX_SIDE:
-        import cv2
-
-        enlarged = torch.empty(*planes.shape[:-2], *size)
-        code = cv2.INTER_LINEAR if filter == "bilinear" else cv2.INTER_CUBIC  # equal to torch in a tenth of the time
-        for source, target in zip(_flat(planes), _flat(enlarged)):
-            cv2.resize(source.numpy(), size[::-1], dst=target.numpy(), interpolation=code)
-        return enlarged
-    batch = planes.reshape(-1, 1, *planes.shape[-2:])
-    return F.interpolate(batch, size, mode=filter).view(*planes.shape[:-2], *size)
 
 
 def _flat(planes: Tensor) -> Tensor:

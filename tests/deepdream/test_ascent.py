@@ -14,10 +14,10 @@ from streamfx.deepdream.ascent import (
     _split,
     ascend,
     octave_sizes,
-    resized,
     tiled_gradient,
     with_natural_colors,
 )
+from streamfx.ops.resize import resize
 
 PHOTO = torch.rand(3, 90, 120, generator=torch.Generator().manual_seed(1))
 
@@ -70,7 +70,7 @@ def test_octaves_add_up_to_the_image():
     details, _ = _split(PHOTO[None], sizes)
     base = details[0]
     for size, detail in zip(sizes[1:], details[1:]):
-        base = resized(base, size) + detail
+        base = resize(base, size) + detail
     torch.testing.assert_close(base[0], PHOTO)
     unchanged = ascend(PHOTO, noise, Ascent(octaves=3, steps=2, step=0.0))
     torch.testing.assert_close(unchanged, PHOTO)

@@ -1,5 +1,6 @@
 """The feedback effect: camera motion, resuming, layers, loops, and stable brightness and color."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -10,14 +11,16 @@ import torch
 from PIL import Image
 
 from streamfx.animation.context import Context
+from streamfx.animation.schedule import parse_schedule
 from streamfx.effects.feedback import MAX_SCENE, Feedback
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
 from streamfx.ops.color_statistics import color_statistics
+from streamfx.ops.regions import region_mask
 
 CPU = torch.device("cpu")
 SIZE = 48, 64
-STEADY = {"zoom": "1", "angle": "0", "shift_x": "0", "shift_y": "0", "step": "0.01"}
+STEADY = {"zoom": "1", "angle": "0", "shift_x": "0", "shift_y": "0", "step": "0.01", "view": "0"}
 QUICK = {"size": SIZE, "layer": "block2", "octaves": 1}
 
 
@@ -66,7 +69,7 @@ def test_the_same_seed_gives_the_same_pixels(start):
 
 
 def test_resumed_runs_give_the_same_frames(start):
-    moving = QUICK | STEADY | {"zoom": "1.02", "angle": "t/5", "octaves": 2, "view": 0.1}
+    moving = QUICK | STEADY | {"zoom": "1.02", "angle": "t/5", "octaves": 2, "view": "0.1", "regions": 0.4}
     whole = generate(start, **moving)
     memory, images = {}, []
     for frame in frames(start):
@@ -132,8 +135,44 @@ def test_contrast_grows_without_stabilization(start):
 def test_view_blends_the_start_image_into_each_frame(start):
     moving = {"step": "0.03", "zoom": "1.03"}
     still = generate(start, strength=0.0, **moving)[-1]
-    without, blended = (generate(start, view=view, **moving)[-1] for view in (0.0, 0.5))
+    without, blended = (generate(start, view=view, **moving)[-1] for view in ("0", "0.5"))
     assert (blended - still).abs().mean() < 0.6 * (without - still).abs().mean()
+
+
+def test_the_start_image_returns_as_a_whole_when_its_share_rises_again(start):
+    """Not moved by all that the camera did before."""
+    moving = {"zoom": "1.1", "step": "0.02", "layer": "block2"}
+    returned = generate(start, 20, view="where(t > 12, 0.6, 0)", **moving)[-1]
+    since = generate(start, 8, strength=0.0, **moving)[-1]  # 7 steps of the camera, as from frame 13 to 19
+    assert (returned - since).abs().mean() < 0.1
+
+
+def test_the_start_image_returns_in_quiet_passages_by_default():
+    loud = [0.5] * 6 + [0.02] * 6
+    effect = Feedback(context(12, **dict.fromkeys(("rms", "bass", "mid", "high", "beat", "onset", "section"), loud)))
+    tracks = effect.with_network().tracks()
+    assert (tracks["view"][:6] == 0).all()
+    assert (tracks["view"][6:] > 0).all()
+    assert tracks["step"][8] < tracks["step"][5]
+
+
+def test_regions_dream_the_next_layer(start):
+    """In turns: frames 0 to 2 everywhere else, frames 3 to 5 in the regions."""
+    settings = {"layer": "block2, block4", "regions": 0.4}
+    both = generate(start, 6, **settings)
+    mask = region_mask(*SIZE, 0.4, 0.1, 0)
+    here, there = (both[1] - both[0]).abs(), (both[4] - both[3]).abs()
+    inside, outside = mask > 0.95, mask < 0.05
+    assert (here * outside).sum() / outside.sum() > 2 * (here * inside).sum() / inside.sum()
+    assert (there * inside).sum() / inside.sum() > 1.5 * (there * outside).sum() / outside.sum()
+
+
+def test_schedules_know_the_layer():
+    effect = Feedback(context(40, section=[0] * 20 + [1] * 20), **(QUICK | STEADY | {"layer": "block1, block2"}))
+    zoom = replace(effect, zoom="where(layer == 0, 1.02, 0.99)").tracks()["zoom"]
+    assert zoom.tolist() == [1.02] * 20 + [0.99] * 20
+    with pytest.raises(StreamfxError, match="'layer' is known only in a video made from one image"):
+        parse_schedule("layer", "zoom").check(context())
 
 
 def test_layers_change_with_audio_sections_and_after_a_maximum_time():
@@ -241,7 +280,8 @@ def test_unknown_layers_are_rejected():
 
 @pytest.mark.needs_cuda
 @pytest.mark.parametrize(
-    "settings", [{}, {"loop": True}, {"view": 0.2, "start_colors": 0.1}, {"octaves": 2, "angle": "3"}]
+    "settings",
+    [{}, {"loop": True}, {"view": "0.2", "start_colors": 0.1}, {"regions": 0.5}, {"octaves": 2, "angle": "3"}],
 )
 def test_cuda_results_are_close_to_the_cpu(settings, start):
     on_cpu, on_cuda = (generate(start, device=torch.device(name), **settings) for name in ("cpu", "cuda"))

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from torch.nn import functional as F
 
-from streamfx.ops.warp import blend, blend_sharp, enlarge, split_confidence, warp
+from streamfx.ops.warp import blend, blend_sharp, split_confidence, warp
 
 
 def uniform(across, down, size=(7, 9)):
@@ -122,13 +121,3 @@ def test_sharp_blend_without_change_is_the_stylized_frame():
     stylized = torch.rand(3, 20, 30)
     assert torch.allclose(blend_sharp(stylized, torch.rand(3, 20, 30), torch.zeros(1, 20, 30)), stylized, atol=1e-6)
     assert torch.allclose(blend_sharp(stylized, stylized, torch.ones(1, 20, 30)), stylized, atol=1e-6)
-
-
-@pytest.mark.parametrize("filter", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("size", [(40, 60), (33, 61), (20, 30)])
-def test_enlarge_matches_torch(filter, size):
-    planes = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(1))
-    expected = F.interpolate(planes[None], size, mode=filter)[0]
-    assert torch.allclose(enlarge(planes, size, filter), expected, atol=1e-4)
-    trainable = planes.requires_grad_()  # enlarged by torch
-    assert torch.allclose(enlarge(trainable, size, filter), expected, atol=1e-6)
