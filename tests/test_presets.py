@@ -167,7 +167,7 @@ def test_invalid_own_presets_are_skipped_with_a_warning(own, caplog):
         (GOOD + "height = 7", "'painting.0.height': input should be greater than or equal to 32"),
         (GOOD.replace('file = "mine.jpg"', ""), "the key 'painting.0.file' is missing"),
         (GOOD[: GOOD.index("[[")], "the key 'painting' is missing"),
-        (GOOD.replace('"style"', '"film"'), "'kind': input should be 'style'"),
+        (GOOD.replace('"style"', '"video"'), "'kind': input should be 'style'"),
         (GOOD.replace('title = "Mine"', ""), "the key 'title' is missing"),
         (GOOD.replace('"Mine"', "[1]"), "'title': input should be a valid string"),
         (GOOD.replace('"mine.s', '"../mine.s'), "'weights.fine': "),

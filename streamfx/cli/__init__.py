@@ -40,13 +40,18 @@ for command in (style, dream, render, run, explore, demo, sheet, measure, preset
 app.add_typer(models, name="models")
 
 
-@app.callback()
-def _root(
-    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
-) -> None:
-    if version:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(f"streamfx {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _root(
+    # a callback, because this function is called only before a command
+    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True, callback=_print_version),
+) -> None:
+    pass
 
 
 class _StderrHandler(logging.Handler):

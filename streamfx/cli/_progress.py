@@ -23,10 +23,9 @@ class Bar:
     def __init__(self, source: str, duration: Fraction | None, *, shown: bool) -> None:
         columns = [] if duration is None else [BarColumn(), TimeRemainingColumn()]
         name = Path(source).name if source != "-" else "stdin"
-        self._bar = RichProgress(
-            TextColumn(name), TextColumn("{task.description}"), *columns, _Speed(), console=STDERR, disable=not shown
-        )
-        self._task = self._bar.add_task("", total=float(duration or 0) or None, frames=0)
+        texts = [TextColumn(text, markup=False) for text in ("{task.fields[name]}", "{task.description}")]
+        self._bar = RichProgress(*texts, *columns, _Speed(), console=STDERR, disable=not shown)
+        self._task = self._bar.add_task("", total=float(duration or 0) or None, name=name, frames=0)
         self._iterations = _Iterations(lambda text: self._bar.update(self._task, description=text))
 
     def __enter__(self) -> Self:

@@ -28,7 +28,7 @@ def fitted_preset(painting: Path, quality: Quality, source: str, target: str, op
     device = find_device(options.device)
     _check_output(source, target, options)
     shown = STDERR.is_terminal and not options.quiet if options.progress is None else options.progress
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=STDERR, disable=not shown, transient=True) as bar:
         task = bar.add_task(f"training on {painting.name}", total=1.0)
 

@@ -175,16 +175,18 @@ def _prepare(gallery: Gallery, frame: Frame, overwrite: bool) -> None:
     digest = hashlib.sha256(frame.image.mul(255).byte().numpy().tobytes()).hexdigest()
     dream = gallery.dream
     settings = {
-        "picture": digest[:32],
+        "image": digest[:32],
         "model": dream.model,
         "weights": dream.weights,
         "octaves": dream.octaves,
         "steps": dream.steps,
         "strength": dream.strength,
         "seed": dream.seed,
+        "colors": dream.colors,
     }
     file = gallery.folder / SETTINGS
-    differing = [name for name, value in _saved_settings(file).items() if settings.get(name) != value]
+    saved = _saved_settings(file)
+    differing = [name for name in (saved | settings if saved else ()) if saved.get(name) != settings.get(name)]
     if differing and not overwrite:
         raise StreamfxError(
             f"'{gallery.folder}' has different settings ({differing[0]}); give another folder, or -y to start over"
@@ -197,15 +199,15 @@ def _prepare(gallery: Gallery, frame: Frame, overwrite: bool) -> None:
     file.write_text(json.dumps(settings, indent=2))
 
 
-def _saved_settings(file: Path) -> Mapping[str, Any]:
+def _saved_settings(file: Path) -> dict[str, Any]:
     """The settings of the existing images; empty if there are none."""
     try:
         saved = json.loads(file.read_text())
     except FileNotFoundError:
         return {}
-    except ValueError:
+    except (ValueError, RecursionError):
         saved = None
-    return saved if isinstance(saved, dict) else {"settings": None}
+    return saved if isinstance(saved, dict) and saved else {"settings": "damaged"}
 
 
 def _render_missing(

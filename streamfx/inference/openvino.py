@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -33,6 +34,17 @@ def import_openvino() -> Any:
         if hidden:
             del sys.modules["openvino_telemetry"]
     return openvino
+
+
+@cache
+def _core() -> Any:
+    """The only Core of this process.
+
+    The CPU plugin of each Core gives the thread that loads it a stack for signal handlers. When two plugins are
+    unloaded in the order in which they were loaded, the thread is left with a stack that no longer exists, and the next
+    signal, such as Ctrl-C, crashes the process.
+    """
+    return import_openvino().Core()
 
 
 def build_cpu_engine(
@@ -68,12 +80,12 @@ def build_cpu_engine(
 def processor_name() -> str:
     """The names of the processor and OpenVINO's version, for cache keys."""
     openvino = import_openvino()
-    return f"{openvino.Core().get_property('CPU', 'FULL_DEVICE_NAME')} {openvino.__version__}"
+    return f"{_core().get_property('CPU', 'FULL_DEVICE_NAME')} {openvino.__version__}"
 
 
 def supports_bf16() -> bool:
     """Whether OpenVINO lists bfloat16 for this processor; it may still be slow."""
-    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def available_threads() -> int:
@@ -89,7 +101,7 @@ def _compile(
     write: Callable[[nn.Module], nn.Module] | None,
     threads: int | None,
 ) -> Any:
-    core = openvino.Core()
+    core = _core()
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads or available_threads(),

@@ -55,7 +55,7 @@ def load(folder: Path) -> Manifest | None:
     """
     paths = [folder / name for name in (MANIFEST, PREVIOUS) if (folder / name).is_file()]
     for path in paths:
-        with suppress(ValueError, KeyError, TypeError, OSError):
+        with suppress(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, OSError):
             return _parse_manifest(json.loads(path.read_bytes()))
     if paths:
         raise StreamfxError(f"'{paths[0]}' is damaged or from another version; start over with -y")
@@ -75,7 +75,7 @@ def store(folder: Path, manifest: Manifest) -> None:
 
 
 def _parse_manifest(data: dict[str, Any]) -> Manifest:
-    """Raises ValueError, KeyError or TypeError if the data is damaged."""
+    """Raises one of the errors that `load` suppresses if the data is damaged."""
     if data["form"] != VERSION or data["sha256"] != digest_of(data["body"].encode()):
         raise ValueError("damaged")
     body = json.loads(data["body"])

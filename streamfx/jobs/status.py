@@ -138,5 +138,5 @@ def _request(target: Path, request: str) -> bool:
 def _read(folder: Path) -> Status | None:
     try:
         return Status(**json.loads((folder / STATUS).read_bytes()))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None

@@ -1,12 +1,15 @@
-"""Commands run in this process."""
+"""Commands run in this process, and what several of their tests need."""
 
 import logging
 import signal
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from streamfx.cli import main
 
@@ -14,20 +17,22 @@ from streamfx.cli import main
 @pytest.fixture
 def in_process(monkeypatch, capsys):
     """The same as `streamfx`, in this process: starting one and loading torch takes seconds."""
-    logger, ending = logging.getLogger("streamfx"), signal.getsignal(signal.SIGTERM)
+    logger, on_sigterm = logging.getLogger("streamfx"), signal.getsignal(signal.SIGTERM)
     handlers, level = list(logger.handlers), logger.level
 
     def command(*arguments):
         monkeypatch.setattr(sys, "argv", ["streamfx", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
-        said = capsys.readouterr()
-        return SimpleNamespace(returncode=ended.value.code or 0, stdout=said.out, stderr=said.err)
+        try:
+            with pytest.raises(SystemExit) as exit_info:
+                main()
+        finally:
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
+        output = capsys.readouterr()
+        return SimpleNamespace(returncode=exit_info.value.code or 0, stdout=output.out, stderr=output.err)
 
     yield command
-    signal.signal(signal.SIGTERM, ending)
+    signal.signal(signal.SIGTERM, on_sigterm)
 
 
 @pytest.fixture
@@ -46,8 +51,44 @@ def small_disk(tmp_path):
     """A disk of 200 kB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], capture_output=True)
-    if made.returncode:
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
         pytest.skip("only the superuser can mount a small disk")
     yield disk
     subprocess.run(["umount", disk], check=True)
+
+
+@pytest.fixture(scope="session")
+def noise(tmp_path_factory):
+    """An image of coarse noise, 96x72."""
+    file = tmp_path_factory.mktemp("noise") / "noise.png"
+    pixels = np.random.default_rng(1).integers(0, 255, (9, 12, 3), np.uint8)
+    Image.fromarray(pixels).resize((96, 72)).save(file)
+    return file
+
+
+@pytest.fixture
+def empty_cache(tmp_path):
+    """Environment variables of a user with an empty cache."""
+    return {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+
+@pytest.fixture(scope="session")
+def long_video(clip, moving, tone):
+    """Half a minute, so that a run can be stopped in the middle."""
+    encoding = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac"]
+    return clip("long.mp4", *moving("160x120", seconds="30"), *tone("30"), *encoding)
+
+
+@pytest.fixture(scope="session")
+def wait_for_segments():
+    """wait_for_segments(process, folder, count): wait until a run has closed `count` segments in its work folder."""
+
+    def wait_for_segments(process, folder, count=2):
+        while process.poll() is None:
+            if len(list(folder.glob("*.packets"))) >= count:
+                return
+            time.sleep(0.002)
+        pytest.fail(process.stderr.read().decode())
+
+    return wait_for_segments

@@ -16,19 +16,19 @@ app.command()(demo)
 SMALL = ["--size", "160x90", "--seconds", "0.4"]
 
 
-def streams(film):
+def streams(video):
     command = ["ffprobe", "-v", "error", "-of", "json", "-show_entries", "stream=codec_name,nb_frames,width,duration"]
-    return json.loads(subprocess.run([*command, film], check=True, stdout=subprocess.PIPE).stdout)["streams"]
+    return json.loads(subprocess.run([*command, video], check=True, stdout=subprocess.PIPE).stdout)["streams"]
 
 
-def frames(film, height, width):
-    command = ["ffmpeg", "-v", "error", "-i", film, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+def frames(video, height, width):
+    command = ["ffmpeg", "-v", "error", "-i", video, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     raw = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
     return np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3).astype(int)
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory):
+def videos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     result = CliRunner().invoke(app, [str(folder / "out.mp4"), *SMALL])
     assert result.exit_code == 0, result.output
@@ -37,41 +37,41 @@ def films(tmp_path_factory):
     return folder / "out-source.mp4", folder / "out.mp4"
 
 
-def test_makes_a_painted_film_and_its_source_with_sound(films):
-    for film in films:
-        picture, sound = streams(film)
-        assert (picture["codec_name"], picture["width"], picture["nb_frames"]) == ("h264", 160, "10")
-        assert sound["codec_name"] == "aac"
-        assert abs(float(sound["duration"]) - 0.4) < 0.05
+def test_makes_a_stylized_video_and_its_source_with_audio(videos):
+    for video in videos:
+        video_stream, audio_stream = streams(video)
+        assert (video_stream["codec_name"], video_stream["width"], video_stream["nb_frames"]) == ("h264", 160, "10")
+        assert audio_stream["codec_name"] == "aac"
+        assert abs(float(audio_stream["duration"]) - 0.4) < 0.05
 
 
-def test_the_painting_differs_from_its_source(films):
-    source, painted = (frames(film, 90, 160) for film in films)
-    assert np.abs(source - painted).mean() > 10
-    assert painted.std() > 20
+def test_the_stylized_video_differs_from_its_source(videos):
+    source, stylized = (frames(video, 90, 160) for video in videos)
+    assert np.abs(source - stylized).mean() > 10
+    assert stylized.std() > 20
 
 
-def test_the_source_shows_all_photographs_and_can_be_heard(tmp_path):
-    film = tmp_path / "source.mp4"
-    make_source(film, 160, 90, 2.0)
-    shown = frames(film, 90, 160)
+def test_the_source_shows_all_photos_and_has_audio(tmp_path):
+    video = tmp_path / "source.mp4"
+    make_source(video, 160, 90, 2.0)
+    shown = frames(video, 90, 160)
     assert len(shown) == 50
     assert np.abs(shown[0] - shown[49]).mean() > 30
     assert np.abs(shown[0] - shown[20]).mean() > 5  # the camera moves
     steps = np.abs(np.diff(shown, axis=0)).mean((1, 2, 3))
     assert steps.min() > 0  # the camera never stands still
     assert steps.max() < 40  # and nothing jumps
-    command = ["ffmpeg", "-v", "error", "-i", film, "-f", "s16le", "-ac", "1", "-"]
-    sound = np.frombuffer(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout, np.int16)
-    assert 3000 < np.abs(sound).max() < 32767
+    command = ["ffmpeg", "-v", "error", "-i", video, "-f", "s16le", "-ac", "1", "-"]
+    samples = np.frombuffer(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout, np.int16)
+    assert 3000 < np.abs(samples).max() < 32767
 
 
-def test_is_not_made_over_what_exists(films):
-    before = [film.read_bytes() for film in films]
-    result = CliRunner().invoke(app, [str(films[1]), *SMALL])
+def test_existing_files_are_not_overwritten(videos):
+    before = [video.read_bytes() for video in videos]
+    result = CliRunner().invoke(app, [str(videos[1]), *SMALL])
     assert isinstance(result.exception, StreamfxError)
     assert "-y" in str(result.exception)
-    assert [film.read_bytes() for film in films] == before
+    assert [video.read_bytes() for video in videos] == before
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_is_not_made_over_what_exists(films):
         (["--size", "x"], "size"),
     ],
 )
-def test_mistakes_are_told_before_the_work(tmp_path, options, reason):
+def test_errors_are_raised_before_the_work(tmp_path, options, reason):
     result = CliRunner().invoke(app, [str(tmp_path / "out.mp4"), *options])
     assert isinstance(result.exception, StreamfxError)
     assert reason in str(result.exception)

@@ -1,8 +1,6 @@
-"""What every command that makes a film understands and reports."""
+"""The options of all commands that write a video: parsing, and what they do."""
 
 import json
-import subprocess
-import sys
 from fractions import Fraction
 
 import pytest
@@ -38,7 +36,7 @@ def test_rates(rate):
     assert parse_rate(str(rate)) == rate
 
 
-def test_a_rate_of_nothing():
+def test_a_rate_with_a_zero_denominator():
     with pytest.raises(Misuse):
         parse_rate("1/0")
 
@@ -59,18 +57,18 @@ def test_near_misses_of_sizes(text):
 
 def test_a_run_with_many_options(streamfx, video, probe, video_stream, times):
     options = ["--encoder", "libx264", "--crf", "30", "-e", "preset=ultrafast", "-e", "g=5", "--pix-fmt", "yuv444p"]
-    cut = ["--from", "0.2", "--duration", "0:00.4", "--size", "32:-2", "--no-audio"]
-    done = streamfx("run", video, "out.mp4", "--chain", "hflip", *options, *cut, "--json")
+    part = ["--from", "0.2", "--duration", "0:00.4", "--size", "32:-2", "--no-audio"]
+    done = streamfx("run", video, "out.mp4", "--chain", "hflip", *options, *part, "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    made = streamfx.home / "out.mp4"
-    stream = video_stream(made)
+    output = streamfx.home / "out.mp4"
+    stream = video_stream(output)
     assert (stream["width"], stream["height"], stream["pix_fmt"]) == (32, 24, "yuv444p")
-    assert [stream["codec_type"] for stream in probe(made)["streams"]] == ["video"]
-    assert len(times(made)) == 10
-    flags = probe(made, "-select_streams", "v", "-show_entries", "packet=flags")
+    assert [stream["codec_type"] for stream in probe(output)["streams"]] == ["video"]
+    assert len(times(output)) == 10
+    flags = probe(output, "-select_streams", "v", "-show_entries", "packet=flags")
     assert sum("K" in packet["flags"] for packet in flags["packets"]) == 2
-    assert b"crf=30" in made.read_bytes()
-    assert "hflip" in probe(made)["format"]["tags"]["comment"]
+    assert b"crf=30" in output.read_bytes()
+    assert "hflip" in probe(output)["format"]["tags"]["comment"]
     report = json.loads(done.stdout)
     assert report["frames"] == 10
     assert report["output"] == "out.mp4"
@@ -78,34 +76,19 @@ def test_a_run_with_many_options(streamfx, video, probe, video_stream, times):
     assert {"seconds", "fps", "device"} <= set(report)
 
 
-def test_json_prints_one_object_on_stdout(streamfx, video):
-    assert streamfx("run", video, "a.mkv", "--chain", "null").stdout == b""
-    done = streamfx("run", video, "b.mkv", "--chain", "null", "--json")
-    assert len(done.stdout.splitlines()) == 1
-    json.loads(done.stdout)
-
-
 def test_files_are_not_overwritten_without_yes(streamfx, video):
     target = streamfx.home / "out.mp4"
-    target.write_bytes(b"precious")
+    target.write_bytes(b"kept")
     done = streamfx("run", video, "out.mp4", "--chain", "null")
     assert done.returncode == 1
     assert done.stderr == "streamfx: 'out.mp4' exists; give -y to overwrite it, or another name\n"
-    assert target.read_bytes() == b"precious"
+    assert target.read_bytes() == b"kept"
     assert streamfx("run", video, "out.mp4", "--chain", "null", "-y").returncode == 0
     assert target.stat().st_size > 1000
 
 
-def test_quiet_and_progress(streamfx, video):
-    target = ["--chain", "null", "-y"]
-    assert streamfx("run", video, "out.gif", *target).stderr == "streamfx: gif does not support audio: omitted\n"
-    assert streamfx("run", video, "out.gif", *target, "--quiet").stderr == ""
-    shown = streamfx("run", video, "out.gif", *target, "--progress").stderr
-    assert "25 frames" in shown
-
-
 @pytest.mark.parametrize(
-    ("arguments", "word"),
+    ("arguments", "message"),
     [
         (["--from", "soon"], "is not a time"),
         (["--size", "big"], "is not a size"),
@@ -116,10 +99,10 @@ def test_quiet_and_progress(streamfx, video):
         (["--to", "1", "--duration", "1"], "not both"),
     ],
 )
-def test_misuse_exits_with_2_and_one_line(arguments, word, streamfx, video):
+def test_misuse_exits_with_2_and_one_line(arguments, message, streamfx, video):
     done = streamfx("run", video, "out.mp4", "--chain", "null", *arguments)
     assert done.returncode == 2
-    assert word in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert list(streamfx.home.iterdir()) == []
 
@@ -150,15 +133,15 @@ def test_image_sequences_with_a_rate(streamfx, video, times):
 def test_width_scales_the_output_of_every_chain(chain, target, width, size, streamfx, video, video_stream):
     done = streamfx("run", video, target, "--chain", chain, "--no-audio", "--width", width, "--to", "0.04")
     assert (done.returncode, done.stderr) == (0, "")
-    made = video_stream(streamfx.home / target)
-    assert (made["width"], made["height"]) == size
+    stream = video_stream(streamfx.home / target)
+    assert (stream["width"], stream["height"]) == size
 
 
 def test_width_makes_pixels_square(streamfx, clip, moving, video_stream):
     source = clip("wide.mkv", *moving("72x60", seconds="0.1"), "-vf", "setsar=5/3", "-pix_fmt", "yuv420p")
     assert streamfx("run", source, "out.mp4", "--chain", "null", "--width", "60").returncode == 0
-    made = video_stream(streamfx.home / "out.mp4")
-    assert (made["width"], made["height"], made["sample_aspect_ratio"]) == (60, 30, "1:1")
+    stream = video_stream(streamfx.home / "out.mp4")
+    assert (stream["width"], stream["height"], stream["sample_aspect_ratio"]) == (60, 30, "1:1")
 
 
 @pytest.mark.parametrize(("rate", "chain"), [("10", "null"), ("10", "mirror"), ("50", "hflip,mirror")])
@@ -168,21 +151,3 @@ def test_fps_sets_the_rate_before_every_chain(rate, chain, streamfx, video, time
     count = int(rate)
     assert times(streamfx.home / "out.mp4") == [Fraction(n, count) for n in range(count)]
     assert json.loads(done.stdout)["frames_read"] == count
-
-
-def test_verbose_prints_what_runs_where(streamfx, video, tmp_path):
-    done = streamfx("run", video, tmp_path / "out.mp4", "--chain", "mirror", "-v", "--device", "cpu")
-    assert done.returncode == 0
-    lines = done.stderr.splitlines()
-    assert f"streamfx: '{video}' is decoded on the CPU" in lines
-    assert "streamfx: effects run on the CPU" in lines
-    assert "streamfx: encoding with libx264 on the CPU" in lines
-    assert streamfx("run", video, tmp_path / "two.mp4", "--chain", "mirror").stderr == ""
-
-
-def test_filters_alone_do_not_import_torch(clip, moving, tmp_path):
-    arguments = ["streamfx", "run", str(clip("in.mkv", *moving())), str(tmp_path / "out.mkv"), "--chain", "hflip"]
-    code = f"import sys; from streamfx.cli import main; sys.argv = {arguments}; main()"
-    code = f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); {code}"
-    assert subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE).stdout == b"False\n"
-    assert (tmp_path / "out.mkv").exists()

@@ -13,7 +13,7 @@ from streamfx.resources import resource
 app = typer.Typer()
 app.command()(presets)
 
-MASTERS = ["cezanne", "hokusai", "monet", "munch", "renoir", "seurat", "turner", "vangogh"]  # tabea is no style
+MASTERS = ["cezanne", "hokusai", "monet", "munch", "renoir", "seurat", "turner", "vangogh"]  # tabea is a timeline
 OWN = """
 kind = "style"
 title = "[mine]"
@@ -27,7 +27,7 @@ file = "mine.jpg"
 
 @pytest.fixture
 def listed(tmp_path, monkeypatch):
-    """listed(*options): what the command prints where the user has one preset, whose weights are missing."""
+    """listed(*options): what the command prints for a user with one preset, whose weights are missing."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "200")
     user_presets().mkdir(parents=True)
@@ -41,7 +41,7 @@ def listed(tmp_path, monkeypatch):
     return listed
 
 
-def test_the_table_tells_name_painter_paintings_quality_and_whose(listed):
+def test_the_table_has_names_artists_paintings_qualities_and_origins(listed):
     text = listed()
     line = next(line for line in text.splitlines() if line.startswith("vangogh"))
     for word in ("Vincent van Gogh", "The Starry Night, 1889", "fine fast", "shipped"):
@@ -52,21 +52,21 @@ def test_the_table_tells_name_painter_paintings_quality_and_whose(listed):
     assert str(user_presets()) in text
 
 
-def test_own_presets_are_yours_and_missing_weights_are_told(listed):
+def test_own_presets_are_yours_and_missing_weights_are_marked(listed):
     line = next(line for line in listed().splitlines() if line.startswith("mine"))
     for word in ("[mine]", "weights missing", "yours"):
         assert word in line
 
 
 def test_json_has_all_facts(listed):
-    found = json.loads(listed("--json"))
-    assert list(found) == sorted([*MASTERS, "mine"])
-    munch = found["munch"]
+    facts = json.loads(listed("--json"))
+    assert list(facts) == sorted([*MASTERS, "mine"])
+    munch = facts["munch"]
     assert munch["painting"][0]["file"] == "munch_scream_1893.jpg"
     assert munch["weights"] == load_preset("munch").style.weights
     assert munch["training"]["crop"] == load_preset("munch").style.training.crop
     assert munch["file"] == str(resource("presets") / "munch.toml")
     assert munch["thumbnail"] == str(resource("presets") / "munch.jpg")
     assert (munch["qualities"], munch["whose"]) == (["fine", "fast"], "shipped")
-    mine = found["mine"]
+    mine = facts["mine"]
     assert (mine["thumbnail"], mine["qualities"], mine["whose"]) == (None, [], "yours")

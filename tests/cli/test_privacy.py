@@ -45,10 +45,10 @@ to = 2
 """
 PROGRAM = """
 import json, sys
-found = []
+events = []
 def watch(event, arguments):
     if event.startswith("socket.") and event.split(".")[1] not in ("__new__", "bind", "gethostname"):
-        found.append([event, str(arguments)])
+        events.append([event, str(arguments)])
 sys.addaudithook(watch)
 from streamfx.cli import main
 codes = []
@@ -60,7 +60,7 @@ for arguments in json.loads(sys.argv[1]):
     except SystemExit as end:
         codes.append(end.code or 0)
 names = [name for name in sys.modules if name.startswith("openvino_telemetry")]
-open("found.json", "w").write(json.dumps([codes, found, names]))
+open("found.json", "w").write(json.dumps([codes, events, names]))
 """
 
 
@@ -87,9 +87,9 @@ def test_nothing_is_sent_or_written_elsewhere(tmp_path, ffmpeg, moving, tone):
     command = [sys.executable, "-c", PROGRAM, json.dumps([[*run] for run in RUNS])]
     done = subprocess.run(command, cwd=work, env=os.environ | environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    codes, found, telemetry = json.loads((work / "found.json").read_text())
+    codes, events, telemetry = json.loads((work / "found.json").read_text())
     assert dict(zip(map(" ".join, RUNS), codes)) == dict.fromkeys(map(" ".join, RUNS), 0), done.stderr
-    assert (found, telemetry) == ([], [])
+    assert (events, telemetry) == ([], [])
     assert {path.name for path in work.iterdir()} == INPUTS | OUTPUTS
     for name in ("home", "temporary"):
         assert [path.name for path in folders[name].iterdir()] == []

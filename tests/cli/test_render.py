@@ -1,4 +1,4 @@
-"""`streamfx render`: films from timelines, previews, parts, plans, and what is said about mistakes."""
+"""`streamfx render`: videos from timelines, previews, sections, dry runs, and errors."""
 
 import json
 import shutil
@@ -35,8 +35,8 @@ length = 2
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with a timeline, and one with its picture."""
-    (tmp_path / "film.toml").write_text(TEXT)
+    """A folder with a timeline, and one with its image."""
+    (tmp_path / "video.toml").write_text(TEXT)
     (tmp_path / "assets").mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     Image.fromarray(pixels).resize((80, 60)).save(tmp_path / "assets" / "begin.png")
@@ -45,48 +45,48 @@ def folder(tmp_path):
 
 @pytest.fixture
 def render(command, folder):
-    """render(...): the command on the timeline with its folder of pictures."""
+    """render(...): the command on the timeline with its folder of images."""
 
-    def render(*more, name="film.toml"):
-        return command("render", folder / name, "out.mkv", "--assets", folder / "assets", *more)
+    def render(*options, name="video.toml"):
+        return command("render", folder / name, "out.mkv", "--assets", folder / "assets", *options)
 
     render.home = command.home
     return render
 
 
-def test_a_film_with_its_song_and_nothing_beside_it(render, probe, clip, tone):
-    song = clip("long.mp3", *tone("1.5"), "-c:a", "libmp3lame")
-    done = render("--audio", song, "--json")
+def test_a_video_with_its_audio_and_nothing_else(render, probe, clip, tone):
+    soundtrack = clip("long.mp3", *tone("1.5"), "-c:a", "libmp3lame")
+    done = render("--audio", soundtrack, "--json")
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert (said["frames"], said["work"], said["model"]) == (14, 20, "lite0")
-    assert [each.name for each in render.home.iterdir()] == ["out.mkv"]
-    pictures, sound = probe(render.home / "out.mkv")["streams"]
-    assert (pictures["width"], pictures["height"], pictures["avg_frame_rate"]) == (64, 48, "10/1")
-    assert sound["codec_name"] == "mp3"
-    assert "render film.toml" in probe(render.home / "out.mkv")["format"]["tags"]["COMMENT"]
+    report = json.loads(done.stdout)
+    assert (report["frames"], report["work"], report["model"]) == (14, 20, "lite0")
+    assert [path.name for path in render.home.iterdir()] == ["out.mkv"]
+    video, audio = probe(render.home / "out.mkv")["streams"]
+    assert (video["width"], video["height"], video["avg_frame_rate"]) == (64, 48, "10/1")
+    assert audio["codec_name"] == "mp3"
+    assert "render video.toml" in probe(render.home / "out.mkv")["format"]["tags"]["COMMENT"]
     again = render()
     assert (again.returncode, "give -y to overwrite" in again.stderr) == (1, True)
 
 
-def test_a_section_has_its_part_of_the_song(render, probe, clip, tone):
-    song = clip("long.mp3", *tone("1.5"), "-c:a", "libmp3lame")
-    done = render("--audio", song, "--section", "two", "--size", "96x64", "-q")
+def test_a_section_has_its_part_of_the_audio(render, probe, clip, tone):
+    soundtrack = clip("long.mp3", *tone("1.5"), "-c:a", "libmp3lame")
+    done = render("--audio", soundtrack, "--section", "two", "--size", "96x64", "-q")
     assert done.returncode == 0, done.stderr
-    said = probe(render.home / "out.mkv", "-show_packets", "-show_streams")
-    assert (said["streams"][0]["width"], said["streams"][0]["height"]) == (96, 64)
-    kinds = [each["codec_type"] for each in said["packets"]]
+    info = probe(render.home / "out.mkv", "-show_packets", "-show_streams")
+    assert (info["streams"][0]["width"], info["streams"][0]["height"]) == (96, 64)
+    kinds = [packet["codec_type"] for packet in info["packets"]]
     assert kinds.count("video") == 6
     assert kinds.count("audio") == pytest.approx(0.6 * 48000 / 1152, abs=2)
 
 
-def test_a_preview_is_small_and_tells_so(render, folder, probe):
-    (folder / "film.toml").write_text(TEXT.replace("[64, 48]", "[256, 192]").replace("fps = 10", "fps = 20"))
+def test_a_preview_is_small_and_says_so(render, folder, probe):
+    (folder / "video.toml").write_text(TEXT.replace("[64, 48]", "[256, 192]").replace("fps = 10", "fps = 20"))
     done = render("--preview")
     assert done.returncode == 0, done.stderr
     assert "every 4th frame" in done.stderr
-    pictures = probe(render.home / "out.mkv")["streams"][0]
-    assert (pictures["width"], pictures["height"], pictures["avg_frame_rate"]) == (64, 48, "5/1")
+    video = probe(render.home / "out.mkv")["streams"][0]
+    assert (video["width"], video["height"], video["avg_frame_rate"]) == (64, 48, "5/1")
 
 
 def test_a_dry_run_shows_sections_and_schedules(render, folder):
@@ -98,10 +98,10 @@ def test_a_dry_run_shows_sections_and_schedules(render, folder):
     assert lines[3] == ["end", "still", "12..13", "2", "0"]
     assert lines[4][:4] == ["frame", "time", "zoom", "angle"]
     assert lines[10][:3] == ["5", "0:00.50", "1.05"]
-    assert [each.name for each in render.home.iterdir()] == ["plan.png"]
+    assert [path.name for path in render.home.iterdir()] == ["plan.png"]
 
 
-def test_timelines_that_came_along_have_names(command):
+def test_shipped_timelines_have_names(command):
     done = command("render", "tabea", "out.mp4", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "backwards" in done.stdout
@@ -115,7 +115,7 @@ def test_timelines_that_came_along_have_names(command):
 
 
 @pytest.mark.parametrize(
-    ("more", "code", "words"),
+    ("options", "code", "message"),
     [
         (["--section", "too"], 1, "did you mean two"),
         (["--fps", "3"], 2, "10 divided by a whole number"),
@@ -127,18 +127,18 @@ def test_timelines_that_came_along_have_names(command):
         (["--audio", "none.mp3"], 1, "no such file: 'none.mp3'"),
     ],
 )
-def test_mistakes_are_one_line_and_leave_nothing(more, code, words, render):
-    done = render(*more)
+def test_errors_are_one_line_and_leave_nothing(options, code, message, render):
+    done = render(*options)
     assert done.returncode == code, done.stderr
-    assert words in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert list(render.home.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "words"),
+    ("old", "new", "message"),
     [
-        ("begin.png", "../film.toml", "line 5, pictures.begin: '../film.toml' is outside"),
+        ("begin.png", "../video.toml", "line 5, pictures.begin: '../video.toml' is outside"),
         ("begin.png", "http://localhost/x.png", "--allow-network"),
         ("begin.png", "none.png", "no file 'none.png'"),
         ('layer = "block1"', 'layer = "blok1"', "line 8, defaults.layer"),
@@ -147,12 +147,12 @@ def test_mistakes_are_one_line_and_leave_nothing(more, code, words, render):
         ('zoom = "1 + t/100"', "zoom = \"open('x')\"", "section[1].zoom"),
     ],
 )
-def test_mistakes_in_the_file_have_a_line_and_a_key(old, new, words, render, folder):
+def test_errors_in_the_file_have_a_line_and_a_key(old, new, message, render, folder):
     shutil.rmtree(folder / "inner", ignore_errors=True)
     (folder / "inner").mkdir()
-    (folder / "inner" / "film.toml").write_text(TEXT.replace(old, new, 1))
-    done = render(name="inner/film.toml")
+    (folder / "inner" / "video.toml").write_text(TEXT.replace(old, new, 1))
+    done = render(name="inner/video.toml")
     assert done.returncode == 1
-    assert words in done.stderr
+    assert message in done.stderr
     assert [line for line in done.stderr.splitlines() if "dreaming with" not in line][1:] == []
     assert list(render.home.iterdir()) == []

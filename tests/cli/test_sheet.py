@@ -105,9 +105,9 @@ def test_own_presets_replace_shipped_ones(tiles, photo, home):
     assert drawn[-1].line == "Mine"
 
 
-def test_given_presets_and_blends_are_drawn_in_order(tiles, photo):
-    chosen = ["--preset", "vangogh", "--preset", "munch:0.3,monet:0.7", "--preset", "cezanne"]
-    drawn = tiles(photo, "sheet.png", *FAST, *chosen)
+def test_selected_presets_and_blends_are_drawn_in_order(tiles, photo):
+    selected = ["--preset", "vangogh", "--preset", "munch:0.3,monet:0.7", "--preset", "cezanne"]
+    drawn = tiles(photo, "sheet.png", *FAST, *selected)
     assert [tile.name for tile in drawn] == ["source", "vangogh", "munch 30% + monet 70%", "cezanne"]
     assert drawn[2].line == "Edvard Munch, Claude Monet"
 
@@ -232,7 +232,7 @@ def test_presets_without_usable_weights_are_skipped_with_a_warning(tiles, photo,
         assert reason in line
 
 
-def test_given_presets_without_weights_are_errors(tiles, photo, home):
+def test_selected_presets_without_weights_are_errors(tiles, photo, home):
     user_presets().mkdir(parents=True)
     (user_presets() / "mine.toml").write_text(OWN)
     with pytest.raises(StreamfxError, match=r"not found: .*mine\.safetensors"):

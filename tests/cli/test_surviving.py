@@ -1,4 +1,4 @@
-"""Runs that are killed or interrupted, or that lose their files or their disk."""
+"""Runs that are killed, or that lose their files or their disk, and how they are resumed."""
 
 import json
 import os
@@ -16,27 +16,22 @@ from streamfx.jobs.manifest import load
 CHAIN = ["--chain", "hflip"]
 
 
-@pytest.fixture(scope="module")
-def long(clip, moving, tone):
-    """Half a minute, so that a run can be stopped in it."""
-    code = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac"]
-    return clip("long.mp4", *moving("160x120", seconds="30"), *tone("30"), *code)
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    """An empty working folder."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return work
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    home = tmp_path / "work"
-    home.mkdir()
-    monkeypatch.chdir(home)
-    return home
-
-
-@pytest.fixture
-def command(here, in_process):
+def command(work, in_process):
+    """The command, run in this process in `work`."""
     return in_process
 
 
-def refused(done, *words, code=1):
+def assert_error(done, *words, code=1):
     assert done.returncode == code, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     for word in words:
@@ -47,43 +42,34 @@ def segments(folder):
     return len(list(folder.glob("*.packets"))) if folder.is_dir() else 0
 
 
-def when_closed(process, folder, count=2):
-    """Wait until a run has closed so many segments."""
-    while process.poll() is None:
-        if segments(folder) >= count:
-            return
-        time.sleep(0.002)
-    pytest.fail(process.stderr.read().decode())
-
-
 @pytest.fixture(scope="module")
-def wreck(long, tmp_path_factory):
+def killed_run(long_video, tmp_path_factory, wait_for_segments):
     """The folder of a run that was killed with kill -9 after two or more segments, and the uninterrupted video."""
-    folder = tmp_path_factory.mktemp("wreck")
-    run = [*kills.COMMAND, "run", str(long), "out.mkv", *CHAIN, "--segment", "20"]
-    process = subprocess.Popen(run, cwd=folder, stderr=subprocess.PIPE)
-    when_closed(process, folder / "out.mkv.streamfx")
+    folder = tmp_path_factory.mktemp("killed_run")
+    command = [*kills.COMMAND, "run", str(long_video), "out.mkv", *CHAIN, "--segment", "20"]
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE)
+    wait_for_segments(process, folder / "out.mkv.streamfx")
     process.kill()
     process.communicate()
     assert [path.name for path in folder.iterdir()] == ["out.mkv.streamfx"]
-    whole = ["whole.mkv" if each == "out.mkv" else each for each in run]
-    subprocess.run(whole, cwd=folder, check=True)
+    uninterrupted = ["whole.mkv" if word == "out.mkv" else word for word in command]
+    subprocess.run(uninterrupted, cwd=folder, check=True)
     return folder
 
 
 @pytest.fixture
-def stopped(wreck, here):
-    """A run that was killed, here; the number of frames in its segments."""
-    shutil.copytree(wreck / "out.mkv.streamfx", here / "out.mkv.streamfx")
-    return load(here / "out.mkv.streamfx").points[-1].number
+def saved_frames(killed_run, work):
+    """A killed run in `work`; the number of frames in its segments."""
+    shutil.copytree(killed_run / "out.mkv.streamfx", work / "out.mkv.streamfx")
+    return load(work / "out.mkv.streamfx").points[-1].number
 
 
 def same(video, other):
     assert kills.seen_and_heard(video) == kills.seen_and_heard(other)
 
 
-def run_arguments(long, *more):
-    return ["run", long, "out.mkv", *CHAIN, *more]
+def run_arguments(long_video, *options):
+    return ["run", long_video, "out.mkv", *CHAIN, *options]
 
 
 # --- resume
@@ -96,23 +82,25 @@ def test_runs_killed_at_random_moments_resume_to_the_same_video(name, tmp_path):
     assert kills.kill_one(kind, tmp_path, random.Random(7), 0)[0] >= 1
 
 
-def test_resume_after_a_kill(command, stopped, long, here, wreck):
-    done = command(*run_arguments(long, "--resume", "--json"))
+def test_resume_after_a_kill(command, saved_frames, long_video, work, killed_run):
+    done = command(*run_arguments(long_video, "--resume", "--json"))
     assert done.returncode == 0
-    assert done.stderr == f"streamfx: resuming at frame {stopped}\n"
+    assert done.stderr == f"streamfx: resuming at frame {saved_frames}\n"
     report = json.loads(done.stdout)
-    assert (report["resumed_frames"], report["frames"], report["frames_read"]) == (stopped, 750, 750)
-    assert [path.name for path in here.iterdir()] == ["out.mkv"]
-    same(here / "out.mkv", wreck / "whole.mkv")
+    assert (report["resumed_frames"], report["frames"], report["frames_read"]) == (saved_frames, 750, 750)
+    assert [path.name for path in work.iterdir()] == ["out.mkv"]
+    same(work / "out.mkv", killed_run / "whole.mkv")
 
 
-def test_a_checkpoint_is_not_overwritten_by_mistake(command, stopped, long, here):
-    refused(command(*run_arguments(long)), "contains", "--resume to continue, -y to start over", "--join-partial")
-    assert load(here / "out.mkv.streamfx").points[-1].number == stopped
-    done = command(*run_arguments(long, "-y", "--json"))
+def test_a_checkpoint_is_not_overwritten_by_mistake(command, saved_frames, long_video, work):
+    assert_error(
+        command(*run_arguments(long_video)), "contains", "--resume to continue, -y to start over", "--join-partial"
+    )
+    assert load(work / "out.mkv.streamfx").points[-1].number == saved_frames
+    done = command(*run_arguments(long_video, "-y", "--json"))
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["frames"] == 750
-    assert [path.name for path in here.iterdir()] == ["out.mkv"]
+    assert [path.name for path in work.iterdir()] == ["out.mkv"]
 
 
 @pytest.mark.parametrize(
@@ -125,184 +113,119 @@ def test_a_checkpoint_is_not_overwritten_by_mistake(command, stopped, long, here
         (["--chain", "vflip"], ["chain was hflip, is vflip"]),
     ],
 )
-def test_changed_settings_are_refused(changed, words, command, stopped, long, here):
-    refused(
-        command(*run_arguments(long, "-y", "--resume", *changed)),
+def test_changed_settings_are_errors(changed, words, command, saved_frames, long_video, work):
+    assert_error(
+        command(*run_arguments(long_video, "-y", "--resume", *changed)),
         "cannot resume 'out.mkv'",
         "-y without --resume",
         *words,
     )
-    assert load(here / "out.mkv.streamfx").points[-1].number == stopped
+    assert load(work / "out.mkv.streamfx").points[-1].number == saved_frames
 
 
-def test_a_changed_source_is_refused(command, stopped, video):
-    refused(command(*run_arguments(video, "--resume")), "the source has changed")
+def test_a_changed_source_is_an_error(command, saved_frames, video):
+    assert_error(command(*run_arguments(video, "--resume")), "the source has changed")
 
 
-def test_resume_without_a_checkpoint(command, long, here):
-    done = command(*run_arguments(long, "--resume", "--json", "--to", "1"))
+def test_resume_without_a_checkpoint(command, long_video, work):
+    done = command(*run_arguments(long_video, "--resume", "--json", "--to", "1"))
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["resumed_frames"] == 0
-    assert [path.name for path in here.iterdir()] == ["out.mkv"]
+    assert [path.name for path in work.iterdir()] == ["out.mkv"]
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.nut", "out.mov", "out.avi", "out.flv"])
-def test_a_finished_video_is_not_changed(name, command, video, here):
-    made = ["run", video, name, *CHAIN, "--segment", "10"]
-    assert command(*made).returncode == 0
-    state = (here / name).stat()
-    for more in (["--resume"], ["-y", "--resume"]):
-        done = command(*made, *more)
+def test_a_finished_video_is_not_changed(name, command, video, work):
+    arguments = ["run", video, name, *CHAIN, "--segment", "10"]
+    assert command(*arguments).returncode == 0
+    state = (work / name).stat()
+    for options in (["--resume"], ["-y", "--resume"]):
+        done = command(*arguments, *options)
         assert (done.returncode, done.stderr) == (0, f"streamfx: '{name}' is already finished\n")
-    assert (here / name).stat().st_mtime_ns == state.st_mtime_ns
-    refused(command(*made, "--resume", "--crf", "30"), "exists; give -y")
-    assert command(*made, "-y", "--resume", "--crf", "30").returncode == 0
-    assert (here / name).stat().st_mtime_ns != state.st_mtime_ns
-    assert [path.name for path in here.iterdir()] == [name]
+    assert (work / name).stat().st_mtime_ns == state.st_mtime_ns
+    assert_error(command(*arguments, "--resume", "--crf", "30"), "exists; give -y")
+    assert command(*arguments, "-y", "--resume", "--crf", "30").returncode == 0
+    assert (work / name).stat().st_mtime_ns != state.st_mtime_ns
+    assert [path.name for path in work.iterdir()] == [name]
 
 
-def test_join_partial(command, stopped, long, here, times, hashes, probe):
-    done = command(*run_arguments(long, "--join-partial"))
+def test_join_partial(command, saved_frames, long_video, work, times, hashes, probe):
+    done = command(*run_arguments(long_video, "--join-partial"))
     assert done.returncode == 0, done.stderr
     assert "frames are in 'out.partial.mkv'; resume with --resume" in done.stderr
-    shown = times(here / "out.partial.mkv")
-    assert len(shown) == stopped
-    kinds = [stream["codec_type"] for stream in probe(here / "out.partial.mkv")["streams"]]
+    video_times = times(work / "out.partial.mkv")
+    assert len(video_times) == saved_frames
+    kinds = [stream["codec_type"] for stream in probe(work / "out.partial.mkv")["streams"]]
     assert kinds == ["video", "audio"]
-    heard = times(here / "out.partial.mkv", "a:0")
-    assert abs(float(heard[-1]) - float(shown[-1])) < 0.1
-    assert command(*run_arguments(long, "--resume")).returncode == 0
-    refused(command(*run_arguments(long, "--join-partial")), "no closed segments")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["{film}", "out.gif", "--chain", "mirror"], "the format of 'out.gif' cannot be joined from segments"),
-        (["{film}", "p%02d.png", "--chain", "mirror"], "'p%02d.png' is not a regular file"),
-        (["{film}", "out.mp4", "--chain", "mirror,tmix"], "the filter tmix after an effect depends on earlier frames"),
-        (
-            ["{film}", "out.mp4", "--chain", "mirror,hue=H=n/9"],
-            "the filter hue after an effect depends on earlier frames",
-        ),
-        (["{film}", "out.mp4", "--chain", "mirror", "--segment", "0"], "checkpoints are off: segment is 0"),
-    ],
-)
-def test_what_cannot_be_resumed_is_reported_only_with_resume(arguments, words, command, video):
-    arguments = [str(video) if each == "{film}" else each for each in arguments]
-    said = command("run", *arguments, "--no-audio", "--resume")
-    assert said.returncode == 0
-    assert f"this run cannot be resumed: {words}" in said.stderr
-    assert "resume" not in command("run", *arguments, "--no-audio", "-y").stderr
-
-
-def test_stdin_cannot_be_resumed(video, here, streamfx):
-    done = streamfx("run", "-", "out.mp4", *CHAIN, "--resume", stdin=video.read_bytes())
-    assert done.returncode == 0
-    assert "stdin can be read only once" in done.stderr
-
-
-# --- signals
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_keeps_the_segments_and_says_how_to_resume(number, start, here, long, command):
-    process = start(*run_arguments(long, "--segment", "20", "--json"), cwd=here)
-    when_closed(process, here / "out.mkv.streamfx")
-    process.send_signal(number)
-    said = process.communicate(timeout=60)[1].decode()
-    assert process.returncode == 130
-    assert "stopping at the next frame" in said
-    assert "repeat the command with --resume to continue, or with --join-partial" in said
-    assert said.count("\n") == 2
-    count = int(said.split(" frames are saved")[0].split()[-1])
-    assert count == load(here / "out.mkv.streamfx").points[-1].number >= 40
-    assert [path.name for path in here.iterdir()] == ["out.mkv.streamfx"]
-    done = command(*run_arguments(long, "--resume", "--json"))
-    assert json.loads(done.stdout)["resumed_frames"] == count
-
-
-def test_a_second_interrupt_stops_at_once(start, here, video):
-    """In the middle of a frame that takes minutes."""
-    slow = ["--layer", "block10", "--steps", "1000", "--octaves", "3", "--segment", "2", "--quiet"]
-    process = start("dream", video, "out.mp4", *slow, cwd=here)
-    while not (here / "out.mp4.streamfx").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    time.sleep(1.5)  # it dreams
-    process.send_signal(signal.SIGINT)
-    assert b"stopping at the next frame" in process.stderr.readline()
-    time.sleep(0.2)
-    assert process.poll() is None
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert list(here.iterdir()) == []
+    audio_times = times(work / "out.partial.mkv", "a:0")
+    assert abs(float(audio_times[-1]) - float(video_times[-1])) < 0.1
+    assert command(*run_arguments(long_video, "--resume")).returncode == 0
+    assert_error(command(*run_arguments(long_video, "--join-partial")), "no closed segments")
 
 
 # --- faults
 
 
-def test_a_full_disk(small_disk, command, long, wreck):
-    options = [long, small_disk / "out.mkv", *CHAIN, "--segment", "20"]
-    done = command("run", *options)
-    refused(done, "cannot write", "No space left on device", "frames are saved in", "--resume")
+def test_a_full_disk(small_disk, command, long_video, killed_run):
+    arguments = [long_video, small_disk / "out.mkv", *CHAIN, "--segment", "20"]
+    done = command("run", *arguments)
+    assert_error(done, "cannot write", "No space left on device", "frames are saved in", "--resume")
     assert [path.name for path in small_disk.iterdir()] == ["out.mkv.streamfx"]
     subprocess.run(["mount", "-o", "remount,size=30m", small_disk], check=True)
-    done = command("run", *options, "--resume", "--json")
+    done = command("run", *arguments, "--resume", "--json")
     assert json.loads(done.stdout)["resumed_frames"] >= 20
-    same(small_disk / "out.mkv", wreck / "whole.mkv")
+    same(small_disk / "out.mkv", killed_run / "whole.mkv")
 
 
-def test_a_folder_that_goes_away(start, here, long, command, wreck):
-    home = here / "home"
+def test_a_folder_that_goes_away(start, work, long_video, command, killed_run, wait_for_segments):
+    home = work / "home"
     home.mkdir()
-    process = start("run", long, home / "out.mkv", *CHAIN, "--segment", "20")
-    when_closed(process, home / "out.mkv.streamfx", 1)
+    process = start("run", long_video, home / "out.mkv", *CHAIN, "--segment", "20")
+    wait_for_segments(process, home / "out.mkv.streamfx", 1)
     while home.exists():
         shutil.rmtree(home, ignore_errors=True)
-    said = process.communicate(timeout=60)[1].decode()
+    stderr = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 1
-    assert said.startswith("streamfx: cannot write")
-    assert (said.count("\n"), "Traceback" in said, "are saved" in said) == (1, False, False)
+    assert stderr.startswith("streamfx: cannot write")
+    assert (stderr.count("\n"), "Traceback" in stderr, "are saved" in stderr) == (1, False, False)
     home.mkdir()
-    assert command("run", long, home / "out.mkv", *CHAIN, "--segment", "20", "--resume").returncode == 0
-    same(home / "out.mkv", wreck / "whole.mkv")
+    assert command("run", long_video, home / "out.mkv", *CHAIN, "--segment", "20", "--resume").returncode == 0
+    same(home / "out.mkv", killed_run / "whole.mkv")
 
 
-def test_a_source_that_is_cut_short_while_it_is_read(start, here, long, times, command):
-    source = here / "in.mkv"
-    subprocess.run([*kills.FFMPEG, "-i", long, "-c", "copy", source], check=True)
-    process = start("run", source, "out.mkv", *CHAIN, "--segment", "20", cwd=here)
-    when_closed(process, here / "out.mkv.streamfx", 1)
+def test_a_source_that_is_cut_short_while_it_is_read(start, work, long_video, times, command, wait_for_segments):
+    source = work / "in.mkv"
+    subprocess.run([*kills.FFMPEG, "-i", long_video, "-c", "copy", source], check=True)
+    process = start("run", source, "out.mkv", *CHAIN, "--segment", "20", cwd=work)
+    wait_for_segments(process, work / "out.mkv.streamfx", 1)
     with source.open("r+b") as stream:
         stream.truncate(source.stat().st_size * 3 // 4)
-    said = process.communicate(timeout=60)[1].decode()
-    if process.returncode == 0:  # it had been read by then
-        assert len(times(here / "out.mkv")) == 750
+    stderr = process.communicate(timeout=60)[1].decode()
+    if process.returncode == 0:  # it had already been read
+        assert len(times(work / "out.mkv")) == 750
         return
-    assert "ends early or is damaged" in said
-    assert said.count("\n") == 1
-    assert len(times(here / "out.mkv")) >= 20
-    assert sorted(path.name for path in here.iterdir()) == ["in.mkv", "out.mkv"]
+    assert "ends early or is damaged" in stderr
+    assert stderr.count("\n") == 1
+    assert len(times(work / "out.mkv")) >= 20
+    assert sorted(path.name for path in work.iterdir()) == ["in.mkv", "out.mkv"]
 
 
-def test_a_writer_that_stalls_and_a_second_run_on_its_film(start, here, video, clip, times, command):
+def test_a_source_that_stalls_and_a_second_run_with_the_same_output(start, work, video, clip, times, command):
     source = clip("pipe.mkv", "-i", video, "-c", "copy")
-    process = start("run", "-", "out.mp4", *CHAIN, cwd=here, stdin=subprocess.PIPE)
+    process = start("run", "-", "out.mp4", *CHAIN, cwd=work, stdin=subprocess.PIPE)
     data = source.read_bytes()
     process.stdin.write(data[: len(data) // 2])
     process.stdin.flush()
-    while not (here / "out.mp4.streamfx").exists():
+    while not (work / "out.mp4.streamfx").exists():
         assert process.poll() is None
         time.sleep(0.01)
-    for more in ([], ["-y"], ["-y", "--resume"]):
-        refused(command("run", video, "out.mp4", *CHAIN, *more), "another run is writing 'out.mp4'")
+    for options in ([], ["-y"], ["-y", "--resume"]):
+        assert_error(command("run", video, "out.mp4", *CHAIN, *options), "another run is writing 'out.mp4'")
     process.stdin.write(data[len(data) // 2 :])
-    said = process.communicate(timeout=60)[1].decode()
-    assert (process.returncode, said) == (0, "")
-    assert len(times(here / "out.mp4")) == 25
-    assert [path.name for path in here.iterdir()] == ["out.mp4"]
+    stderr = process.communicate(timeout=60)[1].decode()
+    assert (process.returncode, stderr) == (0, "")
+    assert len(times(work / "out.mp4")) == 25
+    assert [path.name for path in work.iterdir()] == ["out.mp4"]
 
 
 JUMPS = """
@@ -327,44 +250,44 @@ extern "C" int gettimeofday(struct timeval *at, void *) noexcept {
 """
 
 
-def test_a_clock_that_jumps(start, here, long, wreck):
-    """By up to three years back and forth, each time it is looked at."""
-    (here / "jumps.cpp").write_text(JUMPS)
-    library = here / "jumps.so"
-    subprocess.run(["g++", "-shared", "-fPIC", "-o", library, here / "jumps.cpp", "-ldl"], check=True)
+def test_a_clock_that_jumps(start, work, long_video, killed_run, wait_for_segments):
+    """By up to three years back and forth, whenever it is read."""
+    (work / "jumps.cpp").write_text(JUMPS)
+    library = work / "jumps.so"
+    subprocess.run(["g++", "-shared", "-fPIC", "-o", library, work / "jumps.cpp", "-ldl"], check=True)
     jumping = os.environ | {"LD_PRELOAD": str(library)}
-    shown = [subprocess.run(["date", "+%s"], env=jumping, capture_output=True).stdout for _ in range(2)]
-    assert abs(int(shown[0]) - time.time()) > 3600
-    process = start(*run_arguments(long, "--segment", "20"), cwd=here, env=jumping)
-    when_closed(process, here / "out.mkv.streamfx")
+    dates = [subprocess.run(["date", "+%s"], env=jumping, capture_output=True).stdout for _ in range(2)]
+    assert abs(int(dates[0]) - time.time()) > 3600
+    process = start(*run_arguments(long_video, "--segment", "20"), cwd=work, env=jumping)
+    wait_for_segments(process, work / "out.mkv.streamfx")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
-    process = start(*run_arguments(long, "--resume", "--json"), cwd=here, env=jumping, stdout=subprocess.PIPE)
-    told, said = process.communicate(timeout=60)
-    assert process.returncode == 0, said
-    assert json.loads(told)["resumed_frames"] >= 20
-    same(here / "out.mkv", wreck / "whole.mkv")
+    process = start(*run_arguments(long_video, "--resume", "--json"), cwd=work, env=jumping, stdout=subprocess.PIPE)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    assert json.loads(stdout)["resumed_frames"] >= 20
+    same(work / "out.mkv", killed_run / "whole.mkv")
 
 
-def test_a_preset_that_changes_under_a_run(start, here, video, command, video_stream):
+def test_a_preset_that_changes_between_two_runs(start, work, video, command, video_stream, wait_for_segments):
     from streamfx.presets import load_preset
 
     preset = load_preset("vangogh")
     for path in (preset.path, preset.weights("fast")):
-        shutil.copy(path, here / path.name)
-    own = here / preset.path.name
-    made = ["style", video, "out.mkv", "--preset", own, "--quality", "fast", "--segment", "5"]
-    process = start(*made, cwd=here)
-    when_closed(process, here / "out.mkv.streamfx")
+        shutil.copy(path, work / path.name)
+    own = work / preset.path.name
+    arguments = ["style", video, "out.mkv", "--preset", own, "--quality", "fast", "--segment", "5"]
+    process = start(*arguments, cwd=work)
+    wait_for_segments(process, work / "out.mkv.streamfx")
     process.kill()
     process.communicate()
-    weights = here / preset.weights("fast").name
+    weights = work / preset.weights("fast").name
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    refused(command(*made, "-y", "--resume"), f"'{weights}' has changed")
+    assert_error(command(*arguments, "-y", "--resume"), f"'{weights}' has changed")
     data[-1] ^= 1
     weights.write_bytes(data)
-    own.write_text(own.read_text() + "\n# another day\n")
-    refused(command(*made, "-y", "--resume"), f"'{own}' has changed")
-    assert segments(here / "out.mkv.streamfx") >= 2
+    own.write_text(own.read_text() + "\n# edited\n")
+    assert_error(command(*arguments, "-y", "--resume"), f"'{own}' has changed")
+    assert segments(work / "out.mkv.streamfx") >= 2

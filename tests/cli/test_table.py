@@ -1,4 +1,4 @@
-"""The table of a dry run shows every so many frames, and the last."""
+"""The table of a dry run: a selection of frames at regular steps, and the last one."""
 
 import numpy as np
 import pytest
@@ -10,10 +10,10 @@ def cells(table):
     return {column.header: list(column.cells) for column in table.columns}
 
 
-def test_every_so_many_frames_and_the_last():
+def test_regular_steps_and_the_last_frame():
     values = {"zoom": 1 + np.arange(100) / 1000, "angle": -np.arange(100.0)}
-    made = cells(build_timetable(values, 30, every=40))
-    assert made == {
+    columns = cells(build_timetable(values, 30, every=40))
+    assert columns == {
         "frame": ["0", "40", "80", "99"],
         "time": ["0:00.00", "0:01.33", "0:02.67", "0:03.30"],
         "zoom": ["1", "1.04", "1.08", "1.099"],
@@ -38,8 +38,8 @@ def test_times_carry_over():
 
 
 def test_short_and_empty_tables():
-    made = cells(build_timetable({"zoom": np.ones(3), "angle": np.ones(2)}, 30))
-    assert made["angle"] == ["1", "1", "-"]
+    columns = cells(build_timetable({"zoom": np.ones(3), "angle": np.ones(2)}, 30))
+    assert columns["angle"] == ["1", "1", "-"]
     assert cells(build_timetable({}, 30)) == {"frame": [], "time": []}
 
 

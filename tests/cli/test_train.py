@@ -1,7 +1,4 @@
-"""`streamfx train` and `streamfx style --style-image` on the command line."""
-
-import json
-import shutil
+"""`streamfx train`."""
 
 import pytest
 import typer
@@ -13,9 +10,8 @@ from streamfx.cli._options import Misuse
 from streamfx.cli.style import style
 from streamfx.cli.train import train
 from streamfx.errors import StreamfxError
-from streamfx.presets import TrainingSettings, load_preset
+from streamfx.presets import load_preset
 from streamfx.styletransfer.network import is_style_network
-from streamfx.styletransfer.training.finetune import cached_preset, fit_style
 
 app = typer.Typer()
 app.command()(train)
@@ -111,44 +107,3 @@ def test_invalid_options_exit_with_2(painting, arguments):
 @pytest.mark.parametrize("arguments", [["--resume", "-y"], ["--minutes", "inf"]])
 def test_contradictory_options_are_misuse(painting, arguments):
     assert isinstance(call("train", painting, *arguments).exception, Misuse)
-
-
-@pytest.fixture
-def cached(painting, tmp_path, monkeypatch):
-    """The preset file of the painting in the cache, trained for one step."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    trained = fit_style(painting, "fast", settings=TrainingSettings(steps=1, crop=64, batch=2))
-    preset = cached_preset(painting, "fast")  # under the default settings
-    shutil.move(trained.parent, preset.parent)
-    return preset
-
-
-def test_style_image_uses_the_cached_preset(painting, video, cached, tmp_path, probe):
-    output = tmp_path / "out.mp4"
-    done = call("style", video, output, "--style-image", painting, "--quality", "fast", "--json")
-    assert done.exit_code == 0, done.output
-    report = json.loads(done.stdout)
-    assert report["frames"] == 25
-    assert (report["preset"], report["style_image"]) == (str(cached), str(painting))
-    assert probe(output)["streams"][0]["codec_type"] == "video"
-    assert "training" not in done.stderr
-
-
-def test_errors_of_input_and_output_are_raised_before_training(painting, video, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    existing = tmp_path / "existing.mp4"
-    existing.write_bytes(b"kept")
-    missing, output = tmp_path / "missing.mp4", tmp_path / "out.mp4"
-    for source, target, message in ((video, existing, "exists"), (missing, output, "no such file")):
-        failed = call("style", source, target, "--style-image", painting)
-        assert isinstance(failed.exception, StreamfxError)
-        assert message in str(failed.exception)
-    failed = call("style", video, output, "--style-image", tmp_path / "none.jpg")
-    assert "cannot read" in str(failed.exception)
-    assert not (tmp_path / "cache").exists()
-    assert existing.read_bytes() == b"kept"
-
-
-def test_style_image_and_preset_exclude_each_other(painting, video, tmp_path):
-    failed = call("style", video, tmp_path / "x.mp4", "--style-image", painting, "--preset", "munch")
-    assert isinstance(failed.exception, Misuse)

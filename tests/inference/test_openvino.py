@@ -158,3 +158,18 @@ def test_threads_follow_the_affinity():
         assert available_threads() == 1
     finally:
         os.sched_setaffinity(0, before)
+
+
+def test_signals_are_handled_after_engines_are_deleted(tmp_path):
+    """In the order in which they were built."""
+    code = """
+import os, signal, torch
+from streamfx.inference.openvino import build_cpu_engine
+engines = [build_cpu_engine(torch.nn.Conv2d(3, 3, size), [(1, 3, 8, 8)], "f32") for size in (1, 3)]
+while engines:
+    del engines[0]
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

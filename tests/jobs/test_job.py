@@ -1,44 +1,23 @@
-"""Jobs from Python: run, pause, resume, cancel, join, and their status."""
+"""Jobs from Python: run, pause, resume, cancel and join."""
 
-import subprocess
-import sys
 from fractions import Fraction
 
 import pytest
 import torch
 
 import streamfx
-from streamfx.animation.context import Context
-from streamfx.effects.feedback import Feedback
 from streamfx.effects.mirror import Mirror
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
-from streamfx.jobs.checkpoint import locked_folder
-from streamfx.jobs.generated import AudioInput, StillSource
 from streamfx.jobs.job import Job, JobInterrupted, run_job
-from streamfx.jobs.status import cancel, pause, read_status
 from streamfx.media.encoding import Output
-
-
-@pytest.fixture
-def job(video, tmp_path):
-    return Job(video, tmp_path / "out.mp4", "trails", segment=5)
-
-
-def at_frame(number, action):
-    """A progress callback that calls `action` once `number` frames are processed."""
-    return lambda progress: action() if progress.frames == number else None
 
 
 def interrupt():
     raise KeyboardInterrupt
 
 
-def files(job):
-    return sorted(path.name for path in job.target.parent.iterdir() if path.name.startswith("out"))
-
-
-def test_a_run_reports_every_frame(job, rgb):
+def test_a_run_reports_every_frame(job, rgb, output_files):
     reports = []
     result = job.run(progress=reports.append)
     assert (result.state, result.frames, result.frames_read, result.resumed_frames) == ("finished", 25, 25, 0)
@@ -48,11 +27,11 @@ def test_a_run_reports_every_frame(job, rgb):
     assert str(reports[9]).startswith("frame 10 of 25, ")
     assert result.fps > 0
     assert len(rgb(job.target)) == 25
-    assert files(job) == ["out.mp4"]
+    assert output_files() == ["out.mp4"]
     assert job.status().state == "finished"
 
 
-def test_a_paused_job_resumes_with_the_same_frames(job, video, tmp_path, rgb):
+def test_a_paused_job_resumes_with_the_same_frames(job, video, tmp_path, rgb, at_frame, output_files):
     complete = Job(video, tmp_path / "complete.mp4", "trails", segment=5)
     complete.run()
     assert job.status().state == "new"
@@ -65,31 +44,31 @@ def test_a_paused_job_resumes_with_the_same_frames(job, video, tmp_path, rgb):
     assert (result.state, result.resumed_frames) == ("finished", 10)
     assert (rgb(job.target) == rgb(complete.target)).all()
     assert job.resume().state == "already_finished"
-    assert files(job) == ["out.mp4"]
+    assert output_files() == ["out.mp4"]
 
 
-def test_a_canceled_job_leaves_nothing(job):
+def test_a_canceled_job_leaves_nothing(job, at_frame, output_files):
     assert job.run(at_frame(12, job.cancel)).state == "canceled"
-    assert files(job) == []
+    assert output_files() == []
     job.run(at_frame(12, job.pause))
-    assert files(job) == ["out.mp4.streamfx"]
+    assert output_files() == ["out.mp4.streamfx"]
     job.cancel()
-    assert files(job) == []
+    assert output_files() == []
     assert job.status().state == "new"
 
 
-def test_a_short_job_can_be_paused_and_canceled(video, tmp_path):
+def test_a_short_job_can_be_paused_and_canceled(video, tmp_path, at_frame, output_files):
     job = Job(video, tmp_path / "out.mp4", "trails")  # shorter than a segment: it writes no checkpoints
     result = job.run(at_frame(12, job.pause))
     assert result.state == "stopped"
     assert "out.partial.mp4" in result.message
-    assert files(job) == ["out.partial.mp4"]
+    assert output_files() == ["out.partial.mp4"]
     job.target.with_name("out.partial.mp4").unlink()
     assert job.run(at_frame(12, job.cancel)).state == "canceled"
-    assert files(job) == []
+    assert output_files() == []
 
 
-def test_the_finished_part_can_be_joined(job, rgb):
+def test_the_finished_part_can_be_joined(job, rgb, at_frame):
     with pytest.raises(StreamfxError, match="there are no closed segments"):
         job.join_partial()
     job.run(at_frame(12, job.pause))
@@ -99,7 +78,7 @@ def test_the_finished_part_can_be_joined(job, rgb):
     assert job.resume().frames == 25
 
 
-def test_an_interrupt_between_two_frames_can_be_resumed(job):
+def test_an_interrupt_between_two_frames_can_be_resumed(job, at_frame):
     with pytest.raises(JobInterrupted, match=r"10 frames are saved in .*out\.mp4\.streamfx"):
         job.run(at_frame(12, interrupt))
     starts = []
@@ -107,7 +86,7 @@ def test_an_interrupt_between_two_frames_can_be_resumed(job):
     assert [(start.resumed, start.resumable, start.reason) for start in starts] == [(10, True, "")]
 
 
-def test_a_stopped_run_is_not_overwritten(job, video):
+def test_a_stopped_run_is_not_overwritten(job, video, at_frame):
     job.run(at_frame(12, job.pause))
     with pytest.raises(StreamfxError, match="contains 10 frames of a stopped run"):
         job.run()
@@ -117,63 +96,7 @@ def test_a_stopped_run_is_not_overwritten(job, video):
     assert fresh.run().resumed_frames == 0
 
 
-def test_an_error_is_kept_in_the_status(job):
-    def fail(progress):
-        if progress.frames == 12:
-            raise StreamfxError("no more ink")
-
-    with pytest.raises(StreamfxError, match="no more ink; 10 frames are saved"):
-        job.run(fail)
-    assert job.status().error == "no more ink"
-    job.resume()
-    assert job.status().error == ""
-
-
-def test_another_process_reads_the_status_and_pauses(video, tmp_path):
-    target = tmp_path / "out.mp4"
-    code = (
-        "import sys, time; from streamfx import Job; job = Job(sys.argv[1], sys.argv[2], 'mirror', segment=2)\n"
-        "def slow(progress):\n    print(progress.frames, flush=True)\n    time.sleep(0.1)\n"
-        "print(job.run(slow).state)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code, video, target], stdout=subprocess.PIPE, text=True)
-    while process.stdout.readline() != "5\n":
-        pass
-    status = read_status(target)
-    assert (status.state, status.pid, status.total) == ("running", process.pid, 25)
-    assert status.frames >= 1
-    with pytest.raises(StreamfxError, match="another run is writing"):
-        Job(video, target, "mirror").run()
-    pause(target)
-    rest = process.communicate()[0].split()
-    assert rest[-1] == "paused"
-    assert len(rest) < 20
-    assert read_status(target).state == "paused"
-    cancel(target)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_lock_of_a_killed_run_is_free(video, tmp_path):
-    with locked_folder(tmp_path / "out.mp4"):
-        assert read_status(tmp_path / "out.mp4").state == "running"
-    assert read_status(tmp_path / "out.mp4").state == "new"
-
-
-def test_a_still_source_with_audio(video, tmp_path, rgb, hashes):
-    effect = Feedback(Context(11, 25.0, 3), (48, 64), octaves=1, layer="block2")
-    image = torch.rand(3, 48, 64)
-    source = StillSource(image, 12, Fraction(12, 25), [str(video)], AudioInput(str(video)))
-    assert [frame.pts for frame in source.frames(9)] == [Fraction(n, 25) for n in (9, 10, 11)]
-    job = Job(source, tmp_path / "out.mp4", [effect], segment=4)
-    job.run(at_frame(6, job.pause))
-    assert job.resume().resumed_frames == 4
-    assert len(rgb(job.target)) == 12
-    assert len(hashes(job.target, "a")) == 1
-    Job(source, tmp_path / "complete.mp4", [effect], segment=4).run()
-    assert (rgb(tmp_path / "complete.mp4") == rgb(job.target)).all()
-
-
-def test_size_rate_width_and_span(video, tmp_path, video_stream):
+def test_size_rate_width_and_time_range(video, tmp_path, video_stream):
     job = Job(video, tmp_path / "out.mp4", "mirror", start=0.2, end=0.8, size=(32, -2), rate=Fraction(10))
     assert job.run().frames == 6
     stream = video_stream(job.target)
