@@ -54,7 +54,7 @@ def test_a_dry_run_shows_the_values_of_the_schedules(streamfx, soundtrack, empty
     done = streamfx(*arguments, env=empty_cache)
     assert done.returncode == 0, done.stderr
     heading, *rows = done.stdout.decode().splitlines()
-    assert heading.split() == ["frame", "time", "zoom", "angle", "shift_x", "shift_y", "step", "layer"]
+    assert heading.split() == ["frame", "time", "zoom", "angle", "shift_x", "shift_y", "step", "view", "layer"]
     assert [row.split()[0] for row in rows] == [str(number) for number in range(12)]
     assert [row.split()[2] for row in rows[:5]] == ["1", "1.25", "1.5", "1.75", "2"]
     assert [row.split()[4] for row in rows[:5]] == ["0", "1", "2", "3", "4"]

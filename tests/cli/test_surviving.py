@@ -65,7 +65,7 @@ def saved_frames(killed_run, work):
 
 
 def same(video, other):
-    assert kills.seen_and_heard(video) == kills.seen_and_heard(other)
+    assert kills.content_hashes(video) == kills.content_hashes(other)
 
 
 def run_arguments(long_video, *options):
@@ -78,7 +78,7 @@ def run_arguments(long_video, *options):
 @pytest.mark.parametrize("name", ["dream", "render"])  # tests/soak/kills.py kills all, and often
 def test_runs_killed_at_random_moments_resume_to_the_same_video(name, tmp_path):
     kind = next(kind for kind in kills.kinds(tmp_path) if kind.name == name)
-    kills.learn(kind, tmp_path)
+    kills.measure(kind, tmp_path)
     assert kills.kill_one(kind, tmp_path, random.Random(7), 0)[0] >= 1
 
 

@@ -136,7 +136,7 @@ def test_view_blends_the_start_image_into_each_frame(start):
     moving = {"step": "0.03", "zoom": "1.03"}
     still = generate(start, strength=0.0, **moving)[-1]
     without, blended = (generate(start, view=view, **moving)[-1] for view in ("0", "0.5"))
-    assert (blended - still).abs().mean() < 0.6 * (without - still).abs().mean()
+    assert (blended - still).abs().mean() < 0.7 * (without - still).abs().mean()
 
 
 def test_the_start_image_returns_as_a_whole_when_its_share_rises_again(start):

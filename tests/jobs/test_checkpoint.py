@@ -186,7 +186,7 @@ def test_every_effect(effect, clip, moving, tmp_path, same):
 
 def test_a_feedback_video(video, tmp_path, same):
     start = torch.rand(3, 48, 64)
-    schedules = {"zoom": "1.02", "angle": "t/5", "octaves": 1, "layer": "block2", "view": 0.1}
+    schedules = {"zoom": "1.02", "angle": "t/5", "octaves": 1, "layer": "block2", "view": "0.1"}
     effect = Feedback(Context(11, 25.0, 3), (48, 64), seed=3, **schedules)
 
     def still(begin):
