@@ -127,17 +127,10 @@ class Dream:
 
     def build(self, device: torch.device) -> Step:
         """The step that dreams. Loads the network, the guide and the mask now."""
-        import torch
-
-        from streamfx.deepdream.networks import build_layers
-        from streamfx.deepdream.objective import Objective
         from streamfx.motion.temporal import remember
         from streamfx.ops.color_statistics import limit_statistics
 
-        resolved = self.with_network()
-        parts = resolved.parts()
-        network = build_layers(resolved.model, list(dict.fromkeys(part.layer for part in parts)), self.weights)
-        objective = Objective(network.to(memory_format=torch.channels_last).to(device), parts, device)
+        objective = self._build_objective(device)
         guide_at = self._build_guide(objective, device)
         continue_dream = self._build_continuation(device)
         mask = self._open_mask()
@@ -170,6 +163,17 @@ class Dream:
             yield frame.with_image(self._finish(image, dream, weight))
 
         return step
+
+    def _build_objective(self, device: torch.device) -> Objective:
+        import torch
+
+        from streamfx.deepdream.networks import build_layers
+        from streamfx.deepdream.objective import Objective
+
+        resolved = self.with_network()
+        parts = resolved.parts()
+        network = build_layers(resolved.model, list(dict.fromkeys(part.layer for part in parts)), self.weights)
+        return Objective(network.to(memory_format=torch.channels_last).to(device), parts, device)
 
     def _ascent_settings(self, continued: float = 0.0, mean_luma: float = 1.0) -> Ascent:
         """Settings for an image of this mean luma; the share `continued` of it starts from the previous dream."""

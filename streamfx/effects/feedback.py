@@ -310,7 +310,7 @@ class Feedback:
 
     def _stabilize(self, canvas: Tensor, memory: Memory, values: Mapping[str, float], number: int) -> Tensor:
         """The canvas with its drift in brightness, color and contrast at each scale limited."""
-        from streamfx.ops.appearance import hold_appearance
+        from streamfx.ops.appearance import Corrections, hold_appearance
         from streamfx.ops.color import luma
         from streamfx.ops.color_statistics import correct_drift
 
@@ -319,13 +319,13 @@ class Feedback:
             canvas = canvas.lerp(start + (luma(canvas) - luma(start)), self.start_colors)
         palettes = _tensor(memory, "palettes")
         current = int(values["layer"]) % len(palettes)
-        canvas = hold_appearance(
-            *(canvas, _tensor(memory, "bands"), palettes[current], number),
+        shares = Corrections(
             balance=self.balance,
-            palette_share=self.palette_share,
+            palette=self.palette_share,
             soften=self.soften * min(1.0, values["step"] * self.strength / REFERENCE_STEP),
             soften_color=self.soften_color,
         )
+        canvas = hold_appearance(canvas, _tensor(memory, "bands"), palettes[current], number, shares)
         return correct_drift(canvas, _tensor(memory, "targets")[current], self.hold)
 
     def _gradients(self, indices: Array, device: torch.device) -> Callable[[int, bool], Gradient]:

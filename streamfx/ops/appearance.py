@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -30,34 +31,32 @@ def palette(image: Tensor) -> Tensor:
     return _quantiles(image, _directions(image))
 
 
-def hold_appearance(
-    image: Tensor,
-    bands: Tensor,
-    colors: Tensor,
-    number: int,
-    *,
-    balance: float,
-    palette_share: float,
-    soften: float,
-    soften_color: float,
-) -> Tensor:
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """What `hold_appearance` removes from one frame: shares from 0 to 1."""
+
+    balance: float = 0.0  # of the difference in the contrast of each band, up to 15 %
+    palette: float = 0.0  # of the difference in color along one direction (sliced optimal transport, Pitie et al. 2007)
+    soften: float = 0.0  # of the finest detail, whatever the targets
+    soften_color: float = 0.0  # of the chroma of the finest detail
+
+
+def hold_appearance(image: Tensor, bands: Tensor, colors: Tensor, number: int, shares: Corrections) -> Tensor:
     """`image` [3, H, W], near 0..1, with its appearance moved a little toward the targets `bands` and `colors`.
 
-    `balance` 0..1 is the share of the difference in the contrast of each band that is removed, up to 15 %;
-    `palette_share` that of the colors along one direction, which depends on the frame's `number` (sliced optimal
-    transport, Pitie et al. 2007); `soften` that of the finest detail, and `soften_color` that of its chroma, whatever
-    the targets.
+    `number`, that of the frame, chooses the direction along which colors move.
     """
     size = _size(image)
     half = halve(image[None])
     detail = image - enlarge(half, size)[0]
     fine = luma(detail)
-    if balance:
-        half = half + _contrast_change(luma(half[0])[None], bands[1:], balance)
-    if palette_share:
-        half = half + palette_share * _shift(half, colors, number)
-    gain = _gain(fine, bands[0], balance) * (1 - soften)
-    return enlarge(half, size)[0].add_(fine, alpha=gain).add_(detail - fine, alpha=(1 - soften) * (1 - soften_color))
+    if shares.balance:
+        half = half + _contrast_change(luma(half[0])[None], bands[1:], shares.balance)
+    if shares.palette:
+        half = half + shares.palette * _shift(half, colors, number)
+    gain = _gain(fine, bands[0], shares.balance) * (1 - shares.soften)
+    chroma_gain = (1 - shares.soften) * (1 - shares.soften_color)
+    return enlarge(half, size)[0].add_(fine, alpha=gain).add_(detail - fine, alpha=chroma_gain)
 
 
 def _contrast_change(base: Tensor, targets: Tensor, share: float) -> Tensor:

@@ -5,17 +5,16 @@ import pytest
 import torch
 from skimage import data
 
-from streamfx.ops.appearance import band_contrast, hold_appearance, palette
+from streamfx.ops.appearance import Corrections, band_contrast, hold_appearance, palette
 from streamfx.ops.color import luma
 
 CAT, CUP = (
     torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))) / 255 for image in (data.chelsea(), data.coffee())
 )
-OFF = {"balance": 0.0, "palette_share": 0.0, "soften": 0.0, "soften_color": 0.0}
 
 
 def held(image, source, number=0, **shares):
-    return hold_appearance(image, band_contrast(source), palette(source), number, **(OFF | shares))
+    return hold_appearance(image, band_contrast(source), palette(source), number, Corrections(**shares))
 
 
 def test_nothing_changes_without_shares():
@@ -23,7 +22,7 @@ def test_nothing_changes_without_shares():
 
 
 def test_the_own_appearance_is_kept():
-    kept = held(CAT, CAT, balance=1.0, palette_share=1.0)
+    kept = held(CAT, CAT, balance=1.0, palette=1.0)
     assert (kept - CAT).abs().mean() < 0.004
 
 
@@ -40,7 +39,7 @@ def test_contrast_moves_toward_the_target_at_each_scale():
 def test_colors_move_toward_the_palette():
     image = CAT
     for number in range(48):
-        image = held(image, CUP, number, palette_share=0.2)
+        image = held(image, CUP, number, palette=0.2)
     before, after = ((palette(x) - palette(CUP)).abs().mean() for x in (CAT, image))
     assert after < 0.35 * before
 
@@ -56,5 +55,5 @@ def test_fine_color_is_softened_and_fine_luma_kept():
 @pytest.mark.parametrize("size", [(1, 1), (3, 50), (33, 47)])
 def test_any_size(size):
     image = torch.rand(3, *size)
-    assert held(image, image, balance=0.5, palette_share=0.5, soften_color=0.5).shape == image.shape
-    assert held(image, image, balance=0.5, palette_share=0.5, soften_color=0.5).isfinite().all()
+    assert held(image, image, balance=0.5, palette=0.5, soften_color=0.5).shape == image.shape
+    assert held(image, image, balance=0.5, palette=0.5, soften_color=0.5).isfinite().all()
