@@ -31,6 +31,15 @@ class Frame:
 Memory: TypeAlias = "MutableMapping[str, Tensor | int | Fraction | str]"
 
 
+def memory_tensor(memory: Memory, key: str) -> Tensor:
+    """The tensor in `memory` under `key`."""
+    import torch
+
+    value = memory[key]
+    assert isinstance(value, torch.Tensor)
+    return value
+
+
 class Step(Protocol):
     """A running effect: called once per input frame, and once with None at the end; returns 0..n frames.
 

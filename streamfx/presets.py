@@ -93,6 +93,7 @@ class StylePreset(BaseModel):
 
 
 Value: TypeAlias = bool | int | float | str
+START_PALETTE = "start"  # in a list of palettes: the start image of the video
 
 
 class Look(BaseModel):
@@ -199,11 +200,18 @@ def load_look(name: str) -> Look:
         look = Look.model_validate(load_toml(file, "look"))
     except ValidationError as error:
         raise StreamfxError(f"the look {file}: {_first_problem(error)}") from error
-    images = [image.strip() for image in str(look.settings.get("palette", "")).split(",") if image.strip()]
-    if not images:
-        return look
-    palette = ", ".join(str(file.parent / image) for image in images)  # relative to the look's file
-    return look.model_copy(update={"settings": look.settings | {"palette": palette}})
+    return look.model_copy(
+        update={name: _with_palette(getattr(look, name), file.parent) for name in ("settings", "music")}
+    )
+
+
+def _with_palette(settings: dict[str, Value], folder: Path) -> dict[str, Value]:
+    """Settings whose palette, a list of images, is relative to a folder."""
+    if "palette" not in settings:
+        return settings
+    images = [image.strip() for image in str(settings["palette"]).split(",") if image.strip()]
+    paths = [image if image == START_PALETTE else str(folder / image) for image in images]
+    return settings | {"palette": ", ".join(paths)}
 
 
 def parse_blend(text: str) -> list[tuple[str, float]]:

@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from streamfx.frame import Frame
+from streamfx.frame import Frame, memory_tensor
 
 
 def test_a_copy_with_another_image_keeps_the_rest():
@@ -25,3 +25,10 @@ def test_frames_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
         frame.pts = Fraction(1)
     assert (frame.cut, frame.alpha) == (False, None)
+
+
+def test_tensors_in_memory():
+    canvas = torch.zeros(3, 4, 6)
+    assert memory_tensor({"canvas": canvas, "number": 3}, "canvas") is canvas
+    with pytest.raises(AssertionError):
+        memory_tensor({"canvas": canvas, "number": 3}, "number")

@@ -23,7 +23,8 @@ from streamfx.errors import StreamfxError
 if TYPE_CHECKING:
     from streamfx.animation.audio_track import AudioAnalysis
     from streamfx.animation.context import Context
-    from streamfx.effects.feedback import Array, Feedback
+    from streamfx.animation.feedback_schedules import Array
+    from streamfx.effects.feedback import Feedback
 
 DEFAULT_LENGTH = Fraction(10)  # seconds, without --audio or --duration
 MAX_FRAMES = 10**6

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from streamfx.animation.feedback_schedules import AUDIO_SCHEDULES, DEFAULT_SCHEDULES
 from streamfx.effects.dream import Dream
-from streamfx.effects.feedback import AUDIO_SCHEDULES, DEFAULT_SCHEDULES, START, Feedback
+from streamfx.effects.feedback import Feedback
 from streamfx.errors import StreamfxError, unknown
+from streamfx.presets import START_PALETTE
 from streamfx.settings import settings
 
 
@@ -44,7 +46,7 @@ def _taking_turns(looks: Sequence[Mapping[str, Any]], *, audio: bool) -> dict[st
     palettes = [str(look.get("palette", "")) for look in looks]
     if any(palettes):
         turns["palette"] = ", ".join(
-            palette.partition(",")[0] or START for palette, count in zip(palettes, counts) for _ in range(count)
+            palette.partition(",")[0] or START_PALETTE for palette, count in zip(palettes, counts) for _ in range(count)
         )
     defaults = AUDIO_SCHEDULES if audio else DEFAULT_SCHEDULES
     for name, default in defaults.items():

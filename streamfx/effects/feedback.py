@@ -5,53 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Le
 from typing_extensions import Doc
 
 from streamfx.animation.context import Context
+from streamfx.animation.feedback_schedules import AUDIO_SCHEDULES, DEFAULT_SCHEDULES, Array, check_schedules
+from streamfx.animation.feedback_schedules import tracks as schedule_tracks
 from streamfx.errors import StreamfxError
-from streamfx.frame import Frame, Memory, Step
+from streamfx.frame import Frame, Memory, Step, memory_tensor
+from streamfx.presets import START_PALETTE
 from streamfx.settings import check
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from streamfx.deepdream.ascent import Gradient
     from streamfx.deepdream.objective_syntax import Part
 
-Array: TypeAlias = "NDArray[np.float64]"
-
-MAX_SCENE = 12  # seconds; with several layers, the longest time before a change
 CROSSFADE = 1.5  # seconds, between layers
 REFERENCE_SIZE = 720, 1280  # height and width in pixels that the margin refers to
 DEFAULT_LAYERS = {  # network -> alternating layers
     "lite0": "block10, block7, block4, block8",
     "inceptionv1": "mixed4c, mixed3b, mixed4d, mixed4a",
 }
-DEFAULT_SCHEDULES = {  # without audio; tuned at 30 frames per second
-    "zoom": "(1.008 + 0.005*noise(t/fps/3, 1))**(30/fps)",
-    "angle": "0.35*noise(t/fps/4, 2)*30/fps",
-    "shift_x": "1.5*noise(t/fps/3, 3)*30/fps",
-    "shift_y": "1.0*noise(t/fps/3, 4)*30/fps",
-    "step": "0.014*min(1, 0.4 + t/fps/2)",
-    "view": "0",
-}
-AUDIO_SCHEDULES = {
-    "zoom": "(1.003 + 0.008*bass + 0.02*beat)**(30/fps)",
-    "angle": "(where(section % 2 == 0, 1, -1)*(0.08 + 0.5*beat) + 0.25*noise(t/fps/4, 2))*30/fps",
-    "shift_x": "(1.5*noise(t/fps/3, 3) + 3*mid*noise(t/fps/2, 5))*30/fps",
-    "shift_y": "(1.0*noise(t/fps/3, 4) + 3*high*noise(t/fps/2, 6))*30/fps",
-    "step": "(0.010 + 0.010*rms + 0.006*onset)*min(1, 0.4 + t/fps/2)*min(1, 0.1 + 8*rms)",
-    "view": "0.05*max(0, 1 - 8*rms)",  # in quiet passages the start image returns
-}
-START = "start"  # in a list of palettes: the start image
 REFERENCE_STEP = 0.015  # step at which `soften` applies fully; smaller steps soften less
 MIN_SIDE = 32  # pixels
 
@@ -115,7 +95,7 @@ class Feedback:
 
     def input_files(self) -> list[Path]:
         """Files that the result depends on."""
-        return [Path(name) for name in (self.weights, *self._palettes()) if name and name != START]
+        return [Path(name) for name in (self.weights, *self._palettes()) if name and name != START_PALETTE]
 
     def describe(self) -> str:
         """The settings that differ from their defaults, for the comment of the video."""
@@ -153,24 +133,10 @@ class Feedback:
 
         Raises StreamfxError, with the frame, for schedules that are invalid or out of range.
         """
-        import numpy as np
+        return schedule_tracks(self._schedules(), self.context, max(1, len(self.scenes())))
 
-        from streamfx.animation.schedule import parse_schedule
-
-        count = self.context.last + 1
-        context = self._schedule_context()
-        tracks = {name: parse_schedule(getattr(self, name), name).values(count, context) for name in DEFAULT_SCHEDULES}
-        for name, low, high in (("zoom", 0.01, 100.0), ("step", 0.0, 1.0), ("view", 0.0, 1.0)):
-            invalid = np.flatnonzero((tracks[name] < low) | (tracks[name] > high))
-            if len(invalid):
-                frame = int(invalid[0])
-                value = tracks[name][frame]
-                raise StreamfxError(f"{name} is {value:g} at frame {frame}, but must be from {low:g} to {high:g}")
-        return tracks | {"layer": self._scene_indices(count)}
-
-    def _schedule_context(self) -> Context:
-        """The context with the variable `layer`, the index in `scenes`."""
-        return replace(self.context, layers=self._scene_indices(self.context.last + 1))
+    def _schedules(self) -> dict[str, str]:
+        return {name: getattr(self, name) for name in DEFAULT_SCHEDULES}
 
     def build(self, device: torch.device) -> Step:
         """The step that generates the frames. Loads the network now."""
@@ -199,7 +165,7 @@ class Feedback:
             memory["number"] = number + 1
             top, left = effect.margins
             height, width = effect.size
-            yield frame.with_image(_tensor(memory, "canvas")[:, top : top + height, left : left + width])
+            yield frame.with_image(memory_tensor(memory, "canvas")[:, top : top + height, left : left + width])
 
         return step
 
@@ -221,13 +187,13 @@ class Feedback:
         (height, width), (top, left) = self.size, self.margins
         canvas = render_still(start, motion, height + 2 * top, width + 2 * left).clamp(0, 1)
         memory.update({"canvas": canvas, "start": canvas, "motion": motion, "bands": band_contrast(canvas)})
-        sources = [canvas if name == START else _first_frame(name).to(canvas) for name in self._palettes()]
+        sources = [canvas if name == START_PALETTE else _first_frame(name).to(canvas) for name in self._palettes()]
         memory["palettes"] = torch.stack([palette(image) for image in sources])
         memory["targets"] = torch.stack([color_statistics(image) for image in sources])
 
     def _palettes(self) -> list[str]:
         """The images whose colors take turns with the layers."""
-        return [name.strip() for name in self.palette.split(",") if name.strip()] or [START]
+        return [name.strip() for name in self.palette.split(",") if name.strip()] or [START_PALETTE]
 
     def _preroll(
         self, start: Tensor, memory: Memory, tracks: Mapping[str, Array], gradients: Callable[[int, bool], Gradient]
@@ -255,7 +221,7 @@ class Feedback:
         weight = crossfade_weight(count - number, crossfade_frames(self.context.fps, count))
         if not weight:
             return canvas, 0.0
-        return canvas.lerp(_tensor(memory, f"preroll.{count - number}").to(canvas) / 255, weight), weight
+        return canvas.lerp(memory_tensor(memory, f"preroll.{count - number}").to(canvas) / 255, weight), weight
 
     def _move(self, start: Tensor, memory: Memory, values: Mapping[str, float], *, reverse: bool = False) -> Tensor:
         """The canvas after one camera motion, or after its inverse, blended with its share of the start image."""
@@ -264,16 +230,16 @@ class Feedback:
         from streamfx.ops.camera import View, matrix_flow, render_still
         from streamfx.ops.warp import warp
 
-        canvas = _tensor(memory, "canvas")
+        canvas = memory_tensor(memory, "canvas")
         size = canvas.shape[1], canvas.shape[2]
         view = View(values["zoom"], values["angle"], values["shift_x"], values["shift_y"])
         if view != View():
             matrix = view.matrix(*size)
             matrix = matrix.inverse() if reverse else matrix
             canvas = warp(canvas, matrix_flow(matrix, *size, canvas.device), "bicubic", self.border)
-            memory["motion"] = matrix @ _tensor(memory, "motion")
+            memory["motion"] = matrix @ memory_tensor(memory, "motion")
         if values["view"]:
-            still = render_still(start, _tensor(memory, "motion"), *size, border=self.border)
+            still = render_still(start, memory_tensor(memory, "motion"), *size, border=self.border)
             canvas = canvas.lerp(still, values["view"])
         else:
             memory["motion"] = torch.eye(3, dtype=torch.float64)  # the start image returns as a whole
@@ -315,9 +281,9 @@ class Feedback:
         from streamfx.ops.color_statistics import correct_drift
 
         if self.start_colors:
-            start = _tensor(memory, "start")
+            start = memory_tensor(memory, "start")
             canvas = canvas.lerp(start + (luma(canvas) - luma(start)), self.start_colors)
-        palettes = _tensor(memory, "palettes")
+        palettes = memory_tensor(memory, "palettes")
         current = int(values["layer"]) % len(palettes)
         shares = Corrections(
             balance=self.balance,
@@ -325,8 +291,8 @@ class Feedback:
             soften=self.soften * min(1.0, values["step"] * self.strength / REFERENCE_STEP),
             soften_color=self.soften_color,
         )
-        canvas = hold_appearance(canvas, _tensor(memory, "bands"), palettes[current], number, shares)
-        return correct_drift(canvas, _tensor(memory, "targets")[current], self.hold)
+        canvas = hold_appearance(canvas, memory_tensor(memory, "bands"), palettes[current], number, shares)
+        return correct_drift(canvas, memory_tensor(memory, "targets")[current], self.hold)
 
     def _gradients(self, indices: Array, device: torch.device) -> Callable[[int, bool], Gradient]:
         """(frame number, whether in the regions of the next layer) -> gradient of the objective."""
@@ -340,22 +306,6 @@ class Feedback:
         there = crossfade_scenes(objectives, scenes, (indices + 1) % len(scenes), fade)
         return lambda number, in_regions: (there if in_regions else here)(number)
 
-    def _scene_indices(self, count: int) -> Array:
-        """The index in `scenes` of each frame: the next one at each section of the audio, and after MAX_SCENE."""
-        import numpy as np
-
-        scenes = max(1, len(self.scenes()))
-        sections = self.context.audio.get("section", np.zeros(1))
-        boundaries = [0, *(np.flatnonzero(np.diff(sections[:count])) + 1), count]
-        longest = max(1, round(MAX_SCENE * self.context.fps))
-        indices: list[int] = []
-        index = 0
-        for start, stop in pairwise(boundaries):
-            for _ in range(start, stop, longest):
-                indices += [index] * min(longest, stop - len(indices))
-                index = (index + 1) % scenes
-        return np.array(indices, np.float64)
-
 
 def _first_frame(name: str) -> Tensor:
     from streamfx.media.input.reader import Reader
@@ -368,22 +318,10 @@ def _values_at(tracks: Mapping[str, Array], number: int) -> dict[str, float]:
     return {name: float(track[min(number, len(track) - 1)]) for name, track in tracks.items()}
 
 
-def _tensor(memory: Memory, key: str) -> Tensor:
-    import torch
-
-    value = memory[key]
-    assert isinstance(value, torch.Tensor)
-    return value
-
-
 def _check(feedback: Feedback) -> None:
     """Raise StreamfxError for settings out of range, and for invalid schedules and layers."""
     check(feedback)
     if min(feedback.size) < MIN_SIDE:
         height, width = feedback.size
         raise StreamfxError(f"{width}x{height} is too small for a feedback video; give {MIN_SIDE}x{MIN_SIDE} or more")
-    from streamfx.animation.schedule import parse_schedule
-
-    for name in DEFAULT_SCHEDULES:
-        if getattr(feedback, name):
-            parse_schedule(getattr(feedback, name), name).check(feedback._schedule_context())
+    check_schedules(feedback._schedules(), feedback.context, max(1, len(feedback.scenes())))

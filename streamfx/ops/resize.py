@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 Filter: TypeAlias = Literal["bilinear", "bicubic"]
 
-_CV_MAX_SIDE = 32766  # pixels
+CV_MAX_SIDE = 32766  # pixels; a limit of OpenCV
 
 
 def resize(planes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -56,7 +56,7 @@ def halve(planes: Tensor) -> Tensor:
 def _by_opencv(planes: Tensor, size: tuple[int, int]) -> bool:
     if planes.device.type != "cpu" or planes.dtype != torch.float32 or planes.requires_grad:
         return False
-    return bool(max(*size, *planes.shape[-2:]) <= _CV_MAX_SIDE)
+    return bool(max(*size, *planes.shape[-2:]) <= CV_MAX_SIDE)
 
 
 def _resized(planes: Tensor, size: tuple[int, int], interpolation: int) -> Tensor:

@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamfx.ops import cuda
-from streamfx.ops.resize import Filter, enlarge
+from streamfx.ops.resize import CV_MAX_SIDE, Filter, enlarge
 
 Border: TypeAlias = Literal["replicate", "reflect", "wrap", "zeros"]
 
 _PADDING = {"replicate": "border", "reflect": "reflection", "wrap": "zeros", "zeros": "zeros"}  # names in grid_sample
 _CV_BORDERS = {"replicate": "BORDER_REPLICATE", "reflect": "BORDER_REFLECT_101"}  # borders that are the same in OpenCV
-_CV_MAX_SIDE, _CV_MAX_CHANNELS = 32766, 4  # limits of cv2.remap
+_CV_MAX_CHANNELS = 4  # a limit of cv2.remap
 _DETAIL = 3  # pixels, box size; detail is the difference from the box mean
 _CELL = 8  # pixels; the power of detail is averaged over 3 by 3 cells
 _MIN_POWER = 1e-5  # of detail, added to avoid amplifying noise
@@ -44,7 +44,7 @@ def warp(image: Tensor, flow: Tensor, filter: Filter = "bilinear", border: Borde
 def _use_opencv(*images: Tensor) -> bool:
     """Whether OpenCV can warp these: single CPU images that need no gradient."""
     first = images[0]
-    fits = first.ndim == 3 and len(first) <= _CV_MAX_CHANNELS and max(first.shape) <= _CV_MAX_SIDE
+    fits = first.ndim == 3 and len(first) <= _CV_MAX_CHANNELS and max(first.shape) <= CV_MAX_SIDE
     return fits and first.device.type == "cpu" and not any(image.requires_grad for image in images)
 
 
@@ -121,7 +121,7 @@ def _flat(planes: Tensor) -> Tensor:
 
 def box_mean(planes: Tensor, size: int) -> Tensor:
     """The mean over the `size` x `size` window around each pixel of [..., H, W]."""
-    if planes.device.type == "cpu" and not planes.requires_grad and max(planes.shape[-2:]) <= _CV_MAX_SIDE:
+    if planes.device.type == "cpu" and not planes.requires_grad and max(planes.shape[-2:]) <= CV_MAX_SIDE:
         import cv2
 
         means = torch.empty(planes.shape)

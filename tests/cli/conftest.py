@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data
 
 from streamfx.cli import main
 
@@ -44,6 +45,23 @@ def command(tmp_path, monkeypatch, in_process):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     in_process.home = home
     return in_process
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    """An empty working folder."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return work
+
+
+@pytest.fixture
+def painting(tmp_path):
+    """A photo of 300x200 pixels, to take a style from."""
+    file = tmp_path / "a cup.png"
+    Image.fromarray(data.coffee()[::2, ::2].copy()).save(file)
+    return file
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from streamfx.animation.context import Context
+from streamfx.animation.feedback_schedules import MAX_SCENE
 from streamfx.cli._looks import look_settings
 from streamfx.effects.dream import Dream
-from streamfx.effects.feedback import MAX_SCENE, Feedback
+from streamfx.effects.feedback import Feedback
 from streamfx.errors import StreamfxError
 from streamfx.presets import load_look, preset_files
 
@@ -59,8 +60,11 @@ def test_music_changes_settings_where_there_is_audio():
 
 def test_palettes_are_beside_the_file_of_the_look(tmp_path):
     file = tmp_path / "own.toml"
-    file.write_text('kind = "dream"\n[settings]\npalette = "red.png, /blue.png"\n')
-    assert look_settings(str(file))[1]["palette"] == f"{tmp_path / 'red.png'}, /blue.png"
+    file.write_text(
+        'kind = "dream"\n[settings]\npalette = "red.png, start, /blue.png"\n[music]\npalette = "gold.png"\n'
+    )
+    assert look_settings(str(file))[1]["palette"] == f"{tmp_path / 'red.png'}, start, /blue.png"
+    assert look_settings(str(file), audio=True)[1]["palette"] == str(tmp_path / "gold.png")
 
 
 def test_own_looks_and_errors(tmp_path):

@@ -25,15 +25,6 @@ from streamfx.jobs.status import cancel, pause
 LOG = logging.getLogger("streamfx")
 
 
-@pytest.fixture
-def work(tmp_path, monkeypatch):
-    """An empty working folder."""
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    return work
-
-
 @dataclass(frozen=True)
 class At:
     """An effect that returns frames unchanged, and calls `action` at the frame of this number."""

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 import typer
-from PIL import Image
-from skimage import data
 from typer.testing import CliRunner
 
 from streamfx.cli._options import VideoOptions
@@ -26,13 +24,6 @@ from streamfx.styletransfer.training.finetune import cached_preset, fit_style
 
 app = typer.Typer()
 app.command()(style)
-
-
-@pytest.fixture
-def painting(tmp_path):
-    file = tmp_path / "a cup.png"
-    Image.fromarray(data.coffee()[::2, ::2].copy()).save(file)
-    return file
 
 
 @pytest.fixture

@@ -17,15 +17,6 @@ CHAIN = ["--chain", "hflip"]
 
 
 @pytest.fixture
-def work(tmp_path, monkeypatch):
-    """An empty working folder."""
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    return work
-
-
-@pytest.fixture
 def command(work, in_process):
     """The command, run in this process in `work`."""
     return in_process

@@ -19,13 +19,6 @@ app.command()(style)
 
 
 @pytest.fixture
-def painting(tmp_path):
-    file = tmp_path / "a cup.png"
-    Image.fromarray(data.coffee()[::2, ::2].copy()).save(file)
-    return file
-
-
-@pytest.fixture
 def photos(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from streamfx.animation.context import Context
+from streamfx.animation.feedback_schedules import MAX_SCENE
 from streamfx.animation.schedule import parse_schedule
-from streamfx.effects.feedback import MAX_SCENE, Feedback
+from streamfx.effects.feedback import Feedback
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
 from streamfx.ops.color_statistics import color_statistics

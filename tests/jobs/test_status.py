@@ -36,8 +36,8 @@ def test_another_process_reads_the_status_and_pauses(video, tmp_path):
         "print(job.run(slow).state)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, video, target], stdout=subprocess.PIPE, text=True)
-    while process.stdout.readline() != "5\n":
-        pass
+    while (line := process.stdout.readline()) != "5\n":
+        assert line, f"the run ended early, with exit code {process.wait()}"
     status = read_status(target)
     assert (status.state, status.pid, status.total) == ("running", process.pid, 25)
     assert status.frames >= 1

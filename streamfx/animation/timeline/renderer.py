@@ -18,10 +18,10 @@ from streamfx.animation.timeline.merge import MergeRenderer
 from streamfx.animation.timeline.planner import Pass, Plan, merge_cache
 from streamfx.animation.timeline.scene import Scene
 from streamfx.animation.timeline.schema import DreamSection, MergeSection, StillSection
-from streamfx.animation.timeline.section import DREAM_KEYS, DreamRenderer, OutputFades, memory_tensor
+from streamfx.animation.timeline.section import DREAM_KEYS, DreamRenderer, OutputFades
 from streamfx.deepdream.networks import Network
 from streamfx.errors import StreamfxError
-from streamfx.frame import Frame, Memory, Step
+from streamfx.frame import Frame, Memory, Step, memory_tensor
 from streamfx.media.frame_cache import read_chunk, write_chunk
 
 CHUNK_FRAMES = 16  # frames per cache file

@@ -25,7 +25,7 @@ from streamfx.animation.timeline.source_location import SourceLocation
 from streamfx.animation.timeline.timing import frame_at
 from streamfx.deepdream.ascent import Ascent, ascend
 from streamfx.deepdream.objective_syntax import Part
-from streamfx.frame import Memory
+from streamfx.frame import Memory, memory_tensor
 from streamfx.ops.camera import View, matrix_flow, render_still
 from streamfx.ops.color import luma
 from streamfx.ops.color_statistics import color_statistics, correct_drift, soften
@@ -301,10 +301,3 @@ class OutputFades:
 def ascent_number(frame: int, index: int) -> int:
     """The `number` that seeds an ascent in a frame; `index`, below 1000, tells apart the ascents in one frame."""
     return frame * 1000 + index
-
-
-def memory_tensor(memory: Memory, key: str) -> Tensor:
-    """A tensor in `memory`."""
-    value = memory[key]
-    assert isinstance(value, Tensor)
-    return value
