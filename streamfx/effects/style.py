@@ -219,8 +219,8 @@ class Style:
         return [(load_preset(name), share) for name, share in parse_blend(preset)]
 
     def _build_optimizer(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> PixelOptimizer:
-        from streamfx.styletransfer.losses import load_targets
         from streamfx.styletransfer.optimizer import PixelOptimizer
+        from streamfx.styletransfer.targets import load_targets
 
         parts = [(load_targets(preset.targets, preset.name), share) for preset, share in blend]
         return PixelOptimizer(parts, blend[0][0].style.training, self._iterations_per_pass(), device)

@@ -1,32 +1,26 @@
-"""Losses of stylized frames: style at several scales, content, palette, light, and artifacts."""
+"""Losses of stylized frames: style at several scales, content and palette; the targets of paintings."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamfx.errors import StreamfxError, unknown
-from streamfx.inference.efficientnet import Features
-from streamfx.inference.weights import load_weights, save_weights
 from streamfx.presets import TrainingSettings
+from streamfx.styletransfer.artifact_losses import fringe_loss, fringes, grid_loss, light_loss, total_variation
+from streamfx.styletransfer.features import FeatureExtractor
+from streamfx.styletransfer.targets import StyleTargets, mean_statistics
 
 Losses = dict[str, Tensor]
-Grams = Mapping[str, Tensor]  # layer -> [1, C, C]
-Quantiles = Mapping[str, Tensor]  # layer -> [directions, bins]
 
 _DIRECTIONS, _BINS = 48, 128  # of the sliced Wasserstein distance, in targets
 _DIRECTIONS_PER_STEP = 24
 _POSITIONS = 4096  # sampled per layer and scale in each comparison
 _PALETTE = 16384  # colors kept of all paintings of a style
-_PALETTE_STORED = 1024  # of them, in a file
 _STRAY_SAMPLES, _STRAY_COLORS = 8192, 512  # colors checked per step, and colors of the palette they are compared with
-_MIN_FRINGE = 1 / 255  # lower values do not count
 _FRINGE_SHARE = 0.4  # of the paintings' fringes that a stylized frame may have: reproductions are noisy
 _CONTENT_RANGE = 0.6, 1.6  # weight of the content where the photo is smoothest, and where it is most detailed
 _CONTRAST_SCALES = 2, 4, 8, 16  # pixels that a gradient spans
@@ -34,72 +28,6 @@ _FAINT = 1e-4  # squared contrast that does not count
 _SOBEL = torch.tensor([[[[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]]]) / 8
 _ALIGNED_AREA = 11  # steps; smaller images are padded
 _FLAT = 1e-6  # squared gradient at which an area has no direction
-_WHOLE = "palette", "fringes", "contrast", "alignment"  # entries of a style in a file beside its features' statistics
-_CPU = torch.device("cpu")
-
-
-class FeatureExtractor:
-    """A pretrained network that returns all layers which the losses compare."""
-
-    def __init__(self, settings: TrainingSettings, network: str, device: torch.device = _CPU) -> None:
-        self.network = network
-        self.style_layers = settings.style_layers[network]
-        self.content_layers = settings.content_layers[network]
-        layers = tuple(dict.fromkeys((*self.style_layers, *self.content_layers)))
-        self._style = _features(self.style_layers, network, device)
-        self._all = _features(layers, network, device)
-        self._content = _features(self.content_layers, network, device)
-
-    def style(self, images: Tensor) -> Mapping[str, Tensor]:
-        """Style layers of `images` [N, 3, H, W]: layer -> [N, C, h, w]."""
-        return _extract(self._style, images)
-
-    def content(self, images: Tensor) -> Mapping[str, Tensor]:
-        """Content layers of `images` [N, 3, H, W]."""
-        return _extract(self._content, images)
-
-    def all(self, images: Tensor) -> Mapping[str, Tensor]:
-        """Style and content layers of `images` [N, 3, H, W]."""
-        return _extract(self._all, images)
-
-
-def _features(layers: Sequence[str], network: str, device: torch.device) -> Features:
-    features: Features = Features(layers, network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return features
-
-
-def _extract(features: Features, images: Tensor) -> Mapping[str, Tensor]:
-    with torch.autocast(images.device.type, torch.bfloat16):
-        found: dict[str, Tensor] = features(images.contiguous(memory_format=torch.channels_last))
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class StyleTargets:
-    """Statistics of a style's paintings that stylized frames are compared with."""
-
-    grams: Mapping[str, Sequence[Grams]]  # by network, then by scale
-    quantiles: Mapping[str, Sequence[Quantiles]]  # likewise: sorted projections of the features on fixed directions
-    palette: Tensor  # [M, 3] colors
-    fringes: Tensor  # [2], at full and at half size
-    contrast: Tensor  # [scales, bins], sorted logarithms of local contrast
-    alignment: Tensor  # [scales, bins], sorted alignment of the gradients, 0..1
-
-    def to(self, device: torch.device) -> StyleTargets:
-        return StyleTargets(
-            _moved(self.grams, device),
-            _moved(self.quantiles, device),
-            *(tensor.to(device) for tensor in (self.palette, self.fringes, self.contrast, self.alignment)),
-        )
-
-
-def _moved(
-    statistics: Mapping[str, Sequence[Mapping[str, Tensor]]], device: torch.device
-) -> dict[str, list[dict[str, Tensor]]]:
-    return {
-        network: [{layer: tensor.to(device) for layer, tensor in scale.items()} for scale in scales]
-        for network, scales in statistics.items()
-    }
 
 
 @torch.no_grad()
@@ -116,9 +44,9 @@ def build_targets(
         for scale in settings.scales:
             found = [extractor.style(_reduced(image[None], scale)) for image, _ in paintings]
             layers = extractor.style_layers
-            grams[extractor.network].append(_mixed([{n: gram(f[n]) for n in layers} for f in found], shares))
+            grams[extractor.network].append(mean_statistics([{n: gram(f[n]) for n in layers} for f in found], shares))
             sorted_ = [{n: _sorted_projections(f[n])[0] for n in layers} for f in found]
-            quantiles[extractor.network].append(_mixed(sorted_, shares))
+            quantiles[extractor.network].append(mean_statistics(sorted_, shares))
     palette = torch.cat([_palette(image, share) for (image, _), share in zip(paintings, shares)])
     hues = _FRINGE_SHARE * torch.stack([fringes(image[None]) for image, _ in paintings]).amax(0)
     curves = (
@@ -126,71 +54,6 @@ def build_targets(
         for curve in (_contrast, _alignment)
     )
     return StyleTargets(grams, quantiles, palette, hues, *curves)
-
-
-def mix_targets(parts: Sequence[tuple[StyleTargets, float]]) -> StyleTargets:
-    """The targets of a style between those of `parts`, whose shares sum to 1.
-
-    Mean quantiles are those of the Wasserstein barycenter along each direction.
-    """
-    shares = [share for _, share in parts]
-    grams, quantiles = (
-        {
-            network: [_mixed(scale, shares) for scale in zip(*(each[network] for each in statistics))]
-            for network in statistics[0]
-        }
-        for statistics in ([each.grams for each, _ in parts], [each.quantiles for each, _ in parts])
-    )
-    palette = torch.cat([each.palette[:: max(1, round(1 / share))] for each, share in parts if share > 0])
-    whole = (
-        torch.stack([getattr(part, name) * share for part, share in parts]).sum(0)
-        for name in ("fringes", "contrast", "alignment")
-    )
-    return StyleTargets(grams, quantiles, palette, *whole)
-
-
-def _mixed(statistics: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
-    return {
-        layer: torch.stack([each[layer] * share for each, share in zip(statistics, shares)]).sum(0)
-        for layer in statistics[0]
-    }
-
-
-def save_targets(path: Path, targets: Mapping[str, StyleTargets]) -> None:
-    """Write the targets of styles by name, in half precision."""
-    state = {}
-    for name, each in targets.items():
-        state[f"{name}/palette"] = each.palette[:: max(1, len(each.palette) // _PALETTE_STORED)]
-        state[f"{name}/fringes"] = each.fringes
-        state[f"{name}/contrast"] = each.contrast
-        state[f"{name}/alignment"] = each.alignment
-        for kind, statistics in (("gram", each.grams), ("quantiles", each.quantiles)):
-            for network, scales in statistics.items():
-                for number, scale in enumerate(scales):
-                    state |= {f"{name}/{kind}/{network}/{number}/{layer}": t for layer, t in scale.items()}
-    save_weights(path, state, "style-targets", {})
-
-
-def load_targets(path: Path, name: str) -> StyleTargets:
-    """The targets of the style `name` in the file `path`."""
-    state, _ = load_weights(path, "style-targets")
-    if f"{name}/palette" not in state:
-        raise unknown(f"style in {path}", name, sorted({key.partition("/")[0] for key in state}))
-    if any(f"{name}/{part}" not in state for part in _WHOLE):
-        raise StreamfxError(f"{path}: entries of the style '{name}' are missing; fetch or train it again")
-    statistics: dict[str, dict[str, list[dict[str, Tensor]]]] = {"gram": {}, "quantiles": {}}
-    for key in sorted(state):
-        own, _, rest = key.partition("/")
-        if own != name or rest in _WHOLE:
-            continue
-        found = re.fullmatch(r"(gram|quantiles)/([^/]+)/(\d{1,3})/([^/]+)", rest, re.ASCII)
-        scales = statistics[found[1]].setdefault(found[2], []) if found else []
-        if not found or int(found[3]) > len(scales):
-            raise StreamfxError(f"{path}: unexpected entry '{key}'; fetch or train it again")
-        if int(found[3]) == len(scales):
-            scales.append({})
-        scales[int(found[3])][found[4]] = state[key]
-    return StyleTargets(statistics["gram"], statistics["quantiles"], *(state[f"{name}/{part}"] for part in _WHOLE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,15 +210,6 @@ def _content_loss(features: Mapping[str, Tensor], target: ContentTarget) -> Tens
     return loss
 
 
-def total_variation(images: Tensor) -> Tensor:
-    """Mean absolute first and second differences of neighboring pixels of [N, 3, H, W]."""
-    loss = images.new_zeros(())
-    for dim in (-1, -2):
-        for order in (1, 2):
-            loss = loss + images.diff(n=order, dim=dim).abs().mean()
-    return loss
-
-
 def palette_loss(images: Tensor, palette: Tensor) -> Tensor:
     """The distance of the batch's colors, averaged over 4x4 pixels, from the colors `palette` [M, 3].
 
@@ -465,70 +319,3 @@ def _palette(painting: Tensor, share: float) -> Tensor:
 def _colors(images: Tensor) -> Tensor:
     """[N, 3, H, W] -> [K, 3], the mean colors of 4x4 pixels."""
     return F.avg_pool2d(images, 4).transpose(0, 1).flatten(1).T
-
-
-def light_loss(images: Tensor, photos: Tensor) -> Tensor:
-    """The distance of brightness over 16x16 pixels from the photos', each relative to its own mean."""
-    own, target = (F.avg_pool2d(rgb.mean(1, keepdim=True), 16) for rgb in (images, photos))
-    own, target = (light - light.mean((-2, -1), keepdim=True) for light in (own, target))
-    return F.mse_loss(own, target) / target.square().mean().clamp(min=1e-3)
-
-
-def border_loss(bordered: Tensor, endless: Tensor) -> Tensor:
-    """The difference of color between an image with borders and the same one padded circularly, [N, 3, H, W].
-
-    Without this loss a network draws lines along the borders, where it can recognize the position.
-    """
-    loss = F.mse_loss(F.avg_pool2d(bordered, 16), F.avg_pool2d(endless, 16))
-    for along in ((0, 2), (0, 3)):  # the mean of each column and row, for thin lines
-        loss = loss + 10 * F.mse_loss(bordered.mean(along), endless.mean(along))
-    return loss
-
-
-def flicker_loss(image: Tensor, earlier: Tensor, light: Tensor, visible: Tensor) -> Tensor:
-    """The mean squared change of `image` [N, 3, H, W] since `earlier`, warped to it, where `visible` [N, 1, H, W] is 1.
-
-    A change of the scene's own brightness, `light` [N, 1, H, W] as luma, is allowed (ReCoNet, Gao et al. 2018).
-    """
-    change = (image - earlier - light) * visible
-    return change.square().sum() / (3 * visible.sum()).clamp(min=1)
-
-
-def fringes(images: Tensor) -> Tensor:
-    """How strongly hue alternates from pixel to pixel in `images` [N, 3, H, W], at full and at half size: [2].
-
-    The fourth root of the mean fourth power of the Laplacian of color differences: few strong marks count for much.
-    """
-    found = []
-    for size in (images, F.avg_pool2d(images, 2)):
-        hues = size[:, ::2] - size[:, 1:2]  # red and blue relative to green
-        bend = hues[..., 1:-1, 1:-1] - F.avg_pool2d(hues, 3, 1)
-        found.append(bend.square().square().mean())
-    return torch.stack(found).clamp(min=1e-16).sqrt().sqrt()
-
-
-def fringe_loss(images: Tensor, target: Tensor) -> Tensor:
-    """The logarithm by which `fringes(images)` exceeds `target` [2].
-
-    Within a brush stroke brightness varies, not hue; a feature extractor confuses them, and a network would learn
-    rainbow-colored marks.
-    """
-    return F.relu(torch.log(fringes(images) / target.clamp(min=_MIN_FRINGE))).sum()
-
-
-def grid_loss(images: Tensor) -> Tensor:
-    """How much the positions within 16x16 pixels differ in mean and contrast: visible as a grid.
-
-    Measured relative to the local contrast, so that a faint grid in a uniform area counts as much as it shows.
-    """
-    light = images.mean(1, keepdim=True)
-    fine = light - F.avg_pool2d(light, 5, 1, 2, count_include_pad=False)
-    local = F.avg_pool2d(fine.square(), 33, 1, 16, count_include_pad=False)
-    phases = _phases(fine / (local + 1e-5).sqrt())  # [N, 256, H/16, W/16]
-    return phases.mean((0, 2, 3)).var() + 0.1 * phases.square().mean((0, 2, 3)).var()
-
-
-def _phases(images: Tensor) -> Tensor:
-    """[N, 1, H, W] -> [N, 256, H/16, W/16], the pixels of each position within 16x16."""
-    height, width = (side // 16 * 16 for side in images.shape[-2:])
-    return F.pixel_unshuffle(images[..., :height, :width], 16)

@@ -11,14 +11,10 @@ from torch.nn import functional as F
 
 from streamfx.motion.temporal import WarpedFrame
 from streamfx.presets import TrainingSettings
-from streamfx.styletransfer.losses import (
-    FeatureExtractor,
-    StyleLoss,
-    StyleTargets,
-    content_target,
-    flicker_loss,
-    mix_targets,
-)
+from streamfx.styletransfer.artifact_losses import flicker_loss
+from streamfx.styletransfer.features import FeatureExtractor
+from streamfx.styletransfer.losses import StyleLoss, content_target
+from streamfx.styletransfer.targets import StyleTargets, mix_targets
 
 log = logging.getLogger("streamfx.iterations")
 

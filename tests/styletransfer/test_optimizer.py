@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from streamfx.motion import temporal
 from streamfx.presets import TrainingSettings
 from streamfx.resources import resource
-from streamfx.styletransfer.losses import StyleLoss, content_target, load_targets
+from streamfx.styletransfer.losses import StyleLoss, content_target
 from streamfx.styletransfer.optimizer import PixelOptimizer
+from streamfx.styletransfer.targets import load_targets
 
 CPU = torch.device("cpu")
 SETTINGS = TrainingSettings()

@@ -15,8 +15,8 @@ from streamfx.errors import StreamfxError
 from streamfx.presets import TrainingSettings, load_preset
 from streamfx.resources import cache_folder
 from streamfx.settings import Quality
-from streamfx.styletransfer.losses import save_targets
 from streamfx.styletransfer.network import load_network, save_network
+from streamfx.styletransfer.targets import save_targets
 from streamfx.styletransfer.training.dataset import load_photos
 from streamfx.styletransfer.training.images import load_painting
 from streamfx.styletransfer.training.preset_training import (

@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from streamfx.errors import StreamfxError
 from streamfx.presets import load_preset
 from streamfx.settings import QUALITIES
-from streamfx.styletransfer.losses import FeatureExtractor, build_targets
+from streamfx.styletransfer.features import FeatureExtractor
+from streamfx.styletransfer.losses import build_targets
 from streamfx.styletransfer.network import SIZES, StyleNetwork, load_network
 from streamfx.styletransfer.training.contact_sheets import stylize, write_grid
 from streamfx.styletransfer.training.dataset import load_photos

@@ -15,8 +15,10 @@ from streamfx.errors import StreamfxError
 from streamfx.presets import Painting, StylePreset, TrainingSettings, load_preset
 from streamfx.resources import resource
 from streamfx.settings import Quality
-from streamfx.styletransfer.losses import FeatureExtractor, build_targets, save_targets
+from streamfx.styletransfer.features import FeatureExtractor
+from streamfx.styletransfer.losses import build_targets
 from streamfx.styletransfer.network import load_network
+from streamfx.styletransfer.targets import save_targets
 from streamfx.styletransfer.training.contact_sheets import write_sheet, write_thumbnail
 from streamfx.styletransfer.training.dataset import load_photos
 from streamfx.styletransfer.training.images import load_painting, painting_height

@@ -18,15 +18,11 @@ from torch import Tensor, nn
 from streamfx.errors import StreamfxError
 from streamfx.ops.warp import warp
 from streamfx.presets import TrainingSettings
-from streamfx.styletransfer.losses import (
-    FeatureExtractor,
-    StyleLoss,
-    StyleTargets,
-    border_loss,
-    content_target,
-    flicker_loss,
-)
+from streamfx.styletransfer.artifact_losses import border_loss, flicker_loss
+from streamfx.styletransfer.features import FeatureExtractor
+from streamfx.styletransfer.losses import StyleLoss, content_target
 from streamfx.styletransfer.network import StyleNetwork, save_network
+from streamfx.styletransfer.targets import StyleTargets
 from streamfx.styletransfer.training.synthetic_motion import Clip, build_clip
 
 _CHECKPOINT_EVERY = 120.0  # seconds

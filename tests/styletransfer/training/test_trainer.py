@@ -5,7 +5,8 @@ import torch
 
 from streamfx.errors import StreamfxError
 from streamfx.presets import Painting
-from streamfx.styletransfer.losses import FeatureExtractor, build_targets
+from streamfx.styletransfer.features import FeatureExtractor
+from streamfx.styletransfer.losses import build_targets
 from streamfx.styletransfer.network import SIZES, StyleNetwork, load_network
 from streamfx.styletransfer.training.dataset import load_photos
 from streamfx.styletransfer.training.images import load_painting
