@@ -55,6 +55,7 @@ class _Iterations(logging.Handler):
         super().__init__()
         self._show = show
         self._log = logging.getLogger("streamfx.iterations")
+        self._before = self._log.level, self._log.propagate
 
     def listen(self) -> None:
         self._log.setLevel(logging.INFO)
@@ -66,6 +67,8 @@ class _Iterations(logging.Handler):
 
     def close(self) -> None:
         self._log.removeHandler(self)
+        level, self._log.propagate = self._before
+        self._log.setLevel(level)
         super().close()
 
 

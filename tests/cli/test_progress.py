@@ -6,20 +6,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from streamfx.cli._progress import Bar, _Speed
+from streamfx.cli._progress import Bar, _Iterations, _Speed
 from streamfx.jobs.status import Progress
 
 ITERATIONS = logging.getLogger("streamfx.iterations")
 
 
-@pytest.fixture(autouse=True)
-def iterations_handlers():
-    """The handlers of the logger, which is as at the start of a command."""
-    level, propagate = ITERATIONS.level, ITERATIONS.propagate
-    ITERATIONS.propagate = True
-    yield list(ITERATIONS.handlers)
-    ITERATIONS.setLevel(level)
-    ITERATIONS.propagate = propagate
+def assert_not_listening():
+    """The logger is as before the bar. pytest adds handlers of its own."""
+    assert not any(isinstance(handler, _Iterations) for handler in ITERATIONS.handlers)
+    assert (ITERATIONS.level, ITERATIONS.propagate) == (logging.NOTSET, True)
 
 
 @pytest.fixture
@@ -86,7 +82,7 @@ def test_a_hidden_bar_prints_nothing(final_line):
     assert final_line(shown=False, use=lambda bar: bar.count_frame(Fraction(1))) == ""
 
 
-def test_the_bar_shows_steps_within_a_frame(final_line, caplog, iterations_handlers):
+def test_the_bar_shows_steps_within_a_frame(final_line, caplog):
     def log(bar):
         ITERATIONS.info("step %d of [b]%d", 3, 10)
         ITERATIONS.debug("too much detail")
@@ -95,16 +91,16 @@ def test_the_bar_shows_steps_within_a_frame(final_line, caplog, iterations_handl
     assert caplog.text == ""  # the message is not printed as a line as well
     ITERATIONS.info("after the end")
     assert "after" not in final_line()
-    assert ITERATIONS.handlers == iterations_handlers
+    assert_not_listening()
 
 
-def test_steps_are_not_listened_to_after_an_error(final_line, iterations_handlers):
+def test_steps_are_not_listened_to_after_an_error(final_line):
     def fail(bar):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         final_line(use=fail)
-    assert ITERATIONS.handlers == iterations_handlers
+    assert_not_listening()
 
 
 @pytest.mark.parametrize(
