@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from streamfx.chain import build_chain
     from streamfx.errors import StreamfxError
     from streamfx.frame import Effect, Frame, Sink, Step
+    from streamfx.jobs.compare import Compare
     from streamfx.jobs.generated import StillSource
     from streamfx.jobs.job import Job, JobInterrupted, JobStart, Result, run_job
     from streamfx.jobs.status import Progress, Status
@@ -26,6 +27,7 @@ _MODULES = {
     **dict.fromkeys(("Progress", "Status"), "jobs.status"),
     **dict.fromkeys(("Reader", "open"), "media.input.reader"),
     **dict.fromkeys(("Writer", "create"), "media.output.writer"),
+    "Compare": "jobs.compare",
     "Output": "media.encoding",
     "StillSource": "jobs.generated",
     "StreamfxError": "errors",
@@ -34,6 +36,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "Compare",
     "Effect",
     "Frame",
     "Job",

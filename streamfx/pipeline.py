@@ -12,6 +12,7 @@ from queue import Full, Queue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Protocol, TypeGuard, TypeVar
 
+from streamfx.effects.defaults import flattened
 from streamfx.errors import StreamfxError
 from streamfx.frame import Effect, Frame, Memory, Sink, Step
 from streamfx.media.filters.effect import BUFFERING_FILTERS, TIME_FILTERS, Filters
@@ -84,15 +85,13 @@ def run(
                 if _is_boundary(checkpoint, count):
                     memories = [_contiguous(memory) for memory in memories]
                     submit(checkpoint.close, count, [dict(memory) for memory in memories])
-                for output in _apply_steps(steps, memories, frame):
+                for output in apply_steps(steps, memories, frame):
                     submit(sink.write, output)
                 count += 1
                 if progress:
                     progress(frame.pts + frame.duration)
-        for number in range(len(steps)):  # flush the steps in order; frames still buffered pass through the later ones
-            for buffered in steps[number](None, memories[number]):
-                for output in _apply_steps(steps[number + 1 :], memories[number + 1 :], buffered):
-                    submit(sink.write, output)
+        for output in flush_steps(steps, memories):
+            submit(sink.write, output)
         if checkpoint:
             submit(partial(checkpoint.close, last=True), count, [])
     return count
@@ -254,7 +253,7 @@ def _split(
 
 def _warn_about_filters(chain: Sequence[Effect], source: Iterable[Frame]) -> None:
     """Warn about filters that change timing, which does not affect the audio, or that buffer the whole clip."""
-    names = [node.name for effect in chain if isinstance(effect, Filters) for node in effect.nodes]
+    names = [node.name for effect in flattened(chain) if isinstance(effect, Filters) for node in effect.nodes]
     retiming = [name for name in names if name in TIME_FILTERS]
     if retiming and isinstance(source, Reader) and source.input and source.input.streams.audio:
         log.warning("%s changes the timing of the video but not of the audio", ", ".join(retiming))
@@ -273,10 +272,17 @@ def _on_device(frames: Iterable[Frame], device: torch.device) -> Iterator[Frame]
         yield replace(frame, image=image, alpha=None if frame.alpha is None else frame.alpha.to(device))
 
 
-def _apply_steps(steps: Sequence[Step], memories: Sequence[Memory], frame: Frame) -> Iterator[Frame]:
+def apply_steps(steps: Sequence[Step], memories: Sequence[Memory], frame: Frame) -> Iterator[Frame]:
     """The output frames of the steps, in sequence, for one input frame."""
     if not steps:
         yield frame
         return
     for output in steps[0](frame, memories[0]):
-        yield from _apply_steps(steps[1:], memories[1:], output)
+        yield from apply_steps(steps[1:], memories[1:], output)
+
+
+def flush_steps(steps: Sequence[Step], memories: Sequence[Memory]) -> Iterator[Frame]:
+    """The frames that the steps still buffer at the end, each passed through the later steps."""
+    for number in range(len(steps)):
+        for buffered in steps[number](None, memories[number]):
+            yield from apply_steps(steps[number + 1 :], memories[number + 1 :], buffered)

@@ -36,7 +36,7 @@ class VideoOptions:
 
     yes: Annotated[bool, _option(OUTPUT, "--yes", "-y", help="Overwrite the output file.")] = False
     format: Annotated[
-        str | None, _option(OUTPUT, help="Container: mp4, fmp4, mov, matroska, nut, ... Default: by the extension.")
+        str | None, _option(OUTPUT, help="Such as mp4, fmp4, mov, prores, matroska, png16. Default: by the extension.")
     ] = None
     encoder: Annotated[str | None, _option(OUTPUT, help="FFmpeg encoder, such as libx265 or prores_ks.")] = None
     crf: Annotated[float | None, _option(OUTPUT, help="Quality on the encoder's own scale; lower is better.")] = None
@@ -66,6 +66,7 @@ class VideoOptions:
         _option(SOURCE, metavar="RATE", help="Frame rate of image sequences and cameras: 24, 30000/1001."),
     ] = None
     max_pixels: VideoMaxPixels = MAX_PIXELS
+    compare: Annotated[bool, _option(OUTPUT, "--compare", help="Write the source and the result side by side.")] = False
     audio: Annotated[bool, _option(OUTPUT, " /--no-audio", help="Write no audio.", show_default=False)] = True
     device: Annotated[str, _option(RUN, help="auto, cpu or cuda.")] = "auto"
     quiet: Annotated[bool, _option(RUN, "--quiet", "-q", help="Print errors only.")] = False
@@ -188,7 +189,7 @@ def explicit_size(options: VideoOptions, default: tuple[int, int], what: str) ->
     return width, height
 
 
-def refuse_source_options(options: VideoOptions, advice: str, *more: tuple[str, str | None]) -> None:
+def refuse_source_options(options: VideoOptions, advice: str, *more: tuple[str, object]) -> None:
     """Refuse options that only apply to a source video, and those (option, value) in `more`."""
     for option, value in (
         ("--from", options.start),
@@ -196,6 +197,7 @@ def refuse_source_options(options: VideoOptions, advice: str, *more: tuple[str, 
         ("--width", options.width),
         ("--input-format", options.input_format),
         ("--input-fps", options.input_fps),
+        ("--compare", options.compare or None),
         *more,
     ):
         if value is not None:
@@ -234,13 +236,14 @@ def output_of(options: VideoOptions) -> Output:
 
 def make_job(source: str, target: str, chain: Sequence[Effect], options: VideoOptions) -> Job:
     """The job of a command that reads a video and writes one."""
+    from streamfx.jobs.compare import Compare
     from streamfx.jobs.job import Job
 
     start, end = _span(options)
     return Job(
         source,
         target,
-        chain,
+        [Compare(tuple(chain))] if options.compare else chain,
         output_of(options),
         start=start,
         end=end,

@@ -1,11 +1,12 @@
 """The optional interface of effects besides `build`, with defaults.
 
 An effect may define any of these: the methods `input_files()` and `resolve(device, start)`, and the attributes or
-properties `segment_length`, `working_pixels`, `uses_all_cores` and `prefers_speed`.
+properties `segment_length`, `working_pixels`, `uses_all_cores`, `prefers_speed` and, if it runs others, `chain`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -52,3 +53,13 @@ def uses_all_cores(effect: Effect) -> bool:
 def prefers_speed(effect: Effect) -> bool:
     """Whether the output should be encoded fast rather than small; default: False."""
     return bool(getattr(effect, "prefers_speed", False))
+
+
+def flattened(chain: Iterable[Effect]) -> Iterator[Effect]:
+    """The effects of a chain, with those in the `chain` of an effect in its place."""
+    for effect in chain:
+        inner = getattr(effect, "chain", None)
+        if inner is None:
+            yield effect
+        else:
+            yield from flattened(inner)

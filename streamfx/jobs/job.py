@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from streamfx.chain import build_chain, chain_text
-from streamfx.effects.defaults import prefers_speed, resolve, segment_length, uses_all_cores
+from streamfx.effects.defaults import flattened, prefers_speed, resolve, segment_length, uses_all_cores
 from streamfx.errors import StreamfxError
 from streamfx.frame import Effect
 from streamfx.jobs.checkpoint import Checkpoint, discard, locked_folder
@@ -436,7 +436,7 @@ def _reason_not_resumable(task: _Task) -> str:
         return f"the format of '{task.target}' cannot be joined from segments"
     first = next((i for i, effect in enumerate(task.chain) if not isinstance(effect, Filters)), len(task.chain))
     leading = 1 if task.reader and first else 0  # leading filters are run again from the start
-    for effect in task.chain[leading:]:
+    for effect in flattened(task.chain[leading:]):
         if isinstance(effect, Filters) and (filter_name := stateful_filter(effect.nodes)):
             return f"the filter {filter_name} after an effect depends on earlier frames"
     return ""

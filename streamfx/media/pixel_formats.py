@@ -15,6 +15,8 @@ import numpy as np
 from av import VideoFrame
 from av.video.format import VideoFormat
 
+from streamfx.media import linear_light
+from streamfx.media.linear_light import is_float
 from streamfx.media.probe import FULL, LIMITED, Coding
 
 if TYPE_CHECKING:
@@ -49,9 +51,12 @@ def to_image(frame: VideoFrame, upload: Copy | None = None) -> tuple[Tensor, Ten
     from streamfx.ops.color import gray_to_rgb, yuv_to_rgb
 
     coding = coding_of(frame)
+    if is_float(coding.pix_fmt):
+        image, opacity = linear_light.to_image(frame)
+        return (upload(image), opacity if opacity is None else upload(opacity)) if upload else (image, opacity)
     kind, alpha = family(coding.pix_fmt), coding.has_alpha
     bits = _planar_depth(coding.depth)
-    planar = _convert_layout(frame, _planar_name(kind, bits, alpha), coding)
+    planar = _convert_layout(frame, planar_name(kind, bits, alpha), coding)
     planes = _read_planes(planar, bits, upload)  # [C, H, W] in units of one code value
     peak = float((1 << bits) - 1)
     opacity = planes[-1:] / peak if alpha else None
@@ -73,6 +78,10 @@ def to_video_frame(image: Tensor, alpha: Tensor | None, coding: Coding, download
 
     from streamfx.ops.color import rgb_to_gray, rgb_to_yuv
 
+    if is_float(coding.pix_fmt):
+        frame = linear_light.to_video_frame(image, alpha, coding.pix_fmt)
+        tag(frame, coding)
+        return frame
     kind, with_alpha = family(coding.pix_fmt), coding.has_alpha
     bits = _planar_depth(coding.depth)
     peak = float((1 << bits) - 1)
@@ -87,7 +96,7 @@ def to_video_frame(image: Tensor, alpha: Tensor | None, coding: Coding, download
     if with_alpha:
         opacity = torch.ones_like(planes[:1]) if alpha is None else alpha.to(image)
         planes = torch.cat([planes, opacity * peak])
-    frame = VideoFrame(image.shape[2], image.shape[1], _planar_name(kind, bits, with_alpha))
+    frame = VideoFrame(image.shape[2], image.shape[1], planar_name(kind, bits, with_alpha))
     _write_planes(frame, planes.add_(0.5).clamp_(0, peak), bits, download)
     tag(frame, coding)
     return _convert_layout(frame, coding.pix_fmt, coding)
@@ -129,6 +138,8 @@ def tag(frame: VideoFrame, coding: Coding) -> None:
 
 def convertible(source: Coding, target: Coding) -> bool:
     """Whether a pixel format change leads from one coding to the other, with no color conversion."""
+    if is_float(source.pix_fmt) or is_float(target.pix_fmt):
+        return False
     same_colors = (source.range, source.matrix) == (target.range, target.matrix)
     families = family(source.pix_fmt), family(target.pix_fmt)
     return families == ("gbr", "gbr") or (families[0] == families[1] and same_colors)
@@ -167,7 +178,8 @@ def _planar_depth(bits: int) -> int:
     return next((depth for depth in DEPTHS if bits <= depth), 16)
 
 
-def _planar_name(kind: str, bits: int, alpha: bool) -> str:
+def planar_name(kind: str, bits: int, alpha: bool) -> str:
+    """The planar pixel format of a family with full chroma, such as yuva444p10le."""
     suffix = "" if bits == 8 else f"{bits}le"
     if kind == "gray":
         return f"gray{suffix}"

@@ -26,6 +26,18 @@ def keep_color(source: Tensor, stylized: Tensor) -> Tensor:
     return torch.clamp(source + (luma(stylized) - luma(source)), 0.0, 1.0)
 
 
+def srgb_to_linear(image: Tensor) -> Tensor:
+    """Linear light 0..1 of an image coded by the sRGB curve (IEC 61966-2-1), any shape; clipped to 0..1."""
+    image = image.clamp(0, 1)
+    return torch.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
+
+
+def linear_to_srgb(light: Tensor) -> Tensor:
+    """The inverse of `srgb_to_linear`."""
+    light = light.clamp(0, 1)
+    return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
 def yuv_to_rgb(planes: Tensor, kr: float, kb: float, *, bits: int, full: bool, out: Tensor | None = None) -> Tensor:
     """RGB [3, H, W] in 0..1 from Y'CbCr code values [3, H, W] of `bits` per sample (ITU-T H.273, equations 20 to 46).
 

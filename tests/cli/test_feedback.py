@@ -110,6 +110,7 @@ def test_the_number_of_frames_has_a_maximum():
         ({"width": "64"}, "--width needs a source video"),
         ({"input_format": "lavfi"}, "--input-format needs a source video"),
         ({"input_fps": "24"}, "--input-fps needs a source video"),
+        ({"compare": True}, "--compare needs a source video"),
         ({"size": "64:-2"}, "a video from --start has no aspect ratio to keep; give both sides in --size, not '64:-2'"),
         ({"size": "big"}, "'big' is not a size"),
         ({"fps": "0"}, "'0' is not a frame rate"),

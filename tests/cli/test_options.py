@@ -76,6 +76,14 @@ def test_a_run_with_many_options(streamfx, video, probe, video_stream, times):
     assert {"seconds", "fps", "device"} <= set(report)
 
 
+def test_source_and_result_side_by_side(streamfx, video, probe, video_stream):
+    done = streamfx("dream", video, "out.mp4", "--compare", "--to", "0.08", "--octaves", "1", "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    stream = video_stream(streamfx.home / "out.mp4")
+    assert (stream["width"], stream["height"]) == (128, 48)
+    assert "compare(dream=layer=" in probe(streamfx.home / "out.mp4")["format"]["tags"]["comment"]
+
+
 def test_files_are_not_overwritten_without_yes(streamfx, video):
     target = streamfx.home / "out.mp4"
     target.write_bytes(b"kept")

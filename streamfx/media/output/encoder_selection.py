@@ -21,6 +21,7 @@ from streamfx.media.encoding import Encoding, Output
 from streamfx.media.ffmpeg_log import ffmpeg_messages
 from streamfx.media.gpu.nvidia import Driver, driver_of
 from streamfx.media.gpu.surfaces import TWO_PLANES, encoder_problem, two_planes
+from streamfx.media.linear_light import LINEAR, SRGB
 from streamfx.media.output.formats import STILL_ENCODERS, Format
 from streamfx.media.output.hdr import HDR_OPTIONS, hdr_options
 from streamfx.media.output.x264 import repeatable_options
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("streamfx")
 
 BT709, RGB, BT470BG = 1, 0, 5  # matrix coefficients of H.273
+BT2020_PRIMARIES, HDR_TRANSFERS = 9, (16, 18)  # of H.273: PQ and HLG
 FAST_SETTINGS = {"libx264": {"preset": "superfast"}, "libx265": {"preset": "ultrafast"}}  # changes for `fast`
 SETTINGS = {  # encoder -> default options
     "libx264": {"crf": "18", "preset": "veryfast"},
@@ -43,6 +45,7 @@ SETTINGS = {  # encoder -> default options
     "ffv1": {"level": "3", "slicecrc": "1", "slices": "4"},
     "mjpeg": {"qmin": "2", "qmax": "2"},
     "libwebp": {"quality": "92"},
+    "exr": {"format": "half", "compression": "zip16"},
     "h264_nvenc": {"preset": "p5", "rc": "vbr", "cq": "19", "b": "0"},
     "hevc_nvenc": {"preset": "p5", "rc": "vbr", "cq": "19", "b": "0"},
 }
@@ -99,7 +102,7 @@ def _gpu_encoding(
     pix_fmt = two_planes(planar)
     bits = depth(planar)
     why = ""
-    if not (selected or default) or output.pix_fmt is not None:
+    if not (selected or default) or output.pix_fmt is not None or form.encoder is not None:
         why = "the output options require it"
     elif form.muxer not in GPU_BIT_DEPTHS or bits not in GPU_BIT_DEPTHS[form.muxer]:
         why = f"the GPU has no encoder for {form.muxer} at {bits} bits"
@@ -138,6 +141,8 @@ def _candidates(target: str, form: Format, output: Output, source: Coding) -> It
         allowed = [fmt.name for fmt in listed if fmt.name not in PALETTE_FORMATS] if listed else [source.pix_fmt]
         if encoder == "rawvideo" and form.muxer == "yuv4mpegpipe":
             allowed = Y4M_FORMATS
+        if encoder == form.encoder:
+            allowed = list(form.pix_fmts)
         if encoder == "apng":
             allowed = [name for name in allowed if depth(name) <= 8]  # FFmpeg reads no deeper ones
         if output.pix_fmt is not None:
@@ -157,6 +162,8 @@ def _candidates(target: str, form: Format, output: Output, source: Coding) -> It
 def _encoders_for(target: str, form: Format, output: Output, source: Coding) -> list[tuple[str, dict[str, str]]]:
     if output.encoder is not None:
         names = [output.encoder]
+    elif form.encoder is not None:
+        names = [form.encoder]
     elif form.muxer == "image2":
         names = [STILL_ENCODERS[Path(target).suffix.lower()]]
     elif form.muxer in ("gif", "apng", "rawvideo"):
@@ -253,7 +260,12 @@ def _encoding_for(encoder: str, pix_fmt: str, options: dict[str, str], source: C
     """Keeps the source's color tags, except that RGB converted to YUV becomes BT.709, and JPEG full-range BT.601."""
     if encoder == "gif":
         return Encoding(encoder, Coding("bgra" if source.has_alpha else "rgb24"), options, "pal8")
+    if source.transfer == LINEAR:  # decoded as sRGB
+        source = replace(source, transfer=SRGB)
     coding = replace(source, pix_fmt=pix_fmt)
+    if encoder == "exr":
+        _check_light(source)
+        return Encoding(encoder, Coding(pix_fmt, 0, RGB, BT709, LINEAR), options, pix_fmt)
     if VideoFormat(pix_fmt).is_rgb:
         coding = replace(coding, matrix=RGB, range=0)
     elif encoder == "mjpeg":
@@ -261,3 +273,12 @@ def _encoding_for(encoder: str, pix_fmt: str, options: dict[str, str], source: C
     elif family(pix_fmt) == "yuv" != family(source.pix_fmt):
         coding = Coding(pix_fmt, LIMITED, BT709, BT709, BT709)
     return Encoding(encoder, coding, options, pix_fmt)
+
+
+def _check_light(source: Coding) -> None:
+    """Raise StreamfxError if the source's light is not that of Rec.709, which OpenEXR files are written in."""
+    if source.primaries == BT2020_PRIMARIES or source.transfer in HDR_TRANSFERS:
+        raise StreamfxError(
+            "OpenEXR files are written in linear Rec.709 light, but the source is BT.2020 or HDR; "
+            "give --format prores or --format png16, which keep its colors"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,6 +21,9 @@ class Format:
     lossless: bool = False  # for another program, not for playback: lossless by default
     single_frame: bool = False
     min_duration: Fraction | None = None  # seconds per frame; players slow down shorter ones
+    encoder: str | None = None  # FFmpeg's name, if the format is tied to one
+    pix_fmts: tuple[str, ...] = ()  # the pixel formats to choose from, deeper than most sources; empty: any
+    extension: str | None = None  # of images, if the format is tied to one
 
     @property
     def prefers_even_sizes(self) -> bool:
@@ -43,6 +46,11 @@ FORMATS = {  # values of --format
     "rawvideo": Format("rawvideo", constant_rate=True, lossless=True),
     "gif": Format("gif", {"loop": "0"}, min_duration=Fraction(1, 50)),
     "apng": Format("apng", {"plays": "0"}, pipe=False),
+    "prores": Format(
+        "mov", {"movflags": "faststart"}, False, encoder="prores_ks", pix_fmts=("yuv444p10le", "yuva444p10le")
+    ),
+    "exr": Format("image2", pipe=False, encoder="exr", pix_fmts=("gbrpf32le", "gbrapf32le"), extension=".exr"),
+    "png16": Format("image2", pipe=False, encoder="png", pix_fmts=("rgb48be", "rgba64be"), extension=".png"),
 }
 EXTENSIONS = {
     ".mp4": "mp4",
@@ -73,6 +81,7 @@ STILL_ENCODERS = {
     ".ppm": "ppm",
     ".pgm": "pgm",
     ".tga": "targa",
+    ".exr": "exr",
 }
 
 
@@ -89,8 +98,7 @@ def format_of(target: str, name: str | None) -> Format:
     else:
         extension = Path(target).suffix.lower()
         if extension in STILL_ENCODERS:
-            numbered = is_numbered(target)
-            return Format("image2", {} if numbered else {"update": "1"}, single_frame=not numbered)
+            return _images(target, FORMATS.get(STILL_ENCODERS[extension], Format("image2")))
         chosen = FORMATS.get(EXTENSIONS.get(extension, ""))
     if chosen is None:
         known = " ".join(sorted([*EXTENSIONS, *STILL_ENCODERS]))
@@ -98,5 +106,14 @@ def format_of(target: str, name: str | None) -> Format:
     if not chosen.pipe and (target == "-" or Path(target).is_fifo()):
         pipes = ", ".join(key for key, form in FORMATS.items() if form.pipe)
         hint = "use fmp4 (fragmented mp4)" if chosen.muxer in ("mp4", "mov") else "use nut"
-        raise StreamfxError(f"{chosen.muxer} cannot be written to a pipe: {hint}; formats for pipes: {pipes}")
-    return chosen
+        raise StreamfxError(f"{name or chosen.muxer} cannot be written to a pipe: {hint}; formats for pipes: {pipes}")
+    return _images(target, chosen) if chosen.muxer == "image2" else chosen
+
+
+def _images(target: str, form: Format) -> Format:
+    """The format for one image, or for numbered ones if `target` is a pattern."""
+    if form.extension and Path(target).suffix.lower() != form.extension:
+        example = f"frames/%05d{form.extension}"
+        raise StreamfxError(f"'{target}' does not end in {form.extension}; give '{example}', or another --format")
+    numbered = is_numbered(target)
+    return replace(form, options={} if numbered else {"update": "1"}, single_frame=not numbered)

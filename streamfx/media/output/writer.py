@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +30,15 @@ from streamfx.media.output.paths import check_target, replace_durably
 from streamfx.media.output.segments import Segment, Segments, join, warnings_muted
 from streamfx.media.output.soundtrack import Soundtrack
 from streamfx.media.output.timestamps import changed_rate, rate_of, time_base
-from streamfx.media.pixel_formats import coding_of, convert_pixel_format, convertible, family, over_black, to_image
+from streamfx.media.pixel_formats import (
+    coding_of,
+    convert_pixel_format,
+    convertible,
+    family,
+    over_black,
+    planar_name,
+    to_image,
+)
 from streamfx.media.pixel_formats import to_video_frame as to_host_frame
 from streamfx.media.probe import Coding
 
@@ -280,7 +289,8 @@ class Writer:
             raise StreamfxError(f"the frame size changed from {old} to {new}; scale all frames to one size")
         elif self._form.single_frame and self.written:
             raise StreamfxError(
-                f"'{self.name}' is a still image, but the chain produced more frames; give a video or 'out_%05d.png'"
+                f"'{self.name}' is a still image, but the chain produced more frames; "
+                f"give a video or 'out_%05d{Path(self.name).suffix}'"
             )
         return self._encoding.coding
 
@@ -308,6 +318,8 @@ class Writer:
             coding = Coding("gbrp")
         if frame.alpha is not None and not coding.has_alpha:
             coding = Coding("gbrap" if coding.depth == 8 else "gbrap10le")
+        if self._form.pix_fmts:  # trailing filters must not lose precision
+            coding = replace(coding, pix_fmt=planar_name(family(coding.pix_fmt), 16, coding.has_alpha))
         return coding
 
     def _warn_flattened(self, transparent: bool) -> None:

@@ -38,6 +38,24 @@ def test_alpha_is_kept(source, target, chain, transparent, convert):
     assert (color - torch.tensor([254.0, 0, 0]).view(3, 1, 1)).abs().max() <= 6
 
 
+@pytest.mark.parametrize("chain", ["null", "mirror", "mirror,hue=s=0.5"])
+@pytest.mark.parametrize(
+    ("target", "name", "pix_fmts"),
+    [
+        ("out.mov", "prores", ("yuv444p12le", "yuva444p12le")),
+        ("o%d.png", "png16", ("rgb48be", "rgba64be")),
+        ("o%d.exr", None, ("gbrpf32le", "gbrapf32le")),
+    ],
+)
+def test_formats_for_editors(target, name, pix_fmts, chain, video, transparent, convert, video_stream):
+    for source, pix_fmt in zip((video, transparent("png.mov")), pix_fmts):
+        made = convert(source, target, chain, format=name, overwrite=True, audio=False)
+        stream = video_stream(made.path.with_name(target.replace("%d", "1")))
+        assert stream["pix_fmt"] == pix_fmt
+        assert stream.get("profile", "4444") in ("4444", "unknown")
+        assert not made.warnings
+
+
 def test_ffmpeg_reads_our_alpha(transparent, convert, rgb):
     for source, target, before in (
         ("png.mov", "out.mov", []),

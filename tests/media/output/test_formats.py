@@ -22,10 +22,22 @@ from streamfx.media.output.formats import EXTENSIONS, FORMATS, format_of
         ("http://host/x", "mpegts", "mpegts"),
         ("a.png", None, "image2"),
         ("a%04d.jpg", None, "image2"),
+        ("a%04d.EXR", None, "image2"),
+        ("a%04d.exr", "exr", "image2"),
+        ("a%04d.png", "png16", "image2"),
+        ("a.mov", "prores", "mov"),
     ],
 )
 def test_format_of(target, name, muxer):
     assert format_of(target, name).muxer == muxer
+
+
+def test_formats_of_images_check_the_ending():
+    assert format_of("a%d.exr", None).encoder == "exr"
+    assert format_of("a.png", "png16").single_frame
+    assert not format_of("a%d.png", "png16").single_frame
+    with pytest.raises(StreamfxError, match=r"'a.mp4' does not end in .exr; give 'frames/%05d.exr'"):
+        format_of("a.mp4", "exr")
 
 
 def test_image_and_numbered_images():
