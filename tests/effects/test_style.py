@@ -71,7 +71,7 @@ def test_blend_fades_from_preset_to_preset(photo, stylized_photo):
 def test_the_share_of_a_blend_may_follow_a_schedule(photo, stylized_photo):
     (effect,) = build_chain(r"style=vangogh:blend=munch:blend_share=min(1\, 25*t)")
     step, memory = effect.build(CPU), {}
-    first, second = (list(step(frame_of(photo, cut=True), memory))[0].image for _ in range(2))
+    first, second = (next(iter(step(frame_of(photo, cut=True), memory))).image for _ in range(2))
     assert torch.equal(first, stylized_photo)
     assert torch.equal(second, stylize(photo, preset="munch"))
 
