@@ -31,7 +31,7 @@ AUDIO_SCHEDULES = {
     "shift_x": "(1.5*noise(t/fps/3, 3) + 3*mid*noise(t/fps/2, 5))*30/fps",
     "shift_y": "(1.0*noise(t/fps/3, 4) + 3*high*noise(t/fps/2, 6))*30/fps",
     "step": "(0.010 + 0.010*rms + 0.006*onset)*min(1, 0.4 + t/fps/2)*min(1, 0.1 + 8*rms)",
-    "view": "0.05*max(0, 1 - 8*rms)",  # in quiet passages the start image returns
+    "view": "0.035*max(0, 1 - 8*rms)",  # in quiet passages the start image returns
 }
 _RANGES = {"zoom": (0.01, 100.0), "step": (0.0, 1.0), "view": (0.0, 1.0)}
 

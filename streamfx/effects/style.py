@@ -70,6 +70,8 @@ class Style:
     passes: Annotated[
         int, Ge(1), Le(100), Doc("Passes over each shot, forward and backward, that share the iterations")
     ] = 1
+    blend: Annotated[str, Doc("Another preset to fade to by blend_share; both networks run while they are mixed")] = ""
+    blend_share: Annotated[float, Ge(0), Le(1), Doc("Share of the preset in blend")] = 0.5
 
     def __post_init__(self) -> None:
         check(self)
@@ -79,6 +81,8 @@ class Style:
             raise StreamfxError("style: several passes need method=optimise, coherence, and no mask")
         if self.mask_preset and not self.mask:
             raise StreamfxError("style: mask_preset is for the black part of a mask; give mask as well")
+        if self.blend and self.passes > 1:
+            raise StreamfxError("style: several passes work with one preset; leave out blend or passes")
 
     @property
     def segment_length(self) -> int:
@@ -111,6 +115,9 @@ class Style:
         if self.passes > 1:
             return self._build_passes(device)
         networks = {"white": self._build_stylize(self.preset, device)}
+        if self.blend:
+            second = self._build_stylize(self.blend, device)
+            networks["white"] = _mixed(networks["white"], second, lambda: self.blend_share)
         if self.mask_preset:
             networks["black"] = self._build_stylize(self.mask_preset, device)
         warp_previous = self._build_warp_previous(device)
@@ -153,7 +160,7 @@ class Style:
         """Files that determine the result: presets, their weights, and the mask."""
         from streamfx.presets import load_preset, parse_blend
 
-        texts = [text for text in (self.preset, self.mask_preset) if text]
+        texts = [text for text in (self.preset, self.mask_preset, self.blend) if text]
         presets = [load_preset(name) for text in texts for name, _ in parse_blend(text)]
         network = self.method == "network"
         weights = [preset.weights(self.quality) if network else preset.targets for preset in presets]
@@ -242,11 +249,7 @@ class Style:
         share = sum(share for _, share in new)  # networks of two kinds: both run, and their images are mixed
         first = self._build_stylizer([(file, part / share) for file, part in new], device)
         second = self._build_painter([(preset, part / (1 - share)) for preset, part in old], device)
-
-        def mixed(image: Tensor, previous: WarpedFrame | None, sharpness: float) -> Tensor:
-            return second(image, previous, sharpness).lerp(first(image, previous, sharpness), share)
-
-        return mixed
+        return _mixed(second, first, lambda: share)
 
     def _build_stylizer(self, parts: list[tuple[Path, float]], device: torch.device) -> _Stylize:
         from streamfx.ops.warp import blend_sharp
@@ -302,6 +305,17 @@ class Style:
             return {name: temporal.warp_previous(memory, name, motions) for name in names}
 
         return warp_previous
+
+
+def _mixed(first: _Stylize, second: _Stylize, share: Callable[[], float]) -> _Stylize:
+    """Mix the images of both, with the share of the second; one with a share of 0 does not run."""
+
+    def stylize(image: Tensor, previous: WarpedFrame | None, sharpness: float) -> Tensor:
+        part = share()
+        images = [run(image, previous, sharpness) for run, used in ((first, part < 1), (second, part > 0)) if used]
+        return images[0] if len(images) == 1 else images[0].lerp(images[1], part)
+
+    return stylize
 
 
 def _visible_parts(opacity: Tensor | None) -> list[str]:

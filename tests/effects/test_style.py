@@ -1,5 +1,6 @@
 """The style effect: settings, blends, sizes, coherence; and artifacts of the shipped presets."""
 
+import math
 import subprocess
 import sys
 from fractions import Fraction
@@ -14,6 +15,7 @@ from PIL import Image
 from skimage import data
 from torch.nn import functional as F
 
+from streamfx.chain import build_chain
 from streamfx.effects.style import Style
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
@@ -57,6 +59,21 @@ def test_only_the_image_of_a_frame_changes(photo):
     assert 0 <= stylized.image.min() < stylized.image.max() <= 1
     assert torch.equal(photo, before)
     assert list(step(None, memory)) == []
+
+
+def test_blend_fades_from_preset_to_preset(photo, stylized_photo):
+    other = stylize(photo, preset="munch")
+    assert torch.equal(stylize(photo, blend="munch", blend_share=0.0), stylized_photo)
+    assert torch.equal(stylize(photo, blend="munch", blend_share=1.0), other)
+    torch.testing.assert_close(stylize(photo, blend="munch", blend_share=0.25), stylized_photo.lerp(other, 0.25))
+
+
+def test_the_share_of_a_blend_may_follow_a_schedule(photo, stylized_photo):
+    (effect,) = build_chain(r"style=vangogh:blend=munch:blend_share=min(1\, 25*t)")
+    step, memory = effect.build(CPU), {}
+    first, second = (next(iter(step(frame_of(photo, cut=True), memory))).image for _ in range(2))
+    assert torch.equal(first, stylized_photo)
+    assert torch.equal(second, stylize(photo, preset="munch"))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (17, 1), (35, 77)])
@@ -151,12 +168,18 @@ def test_the_working_resolution_has_a_constant_area_and_the_aspect_of_the_frame(
     rows, columns = working_size(height, width, stroke)
     assert rows >= 1
     assert columns >= 1
-    scale = (AREA / (height * width)) ** 0.5 / stroke
+    scale = (AREA / (height * width)) ** 0.5 / 2 ** (round(8 * math.log2(stroke)) / 8)
+    assert scale * stroke == pytest.approx((AREA / (height * width)) ** 0.5, rel=0.05)
     if 1 / NEAR < scale < NEAR:
         assert (rows, columns) == (height, width)
     elif scale <= 6:
         assert rows == pytest.approx(height * scale, abs=1)
         assert columns == pytest.approx(width * scale, abs=1)
+
+
+def test_a_stroke_that_changes_takes_few_sizes():
+    sizes = {working_size(720, 1280, 1 + number / 1000) for number in range(1001)}
+    assert len(sizes) == 8
 
 
 def test_strokes_scale_with_the_frame(photo):
@@ -279,6 +302,7 @@ def test_passes_return_a_shot_when_it_has_ended(photo):
         ({"iterations": 0}, "iterations is 0, but must be a whole number from 1 to 10000"),
         ({"passes": 101}, "passes is 101, but must be a whole number from 1 to 100"),
         ({"passes": 2}, "several passes need method=optimise"),
+        ({"passes": 2, "method": "optimise", "blend": "munch"}, "several passes work with one preset"),
         ({"mask_preset": "munch"}, "mask_preset is for the black part of a mask"),
     ],
 )
