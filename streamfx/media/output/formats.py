@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamfx.errors import StreamfxError, unknown
 from streamfx.media.input.image_sequence import is_numbered
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ EXTENSIONS = {
     ".apng": "apng",
 }
 SCHEMES = {"rtmp": "flv", "udp": "mpegts", "srt": "mpegts", "tcp": "mpegts", "rtp": "mpegts"}
+WITHOUT_CODEC_LIST = frozenset(("mpegts", "yuv4mpegpipe", "rawvideo"))  # FFmpeg does not know what these muxers hold
 STILL_ENCODERS = {
     ".png": "png",
     ".jpg": "mjpeg",
@@ -100,3 +105,8 @@ def format_of(target: str, name: str | None) -> Format:
         hint = "use fmp4 (fragmented mp4)" if chosen.muxer in ("mp4", "mov") else "use nut"
         raise StreamfxError(f"{chosen.muxer} cannot be written to a pipe: {hint}; formats for pipes: {pipes}")
     return chosen
+
+
+def lists_codec(output: OutputContainer, name: str) -> bool:
+    """Whether FFmpeg allows the encoder or decoder of this name in a container; True if it does not know."""
+    return output.format.name in WITHOUT_CODEC_LIST or name in output.supported_codecs
