@@ -9,10 +9,12 @@ from fractions import Fraction
 import av
 import av.codec
 import av.error
+from av.codec.codec import UnknownCodecError
 from av.video.format import VideoFormat
 
 UNSPECIFIED = 2  # code point of matrix, primaries and transfer in H.273
 LIMITED, FULL = 1, 2  # color ranges, FFmpeg's AVColorRange
+MAX_RATE = 1000  # frames per second; what FFmpeg reports above this are ticks, not frames
 JITTER = Fraction(1, 10)  # largest rounding error of container timestamps, as a share of a frame
 
 
@@ -59,6 +61,11 @@ class VideoInfo:
         return max(1, round(self.duration * self.rate))
 
 
+def plausible(rate: Fraction | None) -> Fraction | None:
+    """The frame rate if it can be one, else None. FFmpeg reports 60000 as the average rate of raw DV, for example."""
+    return rate if rate and rate <= MAX_RATE else None
+
+
 def depth(pix_fmt: str) -> int:
     """Bits per component of a pixel format."""
     components = VideoFormat(pix_fmt).components
@@ -86,7 +93,7 @@ def _codecs(kind: str, mode: str) -> frozenset[str]:
     for name in av.codec.codecs_available:
         try:
             codec = av.codec.Codec(name, "w" if mode == "w" else "r")
-        except ValueError:  # the build has only the encoder, or only the decoder
+        except UnknownCodecError:  # the build has only the encoder, or only the decoder
             continue
         if codec.type == kind:
             names.add(name)

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 import streamfx
-from streamfx.media.probe import Coding, decoders, depth, encoders, has_alpha, versions
+from streamfx.media.probe import Coding, decoders, depth, encoders, has_alpha, plausible, versions
 
 
 def test_info_of_a_video(video):
@@ -55,6 +55,12 @@ def test_depth_and_alpha_of_pixel_formats(pix_fmt, bits, alpha):
     assert has_alpha(pix_fmt) == alpha
     assert Coding(pix_fmt).depth == bits
     assert Coding(pix_fmt).has_alpha == alpha
+
+
+def test_rates_that_are_ticks_are_not_plausible():
+    assert plausible(Fraction(30000, 1001)) == Fraction(30000, 1001)
+    assert plausible(Fraction(960)) == 960
+    assert plausible(Fraction(60000)) is plausible(Fraction(0)) is plausible(None) is None
 
 
 def test_codecs_of_this_build():

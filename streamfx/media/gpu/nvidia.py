@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from av.codec.codec import Codec
+from av.codec.codec import Codec, UnknownCodecError
 from av.codec.context import CodecContext
 from av.codec.hwaccel import HWAccel
 from av.video.codeccontext import VideoCodecContext
@@ -148,7 +148,7 @@ def _cuda_decoder(source_context: VideoCodecContext) -> Codec | None:
     for name in dict.fromkeys((source_context.codec.canonical_name, source_context.name)):
         try:
             codec = Codec(name, "r")
-        except ValueError:
+        except UnknownCodecError:
             continue
         if any(config.device_type.name == "cuda" for config in codec.hardware_configs or ()):
             return codec

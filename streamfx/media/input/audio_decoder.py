@@ -16,6 +16,7 @@ from av.stream import Disposition
 from numpy.typing import NDArray
 
 from streamfx.errors import StreamfxError
+from streamfx.media.input.channel_layout import settle_layout
 from streamfx.media.input.open import open_input
 
 log = logging.getLogger("streamfx")
@@ -48,18 +49,18 @@ def read_audio(source: str, rate: int, seconds: float = 10.0) -> Generator[Sampl
 
 def _decode_mono(source: str, container: InputContainer, rate: int) -> Iterator[Samples]:
     """Yield decoded audio, resampled and mixed to mono."""
-    stream = default_audio_stream(source, container)
+    stream, _ = default_audio_stream(source, container)
     resampler, audio_format = None, None
     count = 0
     for frame in _decode(source, container, stream):
         if frame is not None and (frame.format.name, frame.layout.name, frame.rate) != audio_format:  # it may change
             if resampler is None and (silence := _delay(container, frame, rate)):
                 yield np.zeros(silence, np.float32)
-            resampler = av.AudioResampler(format="fltp", rate=rate)
+            resampler = av.AudioResampler(format="flt", rate=rate)  # PyAV reads 8 planar channels out of bounds
             audio_format = (frame.format.name, frame.layout.name, frame.rate)
         for resampled in _resample(source, resampler, frame) if resampler else ():
             count += resampled.samples
-            yield resampled.to_ndarray().mean(axis=0)
+            yield resampled.to_ndarray().reshape(resampled.samples, -1).mean(axis=1)
     if not count:
         raise StreamfxError(f"no audio of '{source}' can be decoded")
 
@@ -73,14 +74,18 @@ def _resample(source: str, resampler: av.AudioResampler, frame: av.AudioFrame | 
         raise StreamfxError(f"cannot resample the audio of '{source}'{details}: {error.strerror}") from error
 
 
-def default_audio_stream(source: str, container: InputContainer) -> AudioStream:
-    """Return the default audio stream of a file. Raises StreamfxError if there is none."""
+def default_audio_stream(source: str, container: InputContainer) -> tuple[AudioStream, tuple[str, ...]]:
+    """Return the default audio stream of a file, and its channels if they are not in native order.
+
+    Raises StreamfxError if there is none.
+    """
     streams = [stream for stream in container.streams.audio if stream.codec_context]
     if not streams and container.streams.audio:
         raise StreamfxError(f"this FFmpeg cannot decode the audio codec of '{source}'; convert the file first")
     if not streams:
         raise StreamfxError(f"'{source}' has no audio; give a file with audio")
-    return max(streams, key=lambda stream: bool(stream.disposition & Disposition.default))
+    default = max(streams, key=lambda stream: bool(stream.disposition & Disposition.default))
+    return default, settle_layout(default)
 
 
 def _decode(source: str, container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame | None]:

@@ -17,9 +17,10 @@ from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
 from streamfx.media.ffmpeg_log import mute_ffmpeg
+from streamfx.media.input.channel_layout import settle_layout
 from streamfx.media.input.open import can_seek, default_video_stream, open_input
 from streamfx.media.limits import check_size, decoder_options
-from streamfx.media.probe import decoders
+from streamfx.media.probe import decoders, plausible
 
 log = logging.getLogger("streamfx")
 
@@ -52,12 +53,14 @@ class Demuxer:
         self._next_dts: dict[int, int] = {}  # stream index -> smallest valid dts of the next packet
         self.collects_packets = True  # False drops the packets of the other streams
         self.covers: dict[int, bytes] = {}  # stream index of cover art -> image file
+        self.channel_orders = {stream.index: settle_layout(stream) for stream in self.input.streams.audio}
         self.damaged_at: Fraction | None = None  # seconds from the start of the source at which the data is damaged
         self._source_start = (self.input.start_time or 0) * MICROSECOND  # on its own clock
         self.offset = self._source_start + start
         self._end = None if end is None else self._source_start + end
         self.tick = self.stream.time_base or MICROSECOND  # seconds
-        self._guessed_rate = self.stream.guessed_rate or self.stream.average_rate
+        self._average_rate = plausible(self.stream.average_rate)
+        self._guessed_rate = plausible(self.stream.guessed_rate) or self._average_rate
         self._last_pts: int | None = None  # pts of the last decoded frame, in ticks
         self._first_dts: int | None = None  # dts of the first frame of an AVI, which has no pts
         self._latest = self._source_start  # end of the packets read so far
@@ -71,13 +74,13 @@ class Demuxer:
 
     @property
     def rate(self) -> Fraction | None:
-        """Average frames per second."""
-        return self._guessed_rate if self._unreliable_pts else self.stream.average_rate or self._guessed_rate
+        """Average frames per second; None if unknown."""
+        return self._guessed_rate if self._unreliable_pts else self._average_rate or self._guessed_rate
 
     @property
     def constant_frame_rate(self) -> bool:
         """Whether all frames appear to have the same duration."""
-        return self._unreliable_pts or self.stream.average_rate == self.stream.guessed_rate
+        return self._unreliable_pts or self.rate == self._guessed_rate
 
     @property
     def length(self) -> Fraction | None:

@@ -70,6 +70,7 @@ class ImageSequence:
         self.collects_packets = False
         self.packets: deque[Packet[Stream]] = deque()
         self.covers: dict[int, bytes] = {}
+        self.channel_orders: dict[int, tuple[str, ...]] = {}
 
     def video_frames(self) -> Generator[VideoFrame, None, None]:
         return decode_files(self._files, self.tick, self._start)

@@ -121,6 +121,11 @@ class Reader:
         """Cover art: stream index in `input` -> image file."""
         return self._source.covers
 
+    @property
+    def channel_orders(self) -> dict[int, tuple[str, ...]]:
+        """Stream index in `input` -> channels of the audio in stream order, if that is not the native order."""
+        return self._source.channel_orders
+
     def keep_packets(self, *, keep: bool = True) -> None:
         """Collect packets of other streams while frames are read, for `take_packets`; by default they are dropped."""
         self._keep_packets = keep

@@ -16,7 +16,7 @@ from streamfx.errors import StreamfxError
 from streamfx.media.encoding import Encoding
 from streamfx.media.filters.graph import Filter, FilterGraph
 from streamfx.media.gpu.nvidia import hwaccel_for
-from streamfx.media.output.formats import Format
+from streamfx.media.output.formats import Format, lists_codec
 from streamfx.media.output.gif_palette import PaletteMapper
 
 log = logging.getLogger("streamfx")
@@ -24,6 +24,7 @@ log = logging.getLogger("streamfx")
 # encoders whose time base must be one frame
 FRAME_CLOCK_ENCODERS = frozenset(("mpeg4", "msmpeg4v2", "msmpeg4", "mpeg1video", "mpeg2video", "h263", "flv"))
 GIF_TICK = Fraction(1, 100)  # seconds
+MAX_REPEAT = 600  # seconds for which a format with a constant frame rate repeats one frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class VideoEncoder:
         rate = 1 / shortest if shortest and shape.rate * shortest > 1 else shape.rate if form.constant_rate else None
         fps = [Filter("fps", str(rate))]
         self._graph = FilterGraph(fps, time_base=shape.time_base, rate=shape.rate) if rate else None
+        self._previous: Fraction | None = None  # seconds, of the frame before
         self._palette = PaletteMapper() if encoding.pix_fmt != encoding.coding.pix_fmt else None
         base = 1 / shape.rate if form.constant_rate or encoding.encoder in FRAME_CLOCK_ENCODERS else shape.time_base
         if shortest:
@@ -71,6 +73,8 @@ class VideoEncoder:
     def encode(self, frame: VideoFrame) -> Iterator[Packet[VideoStream]]:
         """Encode a frame in the encoding's pixel format and color; yields the packets that are ready."""
         self.received += 1
+        if self._graph:
+            self._check_gap(frame)
         for filtered in self._graph.push(frame) if self._graph else [frame]:
             yield from self._encode(filtered)
 
@@ -80,6 +84,16 @@ class VideoEncoder:
             yield from self._encode(filtered)
         if self.written:
             yield from self.stream.encode(None)
+
+    def _check_gap(self, frame: VideoFrame) -> None:
+        """Raise StreamfxError if the fps filter would repeat the frame before this one without bound."""
+        time = (frame.pts or 0) * (frame.time_base or Fraction(0))
+        if self._previous is not None and time - self._previous > MAX_REPEAT:
+            raise StreamfxError(
+                f"the time jumps from {float(self._previous):.2f} s to {float(time):.2f} s, which this format fills "
+                "with copies of one frame; use mp4 or mkv, or stop before the jump with --to"
+            )
+        self._previous = time
 
     def _encode(self, frame: VideoFrame) -> Iterator[Packet[VideoStream]]:
         base = self.stream.codec_context.time_base
@@ -100,11 +114,10 @@ class VideoEncoder:
 
 def _add_video_stream(container: OutputContainer, encoding: Encoding, shape: Shape, base: Fraction) -> VideoStream:
     options = dict(encoding.options)
-    try:
-        with hwaccel_for(encoding.device) as hardware:
-            stream = container.add_stream(encoding.encoder, shape.rate, options, hwaccel=hardware)
-    except ValueError as error:
-        raise StreamfxError(f"{container.format.name} cannot hold {encoding.encoder} video; choose another") from error
+    if not lists_codec(container, encoding.encoder):
+        raise StreamfxError(f"{container.format.name} cannot hold {encoding.encoder} video; choose another")
+    with hwaccel_for(encoding.device) as hardware:
+        stream = container.add_stream(encoding.encoder, shape.rate, options, hwaccel=hardware)
     assert isinstance(stream, VideoStream)
     context, coding = stream.codec_context, encoding.coding
     context.height, context.width, context.pix_fmt = shape.height, shape.width, encoding.pix_fmt

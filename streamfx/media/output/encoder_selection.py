@@ -15,6 +15,7 @@ from av.codec.codec import Codec, find_best_pix_fmt_of_list
 from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
+from av.video.format import names as pixel_formats  # type: ignore[attr-defined]  # its stub has no names
 
 from streamfx.errors import StreamfxError, unknown
 from streamfx.media.encoding import Encoding, Output
@@ -143,6 +144,8 @@ def _candidates(target: str, form: Format, output: Output, source: Coding) -> It
             allowed = Y4M_FORMATS
         if encoder == form.encoder:
             allowed = list(form.pix_fmts)
+        if not allowed:
+            raise StreamfxError(f"encoder {encoder} needs a palette, which only gif gets; choose another encoder")
         if encoder == "apng":
             allowed = [name for name in allowed if depth(name) <= 8]  # FFmpeg reads no deeper ones
         if output.pix_fmt is not None:
@@ -200,10 +203,8 @@ def _nearest(source: Coding, allowed: list[str], form: Format, *, lossy: bool) -
 
 
 def _check_pix_fmt(pix_fmt: str, encoder: str, allowed: list[str]) -> None:
-    try:
-        VideoFormat(pix_fmt)
-    except ValueError:
-        raise unknown("pixel format", pix_fmt, allowed) from None
+    if pix_fmt not in pixel_formats:
+        raise unknown("pixel format", pix_fmt, allowed)
     if pix_fmt not in allowed:
         raise StreamfxError(f"encoder {encoder} does not support {pix_fmt}; give one of {', '.join(allowed)}")
 
@@ -239,8 +240,8 @@ def _open_problem(encoding: Encoding, size: tuple[int, int]) -> str:
     with ffmpeg_messages() as messages:
         try:
             context.open()
-        except (av.error.FFmpegError, ValueError) as error:
-            reasons = [text.strip() for _, _, text in messages]
+        except av.error.FFmpegError as error:
+            reasons = [" ".join(text.split()) for _, _, text in messages]
             return reasons[0] if reasons else str(error)
     if context.options:
         name, option = encoding.encoder, next(iter(context.options))

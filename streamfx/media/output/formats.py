@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamfx.errors import StreamfxError, unknown
 from streamfx.media.input.image_sequence import is_numbered
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ EXTENSIONS = {
     ".apng": "apng",
 }
 SCHEMES = {"rtmp": "flv", "udp": "mpegts", "srt": "mpegts", "tcp": "mpegts", "rtp": "mpegts"}
+WITHOUT_CODEC_LIST = frozenset(("mpegts", "yuv4mpegpipe", "rawvideo"))  # FFmpeg does not know what these muxers hold
 STILL_ENCODERS = {
     ".png": "png",
     ".jpg": "mjpeg",
@@ -117,3 +122,8 @@ def _images(target: str, form: Format) -> Format:
         raise StreamfxError(f"'{target}' does not end in {form.extension}; give '{example}', or another --format")
     numbered = is_numbered(target)
     return replace(form, options={} if numbered else {"update": "1"}, single_frame=not numbered)
+
+
+def lists_codec(output: OutputContainer, name: str) -> bool:
+    """Whether FFmpeg allows the encoder or decoder of this name in a container; True if it does not know."""
+    return output.format.name in WITHOUT_CODEC_LIST or name in output.supported_codecs

@@ -106,7 +106,7 @@ class Muxer:
         """Close the file in any state, without flushing."""
         try:
             self._container.close()
-        except (av.error.FFmpegError, ValueError, OSError):
+        except (av.error.FFmpegError, OSError):
             log.info("could not close the output")
 
     def warn_if_count_changed(self, received: int, written: int) -> None:

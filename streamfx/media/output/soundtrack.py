@@ -33,7 +33,8 @@ class Soundtrack:
         self.length, self.start = length, start
         self.covers: dict[int, bytes] = {}  # cover art is not copied
         self.input = open_input(self.name, None, None, "a file with audio")
-        self._stream = default_audio_stream(self.name, self.input)
+        self._stream, order = default_audio_stream(self.name, self.input)
+        self.channel_orders = {self._stream.index: order}
         self.offset = (self.input.start_time or 0) * MICROSECOND + start  # time of `start` in the file, in seconds
         self._packets = cast("Iterator[Packet[Stream]]", self.input.demux(self._stream))
         self._ready: deque[Packet[Stream]] = deque()

@@ -15,6 +15,9 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.stream import Disposition, Stream
 
+from streamfx.media.output.audio_transcoder import AudioTranscoder
+from streamfx.media.output.formats import lists_codec
+
 if TYPE_CHECKING:
     from streamfx.media.input.reader import Reader
     from streamfx.media.output.soundtrack import Soundtrack
@@ -22,10 +25,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("streamfx")
 
 VIDEO_ONLY = frozenset(("image2", "gif", "apng", "yuv4mpegpipe", "rawvideo"))
-MPEGTS_AUDIO = frozenset(("aac", "mp2", "mp3", "ac3", "eac3", "dts", "opus", "truehd"))  # others are unreadable
-AUDIO_ENCODERS = {"webm": ("libopus", 48000)}  # for transcoding; otherwise AAC at the source's rate
-LAYOUTS = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")  # supported by encoders, by channel count
-BITS_PER_CHANNEL = 96_000  # bits per second, for transcoded audio
+# all that these muxers may hold: what FFmpeg writes into mpegts besides is unreadable, as is PCM in mp4, and its flv
+# muxer aborts the process on some others (found by writing headers of all muxers and codecs)
+HOLDABLE = {
+    "mpegts": frozenset(("aac", "mp2", "mp3", "ac3", "eac3", "dts", "opus", "truehd", "dvb_subtitle", "dvbsub")),
+    "flv": frozenset(("aac", "mp3", "ac3", "eac3", "flac", "opus")),
+}
 COVER_EXTENSIONS = {"mjpeg": "jpg"}  # codec -> file extension, if different
 MUXER_TAGS = frozenset(("major_brand", "minor_version", "compatible_brands", "encoder", "duration"))
 
@@ -36,7 +41,7 @@ class StreamCopy:
     def __init__(self, output: OutputContainer, muxer: str, source: Reader | Soundtrack, *, audio: bool) -> None:
         self._output, self._source = output, source
         self._copied: dict[int, Stream] = {}  # source index -> output stream
-        self._transcoded: dict[int, tuple[AudioStream, AudioStream]] = {}  # source index -> (source, output)
+        self._transcoded: dict[int, AudioTranscoder] = {}  # by source index
         self._covers: list[Packet[Stream]] = []
         container = source.input
         if container is None:
@@ -61,13 +66,13 @@ class StreamCopy:
                 packet.stream = self._copied[index]
                 self._output.mux(packet)
             elif index in self._transcoded:
-                self._transcode(packet, *self._transcoded[index])
+                self._output.mux(list(self._transcoded[index].encode(packet)))
 
     def finish(self) -> None:
         """Mux the remaining packets and flush the audio encoders."""
         self.copy()
-        for _, target in self._transcoded.values():
-            self._output.mux(target.encode(None))
+        for transcoder in self._transcoded.values():
+            self._output.mux(list(transcoder.finish()))
 
     def _add(self, stream: Stream, muxer: str) -> None:
         if muxer in VIDEO_ONLY or (stream.type == "attachment" and muxer != "matroska"):
@@ -89,7 +94,7 @@ class StreamCopy:
         if image and muxer == "matroska":  # as an attachment; a video stream would be a second video
             kind = COVER_EXTENSIONS.get(codec, codec)
             self._output.add_attachment(f"cover.{kind}", f"image/{kind.replace('jpg', 'jpeg')}", image)
-        elif image and muxer == "mp4":
+        elif image and muxer == "mp4" and can_hold(muxer, stream):
             copy = self._output.add_stream_from_template(stream, opaque=True)
             copy.disposition = stream.disposition
             packet: Packet[Stream] = Packet(image)
@@ -99,35 +104,26 @@ class StreamCopy:
             log.warning("%s does not support cover art: omitted", muxer)
 
     def _add_transcoded(self, stream: AudioStream, muxer: str) -> None:
-        encoder, rate = AUDIO_ENCODERS.get(muxer, ("aac", stream.rate))
-        log.warning("%s does not support %s audio: transcoded to %s", muxer, _codec(stream), encoder)
-        target = self._output.add_stream(encoder, rate=rate)
-        assert isinstance(target, AudioStream)
-        target.layout = LAYOUTS[min(stream.channels, len(LAYOUTS)) - 1]
-        target.bit_rate = BITS_PER_CHANNEL * target.channels
-        target.metadata.update(stream.metadata)
-        target.disposition = stream.disposition
-        self._transcoded[stream.index] = (stream, target)
-
-    def _transcode(self, packet: Packet[Stream], source: AudioStream, target: AudioStream) -> None:
-        try:
-            frames = source.decode(packet)
-        except av.error.InvalidDataError:
-            return
-        for frame in frames:
-            self._output.mux(target.encode(frame))
+        transcoder = AudioTranscoder(self._output, muxer, stream, self._source.channel_orders.get(stream.index, ()))
+        log.warning("%s does not support %s audio: transcoded to %s", muxer, _codec(stream), transcoder.encoder)
+        transcoder.stream.metadata.update(stream.metadata)
+        transcoder.stream.disposition = stream.disposition
+        self._transcoded[stream.index] = transcoder
 
 
 def can_hold(muxer: str, stream: Stream) -> bool:
     """Whether a container can hold the stream unchanged; tested by writing a header to memory."""
-    if muxer == "mpegts":
-        return _codec(stream) in (MPEGTS_AUDIO if stream.type == "audio" else ("dvb_subtitle", "dvbsub"))
-    try:
-        with av.open(io.BytesIO(), "w", format=muxer) as trial:
+    codec = _codec(stream)
+    if (muxer in HOLDABLE and codec not in HOLDABLE[muxer]) or (muxer == "mp4" and codec.startswith("pcm_")):
+        return False
+    with av.open(io.BytesIO(), "w", format=muxer) as trial:
+        if stream.codec_context is None or not lists_codec(trial, stream.codec_context.name):
+            return False
+        try:
             trial.add_stream_from_template(stream, opaque=True)
             trial.start_encoding()
-    except (av.error.FFmpegError, ValueError):
-        return False
+        except av.error.FFmpegError:
+            return False
     return True
 
 

@@ -9,7 +9,7 @@ from av import VideoFrame
 
 from streamfx.frame import Frame
 from streamfx.media.input.reader import Reader
-from streamfx.media.probe import JITTER
+from streamfx.media.probe import JITTER, plausible
 
 MAX_TICKS_PER_SECOND = 1 << 30  # supported by all containers
 
@@ -29,10 +29,10 @@ def changed_rate(source: Reader | None, frame: Frame, base: Fraction) -> Fractio
         return None
     if source is not None and source.rate and base == source.info.time_base:
         changed = abs(frame.duration * source.rate - 1) > JITTER if source.constant_frame_rate else False
-        return 1 / frame.duration if changed else None
-    return 1 / frame.duration
+        return plausible(1 / frame.duration) if changed else None
+    return plausible(1 / frame.duration)
 
 
 def rate_of(frame: VideoFrame) -> Fraction | None:
     """Frames per second from the frame's duration."""
-    return 1 / (frame.duration * frame.time_base) if frame.duration and frame.time_base else None
+    return plausible(1 / (frame.duration * frame.time_base)) if frame.duration and frame.time_base else None

@@ -402,3 +402,14 @@ def test_pipes_are_decoded_from_the_start(name, clip, moving, tmp_path, open_sou
     writer.join(timeout=10)
     assert times == pytest.approx([n / 25 for n in range(15)], abs=0.001)
     assert any("cannot seek in" in record.getMessage() for record in caplog.records)
+
+
+def test_raw_dv_has_its_guessed_rate(clip, convert, times):
+    """FFmpeg's average rate of it is 60000."""
+    size = ["-f", "lavfi", "-i", "testsrc2=s=720x576:r=25:d=0.2"]
+    source = clip("tape.dv", *size, "-f", "lavfi", "-i", "anullsrc=r=48000", "-t", "0.2", "-target", "pal-dv")
+    with Reader(source) as reader:
+        assert reader.info.rate == 25
+    for target in ("a.y4m", "a.mp4", "a.gif"):
+        made = convert(source, target, "scale=32:-2", audio=False)
+        assert times(made.path) == [Fraction(number, 25) for number in range(5)]

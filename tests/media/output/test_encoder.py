@@ -45,6 +45,16 @@ def encoded(encoder, frames):
 # --- timestamps
 
 
+def test_a_gap_is_filled_with_copies_only_if_it_is_short():
+    encoder, container = encoder_of("yuv4mpegpipe", "rawvideo", rate=Fraction(1, 10))
+    assert len(encoded(encoder, [frame_at(0), frame_at(590_000)])) == 60
+    container.close()
+    encoder, container = encoder_of("yuv4mpegpipe", "rawvideo")
+    with pytest.raises(StreamfxError, match=r"jumps from 1.00 s to 5000.00 s.*use mp4 or mkv"):
+        encoded(encoder, [frame_at(0), frame_at(1000), frame_at(5_000_000)])
+    container.close()
+
+
 @settings(max_examples=40)
 @given(st.lists(st.integers(0, 200), max_size=20), st.none() | st.integers(0, 100))
 def test_frames_that_are_not_after_the_previous_one_are_dropped(times, last):

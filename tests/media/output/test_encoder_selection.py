@@ -219,6 +219,8 @@ def test_crf_and_options_reach_the_encoder(video, convert):
         ({"pix_fmt": "bgr99"}, "unknown pixel format"),
         ({"encoder": "gif", "crf": 3.0}, "gif has no option 'crf'"),
         ({"options": {"tempo": "1"}}, "libx264 has no option 'tempo'"),
+        ({"encoder": "msrle"}, "msrle needs a palette"),
+        ({"encoder": "h261"}, r"64x48 is not valid for the H.261 codec. Valid sizes are 176x144"),
     ],
 )
 def test_invalid_options(options, message, video, convert, tmp_path):

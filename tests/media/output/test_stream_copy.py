@@ -1,6 +1,7 @@
 """Stream copy: audio, subtitles, chapters, tags, attachments and cover art are kept."""
 
 import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -124,6 +125,49 @@ def test_unsupported_audio_is_transcoded(target, codec, message, rich, convert, 
         samples = ffmpeg("-i", made.path, "-map", track, "-f", "s16le", "-ac", "1", "-ar", "8000", "-")
         assert abs(len(samples) / 16000 - 1) < 0.1
     assert any("subtitles" in line for line in made.warnings)
+
+
+ABORTING = """
+import sys
+from streamfx.media.input.open import open_input
+from streamfx.media.output.formats import FORMATS
+from streamfx.media.output.stream_copy import VIDEO_ONLY, can_hold
+
+for name in sys.argv[1:]:
+    with open_input(name, None, None) as source:
+        (stream,) = source.streams.audio
+        muxers = [form.muxer for form in FORMATS.values() if form.muxer not in VIDEO_ONLY]
+        print(name, *[muxer for muxer in muxers if can_hold(muxer, stream)])
+"""
+
+
+def test_no_muxer_aborts_the_process(clip, tone):
+    """A trial header of flv with audio that flv cannot hold fails an assertion of libavformat."""
+    names = [
+        clip(f"{codec}{rate}.nut", *tone("0.1"), "-c:a", codec, "-ar", rate, "-ac", channels)
+        for codec, rate, channels in [
+            ("pcm_s16le", 8000, 1),
+            ("pcm_s16be", 44100, 6),
+            ("pcm_u8", 44100, 6),
+            ("pcm_alaw", 8000, 1),
+            ("pcm_mulaw", 44100, 6),
+            ("adpcm_swf", 44100, 2),
+            ("aac", 48000, 2),
+        ]
+    ]
+    done = subprocess.run([sys.executable, "-c", ABORTING, *names], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    holders = [line.split()[1:] for line in done.stdout.splitlines()]
+    assert ["flv" in muxers for muxers in holders] == [False] * 6 + [True]
+    assert all("nut" in muxers for muxers in holders)
+
+
+def test_audio_that_would_abort_flv_is_transcoded(clip, moving, tone, convert, probe):
+    source = clip("a.mkv", *moving(rate="5"), *tone(), "-c:v", "libx264", "-c:a", "pcm_mulaw", "-ar", "8000")
+    made = convert(source, "b.flv")
+    (track,) = streams(probe(made.path), "audio")
+    assert (track["codec_name"], track["sample_rate"]) == ("aac", "8000")
+    assert made.warnings == ["flv does not support pcm_mulaw audio: transcoded to aac"]
 
 
 def test_transcoded_audio_sounds_the_same(clip, tone, moving, convert, ffmpeg, probe):
