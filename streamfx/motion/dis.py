@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
@@ -14,17 +13,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from streamfx.motion.assessment import (
+    BETTER,
+    BLOCK,
+    DISTINCT,
+    FAST,
+    FLOOR,
+    MAX_ERROR,
+    MAX_SLOPE,
+    MIN_SLOPE,
+    SMALLEST,
+    SPREAD,
+    VISIBLE,
+    WIDENING,
+    halvings_of,
+)
 from streamfx.motion.occlusion import OUTSIDE, SIGMA, Motion, check_pair
 from streamfx.ops.color import LUMA
 
 Array: TypeAlias = NDArray[Any]  # float32
 Mask: TypeAlias = NDArray[np.bool_]
 
-AREA = 320 * 180  # pixels, approximate size of the reduced frames; all pixels below are theirs
-SMALLEST = 16  # pixels, the shortest side that the search supports
-SPREAD, WIDENING = 0.1, 7  # see `_consistency`; pixels of the dilation
-MAX_ERROR, MAX_SLOPE, MIN_SLOPE = 0.125, 0.04, 0.002  # thresholds of `consistency_mask` at this size
-BLOCK = 8  # pixels; still or moving is decided per block, from the mean over 3 by 3 blocks
 _REPEAT = cv2.BORDER_REPLICATE
 
 
@@ -38,7 +47,7 @@ def build_dis() -> Callable[[Tensor, Tensor], Motion]:
     def estimate(previous: Tensor, current: Tensor) -> Motion:
         nonlocal cached
         check_pair(previous, current)
-        halvings = _halvings(*current.shape[-2:])
+        halvings = halvings_of(*current.shape[-2:])
         before = cached[1] if cached is not None and cached[0] is previous else _small_luma(previous, halvings)
         after = _small_luma(current, halvings)
         cached = current, after
@@ -108,11 +117,10 @@ def _moving(still_residual: Array, moving_residual: Array, after: Array, flow: A
 
     slope_x, slope_y = _slopes(_low_pass(after))
     still_error, error = mean(still_residual * still_residual), mean(moving_residual * moving_residual)
-    better = still_error > 1.3 * error + 0.05  # noise alone rarely exceeds 1.25
-    # 0.0056 is 0.075 squared: motion of 0.075 pixels would be visible
-    textured = 0.0056 * mean(slope_x * slope_x + slope_y * slope_y) > 0.3 * error + 0.05
+    better = still_error > BETTER * error + FLOOR
+    textured = VISIBLE**2 * mean(slope_x * slope_x + slope_y * slope_y) > DISTINCT * error + FLOOR
     moving = better if np.sum(textured & ~better) >= np.sum(textured & better) else better | ~textured
-    moving |= np.hypot(mean(flow[0]), mean(flow[1])) > 0.5  # untextured part of a moving object
+    moving |= np.hypot(mean(flow[0]), mean(flow[1])) > FAST  # untextured part of a moving object
     return np.asarray(cv2.resize(moving.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR))
 
 
@@ -171,11 +179,6 @@ def _low_pass(values: Array) -> Array:
 
 def _photometric_confidence(residual: Array) -> Array:
     return np.exp(-np.square(residual / np.float32(SIGMA)))
-
-
-def _halvings(height: int, width: int) -> int:
-    """How many times a frame is halved for the search."""
-    return max(0, int(math.log2(height * width / AREA) / 2 + 0.3))
 
 
 def _small_luma(image: Tensor, halvings: int) -> Array:

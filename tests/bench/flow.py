@@ -1,21 +1,30 @@
-"""Accuracy of "dis" optical flow, of its confidence, and its cost: python tests/bench/flow.py
+"""Accuracy of optical flow and of its confidence, and its cost: python tests/bench/flow.py [--methods dis twin lk]
 
-Scenes of 1280x720 with known motion (tests/motion/conftest.py). EPE (end-point error) is the mean distance in pixels of
-the estimated flow from the true one, over pixels that were visible in the previous frame. Detected is the share of
-occluded pixels with a confidence below 0.5, rejected the share of visible ones. CPU time of one call, minimum of five.
+"twin" is the reference implementation in torch, on the CPU, of the kernels that compute "dis" on a GPU.
+
+Scenes of 1280x720 with known motion (tests/motion/conftest.py), and two clips of tests/bench/clips.py. EPE (end-point
+error) is the mean distance in pixels of the estimated flow from the true one, over pixels that were visible in the
+previous frame. Detected is the share of occluded pixels with a confidence below 0.5, rejected the share of visible
+ones. CPU time of one call, minimum of --runs.
 """
 
+import argparse
 import sys
 import time
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "motion"))
-from conftest import Scene
+from clips import Moment, crossing, load_photo, pan
+from conftest import Pair, Scene
 
+from streamfx.motion import inverse_search
 from streamfx.motion.flow import build_motion
+from streamfx.motion.occlusion import Estimate
 
 CHINA, COFFEE = "sklearn/datasets/images/china.jpg", "skimage/data/coffee.png"
 ASTRONAUT, ROCKET = "skimage/data/astronaut.png", "skimage/data/rocket.jpg"
@@ -32,6 +41,28 @@ SCENES = {
     "still shot": Scene(foreground=None, shift=(0, 0), noise=2.5),
     "slow pan": Scene(foreground=None, shift=(0.1, 0), noise=2.5),
 }
+SIZE, LARGER = (720, 1280), (900, 1600)
+
+
+def pairs() -> Iterator[tuple[str, Pair]]:
+    """The scenes, and the middle two frames of the clips."""
+    for name, scene in SCENES.items():
+        yield name, scene.pair()
+    photo, object_photo = load_photo("chelsea.png", *LARGER), load_photo("coffee.png", 400, 600)
+    clips = {"clip, pan": pan(photo, 10, SIZE), "clip, crossing": crossing(photo, object_photo, 10, SIZE)}
+    for name, moments in clips.items():
+        yield name, as_pair(*list(pairwise(moments))[-4])
+
+
+def as_pair(previous: Moment, current: Moment) -> Pair:
+    """Two frames of a clip."""
+    images = [np.ascontiguousarray(moment.image.permute(1, 2, 0).numpy()) for moment in (previous, current)]
+    visible = current.visible[0].numpy() > 0.5
+    return Pair(*images, current.flow.numpy(), ~visible, np.zeros_like(visible))
+
+
+def method(name: str) -> Estimate:
+    return inverse_search.estimate if name == "twin" else build_motion(name, torch.device("cpu"))
 
 
 def percent(mask: np.ndarray) -> str:
@@ -39,22 +70,27 @@ def percent(mask: np.ndarray) -> str:
 
 
 def main() -> None:
-    estimate = build_motion("dis", torch.device("cpu"))
-    print("| scene | EPE | EPE where confident | median | detected | rejected | mean flow | ms |")
-    print("|:--|--:|--:|--:|--:|--:|--:|--:|")
-    for name, scene in SCENES.items():
-        pair = scene.pair()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--methods", nargs="+", choices=("dis", "twin", "lk", "raft"), default=["dis", "twin"])
+    parser.add_argument("--runs", type=int, default=5)
+    options = parser.parse_args()
+    estimates = {name: method(name) for name in options.methods}
+    print("| scene | method | EPE | EPE where confident | median | detected | rejected | mean flow | ms |")
+    print("|:--|:--|--:|--:|--:|--:|--:|--:|--:|")
+    for name, pair in pairs():
         images = [torch.from_numpy(p.transpose(2, 0, 1).copy()) for p in (pair.previous, pair.current)]
-        times = []
-        for _ in range(5):
-            start = time.process_time()
-            motion = estimate(*images)
-            times.append(time.process_time() - start)
-        error = np.hypot(*(motion.flow.numpy() - pair.flow))
-        visible, rejected = ~pair.occluded, motion.confidence[0].numpy() < 0.5
-        row = f"| {name} | {error[visible].mean():.3f} | {error[visible & ~rejected].mean():.3f} | "
-        row += f"{np.median(error[visible]):.3f} | {percent(rejected[pair.occluded])} | {percent(rejected[visible])} | "
-        print(row + f"{motion.flow.norm(dim=0).mean():.3f} | {1000 * min(times):.1f} |", flush=True)
+        for kind, estimate in estimates.items():
+            times = []
+            for _ in range(options.runs):
+                start = time.process_time()
+                motion = estimate(*images)
+                times.append(time.process_time() - start)
+            error = np.hypot(*(motion.flow.numpy() - pair.flow))
+            visible, rejected = ~pair.occluded, motion.confidence[0].numpy() < 0.5
+            row = f"| {name} | {kind} | {error[visible].mean():.3f} | {error[visible & ~rejected].mean():.3f} | "
+            row += f"{np.median(error[visible]):.3f} | {percent(rejected[pair.occluded])} | "
+            row += f"{percent(rejected[visible])} | {motion.flow.norm(dim=0).mean():.3f} | {1000 * min(times):.1f} |"
+            print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -176,32 +176,6 @@ def test_gradients_are_not_needed(dis):
 # --- reduced size
 
 
-@pytest.mark.parametrize(
-    ("size", "halvings"),
-    [
-        ((1, 1), 0),
-        ((180, 320), 0),
-        ((240, 426), 0),
-        ((360, 640), 1),
-        ((480, 854), 1),
-        ((720, 1280), 2),
-        ((1080, 1920), 2),
-        ((2160, 3840), 3),
-        ((1920, 1080), 2),
-    ],
-)
-def test_frames_are_halved_to_about_320x180(size, halvings):
-    assert dis_module._halvings(*size) == halvings
-
-
-@given(height=st.integers(1, 5000), width=st.integers(1, 5000))
-def test_reduced_frames_have_a_similar_area(height, width):
-    halvings = dis_module._halvings(height, width)
-    area = height * width / 4**halvings
-    assert area < 2.7 * dis_module.AREA  # 4 to the power of 0.7
-    assert halvings == 0 or area > 0.6 * dis_module.AREA
-
-
 def test_luma_of_colors():
     colors = torch.tensor([[0, 0, 0], [1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1.5, 1.5, 1.5]]).float()
     luma = dis_module._small_luma(colors.T[:, None].contiguous(), 0)
