@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from streamfx.errors import StreamfxError
 from streamfx.media.ffmpeg_log import mute_ffmpeg
 from streamfx.media.input.channel_layout import settle_layout
+from streamfx.media.input.discontinuities import Discontinuities
 from streamfx.media.input.open import can_seek, default_video_stream, open_input
 from streamfx.media.limits import check_size, decoder_options
 from streamfx.media.probe import decoders, plausible
@@ -28,6 +29,7 @@ log = logging.getLogger("streamfx")
 DECLARES_DURATION = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "asf", "mxf"))
 MICROSECOND = Fraction(1, 1_000_000)
 MAX_FED_PACKETS = 1000  # packets kept for `restart`; it is impossible if the first frame comes later
+SEAM = 1  # seconds around a discontinuity in which packets flagged as corrupt are no damage
 END_TOLERANCE = Fraction(1, 2)  # seconds before the declared duration at which a source counts as complete
 
 
@@ -50,11 +52,15 @@ class Demuxer:
         self._replay: deque[Packet[Stream]] = deque()  # packets to decode again
         self._at_end = False
         self.packets: deque[Packet[Stream]] = deque()  # of the other streams, in file order, times shifted
-        self._next_dts: dict[int, int] = {}  # stream index -> smallest valid dts of the next packet
         self.collects_packets = True  # False drops the packets of the other streams
         self.covers: dict[int, bytes] = {}  # stream index of cover art -> image file
         self.channel_orders = {stream.index: settle_layout(stream) for stream in self.input.streams.audio}
         self.damaged_at: Fraction | None = None  # seconds from the start of the source at which the data is damaged
+        self._corrupt: Fraction | None = None  # time of a packet flagged as corrupt that may be at a discontinuity
+        self._seam = Fraction(-SEAM)  # time of the last discontinuity
+        self._discontinuities = Discontinuities(self.input)
+        self.warns_of_jumps = True
+        self._open_options = input_format, rate
         self._source_start = (self.input.start_time or 0) * MICROSECOND  # on its own clock
         self.offset = self._source_start + start
         self._end = None if end is None else self._source_start + end
@@ -160,9 +166,10 @@ class Demuxer:
 
     def seek(self, time: Fraction) -> bool:
         """Make the next `video_frames()` start at a key frame before `time`, in seconds; return whether it worked."""
-        if not self._seekable:
+        if not self._seekable or not self._continuous_until(self.offset + time):
             return False
         self._last_pts = None
+        self._discontinuities.reset()
         for margin in (0, 10):
             target = self.offset + time - margin
             try:
@@ -237,6 +244,7 @@ class Demuxer:
                 packet = next(packets)
             except StopIteration:
                 self._at_end = True
+                self._check_corrupt(None)
                 self._check_end()
                 return
             except av.error.FFmpegError as error:
@@ -244,10 +252,22 @@ class Demuxer:
                     raise StreamfxError(self._read_error(error)) from error
                 self._mark_damaged(self._latest)
                 return
+            self._correct(packet)
             self._track(packet)
             if packet.stream is not self.stream:
                 self._collect(packet)
             yield packet
+
+    def _correct(self, packet: Packet[Stream]) -> None:
+        """Correct the timestamps of a packet, and note where discontinuities are."""
+        found = self._discontinuities.count
+        self._discontinuities.correct(packet)
+        if self._discontinuities.count > found:
+            self._seam = self._latest
+            self._corrupt = None
+            if not found and self.warns_of_jumps:
+                at = float(self._latest - self._source_start)
+                log.warning("the timestamps of '%s' jump at %.2f s; the parts are joined without a gap", self.name, at)
 
     def _track(self, packet: Packet[Stream]) -> None:
         """Record how far the source has been read, and packets flagged as corrupt."""
@@ -258,13 +278,25 @@ class Demuxer:
         if packet.stream is self.stream and not length and self._guessed_rate:
             length = round(1 / self._guessed_rate / packet.stream.time_base)
         self._latest = max(self._latest, (time + length) * packet.stream.time_base)
-        if packet.is_corrupt:
-            self._mark_damaged(time * packet.stream.time_base)
+        if packet.is_corrupt and self._corrupt is None:
+            self._corrupt = time * packet.stream.time_base
+        self._check_corrupt(self._latest)
+
+    def _check_corrupt(self, reached: Fraction | None) -> None:
+        """Count a packet flagged as corrupt as damage once the source was read `SEAM` further, or to the end (None).
+
+        At a discontinuity FFmpeg flags packets only because their counters do not continue.
+        """
+        if self._corrupt is not None and (reached is None or reached - self._corrupt > SEAM):
+            if abs(self._corrupt - self._seam) > SEAM:
+                self._mark_damaged(self._corrupt)
+            self._corrupt = None
 
     def _collect(self, packet: Packet[Stream]) -> None:
         if packet.stream.disposition & Disposition.attached_pic:
             self.covers.setdefault(packet.stream.index, bytes(packet))
             return
+        packet.pts = packet.dts if packet.pts is None else packet.pts
         if not self.collects_packets or packet.size == 0 or packet.pts is None or packet.stream.time_base is None:
             return
         base = packet.stream.time_base
@@ -275,10 +307,6 @@ class Demuxer:
         shift = round(self.offset / base)
         packet.pts -= shift
         packet.dts = packet.pts if packet.dts is None else packet.dts - shift
-        if packet.dts < self._next_dts.get(packet.stream.index, packet.dts):  # muxers reject decreasing dts
-            self._mark_damaged(time)
-            return
-        self._next_dts[packet.stream.index] = packet.dts + (packet.stream.type == "audio")
         self.packets.append(packet)
 
     def _read_audio_to_end(self) -> None:
@@ -313,12 +341,27 @@ class Demuxer:
             )
         return f"cannot read '{self.name}': {error.strerror}"
 
+    def _continuous_until(self, time: Fraction) -> bool:
+        """Whether the source has no discontinuity before `time`, on its own clock, so that seeking finds that time."""
+        if not self._discontinuities.possible or "://" in self.name:
+            return True
+        with open_input(self.name, *self._open_options) as scan:
+            discontinuities = Discontinuities(scan)
+            try:
+                for packet in scan.demux(video=0):
+                    discontinuities.correct(packet)
+                    if discontinuities.count or (packet.dts is not None and packet.dts * packet.time_base > time):
+                        break
+            except av.error.FFmpegError:
+                return False
+        return not discontinuities.count
+
     def _seek(self) -> None:
         """Seek to a key frame before the start; if the source cannot seek, all earlier frames are decoded and dropped.
 
         In formats without an index FFmpeg may land after the start, so check the first frame and try further back.
         """
-        if not can_seek(self.name):
+        if not can_seek(self.name) or not self._continuous_until(self.offset):
             log.info("cannot seek in '%s'; decoding from the start", self.name)
             return
         for target in (self.offset, self.offset - 10, min(self._source_start, Fraction(0))):

@@ -71,6 +71,7 @@ class ImageSequence:
         self.packets: deque[Packet[Stream]] = deque()
         self.covers: dict[int, bytes] = {}
         self.channel_orders: dict[int, tuple[str, ...]] = {}
+        self.warns_of_jumps = False
 
     def video_frames(self) -> Generator[VideoFrame, None, None]:
         return decode_files(self._files, self.tick, self._start)

@@ -143,7 +143,9 @@ class Reader:
         """Open the same source again, ending `length` seconds after its start if given."""
         form, rate, start, end = self._open_options
         end = end if length is None else start + length
-        return Reader(self.name, input_format=form, input_rate=rate, start=start, end=end)
+        again = Reader(self.name, input_format=form, input_rate=rate, start=start, end=end)
+        again._source.warns_of_jumps = False  # this one did
+        return again
 
     def resume_at(self, point: ResumePoint) -> None:
         """Make `video_frames` and `frames` start at a resume point from an earlier pass over the same source."""

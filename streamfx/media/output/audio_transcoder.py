@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 
 import av.error
@@ -16,6 +17,8 @@ from av.stream import Stream
 
 from streamfx.media.ffmpeg_log import ffmpeg_messages
 from streamfx.media.input.channel_layout import channel_names
+
+log = logging.getLogger("streamfx")
 
 ENCODERS = {"webm": "libopus"}  # muxer -> encoder; others get AAC
 OPUS_RATE = 48_000  # Hz; what every Opus decoder returns
@@ -38,6 +41,7 @@ class AudioTranscoder:
         self.stream = stream
         stream.layout = nearest_layout(self.encoder, stream.rate, source.layout.name)
         stream.bit_rate = BITS_PER_CHANNEL * stream.channels
+        self._undecodable = self._decoded = 0  # packets, frames
         self._graph: Graph | None = None
         self._audio_format: tuple[str, str, int] | None = None  # of the graph's input
 
@@ -45,8 +49,10 @@ class AudioTranscoder:
         """Yield the encoded packets that are ready."""
         try:
             frames = self.source.decode(packet)
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError:
+            self._undecodable += 1
             return
+        self._decoded += len(frames)
         for frame in frames:
             audio_format = (frame.format.name, frame.layout.name, frame.rate)
             if audio_format != self._audio_format:  # it may change
@@ -55,7 +61,11 @@ class AudioTranscoder:
             yield from self._encode(frame)
 
     def finish(self) -> Iterator[Packet[AudioStream]]:
-        """Flush the encoder and yield the remaining packets."""
+        """Flush the encoder and yield the remaining packets; warn of damage."""
+        if self._undecodable and self._decoded:
+            log.warning("%d packets of the audio are damaged and left out", self._undecodable)
+        elif self._undecodable:
+            log.warning("none of the audio can be decoded")
         yield from self._encode(None)
         yield from self.stream.encode(None)
 

@@ -203,7 +203,8 @@ def join(
     """
     assert segments.layout is not None
     layout, closed = segments.layout, segments.closed
-    muxer = Muxer(target, form, layout, source, soundtrack, audio=audio, comment=comment)
+    with warnings_muted():
+        muxer = Muxer(target, form, layout, source, soundtrack, audio=audio, comment=comment)
     try:
         if any(segment.header != digest_of(muxer.header) for segment in closed):
             raise StreamfxError(

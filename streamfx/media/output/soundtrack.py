@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
@@ -12,12 +13,15 @@ import av.error
 from av import Packet
 
 from streamfx.media.input.audio_decoder import default_audio_stream
+from streamfx.media.input.discontinuities import Discontinuities
 from streamfx.media.input.open import open_input
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from av.stream import Stream
+
+log = logging.getLogger("streamfx")
 
 MICROSECOND = Fraction(1, 1_000_000)
 
@@ -40,7 +44,7 @@ class Soundtrack:
         self._ready: deque[Packet[Stream]] = deque()
         self._reached = Fraction(0)  # seconds
         self._ended = False
-        self._min_dts = -(1 << 62)  # minimum dts of the next packet, in ticks
+        self._discontinuities = Discontinuities(self.input)
 
     @property
     def streams(self) -> list[Stream]:
@@ -52,17 +56,20 @@ class Soundtrack:
         while not self._ended and (time is None or self._reached < time):
             try:
                 packet = next(self._packets)
-            except (StopIteration, av.error.FFmpegError):  # use the readable part of a damaged file
+            except StopIteration:
                 self._ended = True
                 return
+            except av.error.FFmpegError:
+                log.warning("'%s' is damaged at %.2f s; the audio before is used", self.name, self._reached)
+                self._ended = True
+                return
+            self._discontinuities.correct(packet)
+            packet.pts = packet.dts if packet.pts is None else packet.pts
             if packet.size == 0 or packet.pts is None or packet.time_base is None:
                 continue
             shift = round(self.offset / packet.time_base)
             packet.pts -= shift
             packet.dts = packet.pts if packet.dts is None else packet.dts - shift
-            if packet.dts < self._min_dts:  # muxers need increasing dts
-                continue
-            self._min_dts = packet.dts + 1
             self._reached = packet.pts * packet.time_base
             if self.start and self._reached < 0:  # with no `start`, packets before 0 prime the decoder
                 continue

@@ -6,13 +6,14 @@ import io
 import logging
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
 from av import Packet
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
+from av.rational import AVRational
 from av.stream import Disposition, Stream
 
 from streamfx.media.output.audio_transcoder import AudioTranscoder
@@ -31,6 +32,7 @@ HOLDABLE = {
     "mpegts": frozenset(("aac", "mp2", "mp3", "ac3", "eac3", "dts", "opus", "truehd", "dvb_subtitle", "dvbsub")),
     "flv": frozenset(("aac", "mp3", "ac3", "eac3", "flac", "opus")),
 }
+TS_NONSTRICT = 0x20000  # AVFMT_TS_NONSTRICT: equal dts are allowed
 COVER_EXTENSIONS = {"mjpeg": "jpg"}  # codec -> file extension, if different
 MUXER_TAGS = frozenset(("major_brand", "minor_version", "compatible_brands", "encoder", "duration"))
 
@@ -43,6 +45,7 @@ class StreamCopy:
         self._copied: dict[int, Stream] = {}  # source index -> output stream
         self._transcoded: dict[int, AudioTranscoder] = {}  # by source index
         self._covers: list[Packet[Stream]] = []
+        self._lowest_dts: dict[int, int] = {}  # output index -> lowest dts that the muxer accepts next
         container = source.input
         if container is None:
             return
@@ -59,20 +62,35 @@ class StreamCopy:
     def copy(self) -> None:
         """Mux the packets that the source has read so far."""
         while self._covers:
-            self._output.mux(self._covers.pop())
+            cover = self._covers.pop()
+            self._mux(cover, cover.stream)
         for packet in self._source.take_packets():
             index = packet.stream.index
             if index in self._copied:
-                packet.stream = self._copied[index]
-                self._output.mux(packet)
+                self._mux(packet, self._copied[index])
             elif index in self._transcoded:
-                self._output.mux(list(self._transcoded[index].encode(packet)))
+                for encoded in self._transcoded[index].encode(packet):
+                    self._mux(encoded, encoded.stream)
 
     def finish(self) -> None:
         """Mux the remaining packets and flush the audio encoders."""
         self.copy()
         for transcoder in self._transcoded.values():
-            self._output.mux(list(transcoder.finish()))
+            for encoded in transcoder.finish():
+                self._mux(encoded, encoded.stream)
+
+    def _mux(self, packet: Packet[Any], stream: Stream) -> None:
+        """Mux a packet; a dts that does not increase as the muxer demands is raised, as the ffmpeg command does."""
+        packet.stream = stream
+        if stream.time_base:
+            packet.rescale_ts(AVRational(stream.time_base))
+        if packet.dts is not None:
+            lowest = self._lowest_dts.get(stream.index, packet.dts)
+            if packet.dts < lowest:
+                packet.dts = lowest
+                packet.pts = max(lowest, lowest if packet.pts is None else packet.pts)
+            self._lowest_dts[stream.index] = packet.dts + (not self._output.format.flags & TS_NONSTRICT)
+        self._output.mux(packet)
 
     def _add(self, stream: Stream, muxer: str) -> None:
         if muxer in VIDEO_ONLY or (stream.type == "attachment" and muxer != "matroska"):

@@ -192,9 +192,10 @@ class Writer:
     def _join(self, end: Fraction | None) -> None:
         """Join the segments, with the other streams of the source or soundtrack until `end`, in seconds."""
         assert self._segments is not None
-        with ExitStack() as stack, warnings_muted():
-            source = stack.enter_context(self._source.reopen(end)) if self._source else None
-            soundtrack = stack.enter_context(self._soundtrack.reopen(end)) if self._soundtrack else None
+        with ExitStack() as stack:
+            with warnings_muted():
+                source = stack.enter_context(self._source.reopen(end)) if self._source else None
+                soundtrack = stack.enter_context(self._soundtrack.reopen(end)) if self._soundtrack else None
             if source is not None:
                 source.keep_packets()
             audio, comment = self.output.audio, self.output.comment

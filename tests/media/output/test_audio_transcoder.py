@@ -96,3 +96,13 @@ def test_audio_that_changes_its_layout_is_transcoded(clip, moving, tone, convert
     made = convert(source, "a.webm")
     (stream,) = [stream for stream in probe(made.path)["streams"] if stream["codec_type"] == "audio"]
     assert (stream["codec_name"], stream["channels"]) == ("opus", 2)
+
+
+def test_packets_that_cannot_be_decoded_are_left_out_with_a_warning(clip, moving, tone, convert, tmp_path):
+    source = clip("tta.mkv", *moving(rate="5"), *tone("3"), "-c:v", "mpeg4", "-c:a", "flac")
+    data = bytearray(source.read_bytes())
+    frames = [at for at in range(len(data) - 2) if data[at : at + 2] == b"\xff\xf8"]
+    data[frames[4] + 2 : frames[4] + 40] = bytes(38)
+    broken = tmp_path / "broken.mkv"
+    broken.write_bytes(data)
+    assert convert(broken, "a.ts").warned("of the audio are damaged and left out")

@@ -86,3 +86,20 @@ def test_timestamps_increase_when_those_of_the_file_restart(clip, moving, tone, 
         dts = [packet.dts for packet in soundtrack.take_packets()]
     assert len(dts) > 10
     assert dts == sorted(set(dts))
+
+
+def test_packets_with_equal_times_are_copied(clip, tone, tmp_path, probe):
+    audio = clip("thd.mkv", *tone("1"), "-c:a", "truehd", "-strict", "-2")
+    made = write(tmp_path / "out.mkv", audio, 1)
+    packets = probe(made, "-select_streams", "a", "-show_packets")["packets"]
+    assert len(packets) == 1200
+
+
+def test_timestamps_that_restart_continue(clip, tone, tmp_path, probe):
+    one = clip("one.ts", *tone("0.5"), "-c:a", "mp2")
+    both = tmp_path / "both.ts"
+    both.write_bytes(one.read_bytes() * 2)
+    made = write(tmp_path / "out.mkv", both, 1)
+    ends = [float(packet["pts_time"]) for packet in probe(made, "-select_streams", "a", "-show_packets")["packets"]]
+    assert len(ends) == 2 * len(probe(one, "-show_packets")["packets"])
+    assert max(ends) == pytest.approx(1.0, abs=0.06)

@@ -127,6 +127,36 @@ def test_unsupported_audio_is_transcoded(target, codec, message, rich, convert, 
     assert any("subtitles" in line for line in made.warnings)
 
 
+@pytest.mark.parametrize("target", ["b.mkv", "b.ts"])
+def test_packets_with_equal_times_are_copied(target, clip, moving, tone, convert, times):
+    """TrueHD frames last 0.83 ms, and Matroska counts milliseconds."""
+    source = clip("thd.mkv", *moving(rate="5"), *tone(), "-c:v", "libx264", "-c:a", "truehd", "-strict", "-2")
+    before = times(source, "a:0")
+    assert len(set(before)) < len(before) == 1200
+    made = convert(source, target, "null")
+    after = times(made.path, "a:0")
+    assert made.damaged_at is None
+    assert len(after) == 1200 or target == "b.ts"  # ffprobe splits its packets in other places
+    assert [float(time - after[0]) for time in after[-1:]] == pytest.approx([float(before[-1] - before[0])], abs=0.01)
+
+
+@pytest.mark.parametrize("target", ["b.mkv", "b.webm"])
+def test_subtitles_out_of_order_are_copied(target, clip, moving, tmp_path, convert, times):
+    text = tmp_path / "words.vtt"
+    text.write_text("WEBVTT\n\n" + "".join(f"00:00.{n}00 --> 00:00.{n}90\nword {n}\n\n" for n in (2, 4, 6)))
+    codec = ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-c:s", "webvtt"]
+    source = clip("ordered.webm", *moving(rate="5"), "-i", text, *codec)
+    data = source.read_bytes()
+    at = data.index(b"word 2")
+    late = data.rindex((200).to_bytes(2, "big"), 0, at)  # its time code in the cluster, in milliseconds
+    shuffled = tmp_path / "shuffled.webm"
+    shuffled.write_bytes(data[:late] + (500).to_bytes(2, "big") + data[late + 2 :])
+    assert len(times(shuffled, "s:0")) == 3
+    made = convert(shuffled, target, "null")
+    assert made.damaged_at is None
+    assert len(times(made.path, "s:0")) == 3
+
+
 ABORTING = """
 import sys
 from streamfx.media.input.open import open_input
