@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from platformdirs import user_data_dir
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from streamfx.errors import StreamfxError, unknown
-from streamfx.resources import resource
+from streamfx.resources import resource, user_folder
 from streamfx.settings import Quality
 
 _log = logging.getLogger("streamfx")
@@ -146,14 +146,15 @@ class Preset(BaseModel):
         return self.path.parent / file
 
 
-def user_presets() -> Path:
-    """The folder of the user's own presets; it may not exist."""
-    return Path(user_data_dir("streamfx", appauthor=False)) / "presets"
+def user_presets() -> Path | None:
+    """The folder of the user's own presets, which may not exist; None for a user without a home folder."""
+    folder = user_folder()
+    return folder and folder / "presets"
 
 
 def preset_files(kind: Kind = "style") -> dict[str, Path]:
     """Name -> file of all presets of a kind; the user's own replace shipped ones of the same name."""
-    folders = (resource("presets"), user_presets())
+    folders = filter(None, (resource("presets"), user_presets()))
     files = {file.stem: file for folder in folders for file in folder.glob("*.toml") if kind == _kind_of(file)}
     return dict(sorted(files.items()))
 
@@ -161,7 +162,7 @@ def preset_files(kind: Kind = "style") -> dict[str, Path]:
 def _kind_of(file: Path) -> str:
     """The kind of a preset. An unreadable file counts as a style; loading it reports the error."""
     try:
-        kind = tomllib.loads(file.read_text(encoding="utf-8")).get("kind", "style")
+        kind = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("kind", "style")
     except (OSError, ValueError, RecursionError):
         return "style"
     return kind if kind in ("timeline", "dream") else "style"
@@ -181,7 +182,7 @@ def presets() -> list[Preset]:
 def load_preset(name: str) -> Preset:
     """The preset called `name`, or the one in the file `name` if that ends in .toml."""
     if name.endswith(".toml"):
-        return _read(Path(name).expanduser())
+        return _read(Path(os.path.expanduser(name)))
     files = preset_files()
     if name not in files:
         if name in preset_files("timeline"):
@@ -195,7 +196,7 @@ def load_look(name: str) -> Look:
     files = preset_files("dream")
     if not name.endswith(".toml") and name not in files:
         raise unknown("look", name, files)
-    file = Path(name).expanduser() if name.endswith(".toml") else files[name]
+    file = Path(os.path.expanduser(name)) if name.endswith(".toml") else files[name]
     try:
         look = Look.model_validate(load_toml(file, "look"))
     except ValidationError as error:
@@ -219,7 +220,7 @@ def parse_blend(text: str) -> list[tuple[str, float]]:
 
     A name is that of a preset or of a FILE.toml.
     """
-    if text.endswith(".toml") and Path(text).expanduser().is_file():
+    if text.endswith(".toml") and os.path.isfile(os.path.expanduser(text)):
         return [(text, 1.0)]  # the name of its folder may contain : and ,
     parts: dict[str, float] = {}
     for part in text.split(","):
@@ -240,8 +241,7 @@ def load_toml(file: Path, kind: str) -> dict[str, Any]:
     try:
         if file.stat().st_size > _MAX_BYTES:
             raise StreamfxError(f"the {kind} {file} is too large; the limit is {_MAX_BYTES} bytes")
-        with file.open("rb") as stream:
-            return tomllib.load(stream)
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))  # editors of Windows add a byte order mark
     except OSError as error:
         raise StreamfxError(f"cannot read the {kind} {file}: {error.strerror or error}") from error
     except RecursionError as error:

@@ -133,6 +133,14 @@ def test_presets_can_be_given_as_files(tmp_path):
     assert (preset.name, preset.style.training.minutes) == ("other", 3)
 
 
+def test_a_byte_order_mark_is_ignored(tmp_path, own):
+    for folder in (tmp_path, own):
+        (folder / "other.toml").write_text("\ufeff" + GOOD, encoding="utf-8")
+    assert load_preset(str(tmp_path / "other.toml")).style == load_preset("other").style
+    (own / "tour.toml").write_text('\ufeffkind = "timeline"\n', encoding="utf-8")
+    assert "tour" in preset_files("timeline")
+
+
 def test_missing_quality_names_an_existing_one(own):
     (own / "mine.toml").write_text(GOOD)
     with pytest.raises(StreamfxError, match="preset mine has no fast network; use --quality fine"):

@@ -5,14 +5,18 @@ Audio is processed in blocks, so memory holds only a few numbers per hundredth o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import chain, pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+
+from streamfx.resources import library_cache
 
 Array: TypeAlias = NDArray[np.float64]
 Samples: TypeAlias = NDArray[np.float32]
@@ -62,8 +66,16 @@ class _Windows:
         return buffer[: (count - 1) * self.hop + self.size] if count else None
 
 
+def _find_cache_for_numba() -> None:
+    """Let numba, which fails otherwise, cache librosa's compiled functions if their own folder is not writable."""
+    package = find_spec("librosa")
+    if package and package.origin and not os.access(os.path.dirname(package.origin), os.W_OK):
+        os.environ.setdefault("NUMBA_CACHE_DIR", library_cache("numba"))
+
+
 def extract_features(blocks: Iterable[Samples]) -> Features:
     """Features of mono audio, given as blocks of samples at SAMPLE_RATE."""
+    _find_cache_for_numba()
     import librosa
 
     filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=_WINDOW, n_mels=_MEL_BANDS, fmin=20.0)

@@ -108,8 +108,10 @@ def _envelope(track: Array, attack: float, release: float) -> Array:
 def analyze_audio(path: str | Path) -> AudioAnalysis:
     """The analysis of an audio file, or of a video's audio: from the cache, or computed now, which takes seconds.
 
-    Raises StreamfxError if the file is missing, has no audio or cannot be decoded.
+    That of a URL is not cached. Raises StreamfxError if the file is missing, has no audio or cannot be decoded.
     """
+    if "://" in str(path):
+        return _analyze(str(path))
     file = cache_file(path)
     analysis = _load(file)
     if analysis is None:

@@ -18,7 +18,6 @@ from streamfx.errors import StreamfxError, unknown
 Array: TypeAlias = NDArray[np.float64]
 
 _FRAME_0 = Expression((Op("number", 0.0, 0, 0),))
-_NOT_ASCENDING = "keys must be in ascending order, but frame {:g} comes after frame {:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +53,8 @@ class Schedule:
         return self.keys[0].value.number if len(self.keys) == 1 else None
 
     def check(self, context: Context) -> None:
-        """Raise StreamfxError if it needs audio that is missing, or its keys are not in order in this context."""
-        _key_frames(self, context)
+        """Raise StreamfxError if it needs audio that is missing, or a frame of a key cannot be computed."""
+        _ordered_keys(self, context)
 
     def at(self, frame: float, context: Context) -> float:
         """The value at a frame, counted from 0. Raises StreamfxError if it is not finite."""
@@ -70,17 +69,17 @@ class Schedule:
         return self._values(np.arange(first, stop, dtype=np.float64), context)
 
     def _values(self, frames: Array, context: Context) -> Array:
-        key_frames = _key_frames(self, context)
+        keys, key_frames = _ordered_keys(self, context)
         clamped = np.maximum(frames, key_frames[0])  # the first key also applies to the frames before it
         index = np.searchsorted(key_frames, clamped, side="right") - 1
         values = np.empty(len(frames))
         for i in np.unique(index):
-            key, mask = self.keys[i], index == i
+            key, mask = keys[i], index == i
             start = key.value.number
-            if start is None or i + 1 == len(self.keys):
+            if start is None or i + 1 == len(keys):
                 values[mask] = self.evaluate(key.value, clamped[mask], context)
             else:
-                end = self.evaluate(self.keys[i + 1].value, key_frames[i + 1 : i + 2], context)
+                end = self.evaluate(keys[i + 1].value, key_frames[i + 1 : i + 2], context)
                 share = (clamped[mask] - key_frames[i]) / (key_frames[i + 1] - key_frames[i])
                 eased = EASINGS[key.easing](share)
                 values[mask] = start * (1 - eased) + end * eased
@@ -102,18 +101,16 @@ class Schedule:
 
 
 @lru_cache(maxsize=256)
-def _key_frames(schedule: Schedule, context: Context) -> Array:
-    """The frames of the keys, possibly fractional."""
+def _ordered_keys(schedule: Schedule, context: Context) -> tuple[tuple[Key, ...], Array]:
+    """The keys in the order of their frames, and these, possibly fractional; of several at one frame, the last one."""
     variables = context.variables(np.zeros(1))
     for key in schedule.keys:
         for name, offset in (*key.frame.names(), *key.value.names()):
             if name not in variables:
                 raise schedule.error(_missing(name, context), offset)
-    frames = [float(schedule.evaluate(key.frame, np.zeros(1), context)[0]) for key in schedule.keys]
-    for previous, current, key in zip(frames, frames[1:], schedule.keys[1:]):
-        if not previous < current:
-            raise schedule.error(_NOT_ASCENDING.format(current, previous), key.offset)
-    return np.array(frames)
+    by_frame = {float(schedule.evaluate(key.frame, np.zeros(1), context)[0]): key for key in schedule.keys}
+    frames = sorted(by_frame)
+    return tuple(by_frame[frame] for frame in frames), np.array(frames)
 
 
 def _missing(name: str, context: Context) -> str:
@@ -130,7 +127,8 @@ def parse_schedule(text: str | float, name: str = "schedule") -> Schedule:
     """Parse a schedule: a number, an expression, or comma-separated `key: value` pairs.
 
     A key is a frame: a number, `max_f/2`, seconds like `4s`, or beats like `8b`; the first beat is 0b. A number is
-    interpolated to the next key's value, linearly or with the easing named after it: `0:(1) ease_out, 60:(2)`. Any
+    interpolated to the next key's value, linearly or with the easing named after it: `0:(1) ease_out, 60:(2)`. Keys may
+    be in any order and in quotes; of several at one frame, the last one applies. Any
     other expression is evaluated in each frame up to the next key. `t` is the frame number (unlike in FFmpeg's filters,
     where it is seconds), `max_f` the last frame, `s` the seed; audio adds `expression.AUDIO_VARIABLES`. Raises
     StreamfxError, with the position, for syntax errors and unknown names.
@@ -139,7 +137,7 @@ def parse_schedule(text: str | float, name: str = "schedule") -> Schedule:
     parser = Parser(source, name)
     if not parser.token:
         raise StreamfxError(f"{name} is empty; give a number, or keys like 0:(1), 30:(2)")
-    offset, first = parser.offset, parser.expression()
+    offset, first = parser.offset, _frame(parser)
     if parser.token != ":":
         if parser.token:
             raise parser.unexpected("expected the end, or keys like 0:(1), 30:(2)")
@@ -147,13 +145,20 @@ def parse_schedule(text: str | float, name: str = "schedule") -> Schedule:
     keys = [_key(parser, first, offset)]
     while parser.take(",") and parser.token:
         offset = parser.offset
-        keys.append(_key(parser, parser.expression(), offset))
-        previous, current = (key.frame.number for key in keys[-2:])
-        if previous is not None and current is not None and not previous < current:
-            raise parser.error(_NOT_ASCENDING.format(current, previous), offset)
+        keys.append(_key(parser, _frame(parser), offset))
     if parser.token:
         raise parser.unexpected("expected ',' or the end")
     return Schedule(source, tuple(keys), name)
+
+
+def _frame(parser: Parser) -> Expression:
+    """Parse the frame of a key, which may be in quotes, as in Deforum."""
+    offset = parser.offset
+    quote = parser.take('"', "'")
+    frame = parser.expression()
+    if quote and not parser.take(quote):
+        raise parser.error("this quote is not closed", offset)
+    return frame
 
 
 def _key(parser: Parser, frame: Expression, offset: int) -> Key:

@@ -10,7 +10,8 @@ import sys
 
 import typer
 
-from streamfx.cli._console import STDERR
+from streamfx.cli._console import STDERR, Stdout, discard_output
+from streamfx.cli._run import stop_signals
 from streamfx.cli.demo import demo
 from streamfx.cli.doctor import doctor
 from streamfx.cli.dream import dream
@@ -25,7 +26,8 @@ from streamfx.cli.sheet import sheet
 from streamfx.cli.style import style
 from streamfx.cli.train import train
 from streamfx.errors import Misuse, StreamfxError
-from streamfx.resources import cache_folder
+from streamfx.media.standard_streams import reserve_descriptors
+from streamfx.resources import library_cache
 from streamfx.version import __version__
 
 app = typer.Typer(
@@ -61,19 +63,34 @@ class _StderrHandler(logging.Handler):
         STDERR.print(f"streamfx: {record.getMessage()}", markup=False)
 
 
+def _run_command() -> None:
+    """Run the command and exit. Raises StreamfxError if its output cannot be written."""
+    stdout = sys.stdout
+    sys.stdout = Stdout(stdout)
+    try:
+        app()
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    finally:
+        sys.stdout = stdout
+
+
 def main() -> None:
     """Run the command line and exit: 0 done, 1 bad input, 2 misuse, 130 interrupted."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's waiting threads must not keep a core busy
-    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))  # instead of a folder in the home folder
+    os.environ.setdefault("MPLCONFIGDIR", library_cache("matplotlib"))  # instead of a folder in the home folder
     logging.getLogger("streamfx").addHandler(_StderrHandler())
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in stop_signals():
+        signal.signal(number, signal.default_int_handler)
+    reserve_descriptors()
     try:
-        app()
+        _run_command()
     except StreamfxError as error:
         STDERR.print(f"streamfx: {error}", style="red" if STDERR.is_terminal else None, markup=False)
         sys.exit(2 if isinstance(error, Misuse) else 1)
     except BrokenPipeError:  # the consumer closed the pipe; nothing may be flushed into it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output(sys.stdout)
         sys.exit(1)
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's class, without importing torch

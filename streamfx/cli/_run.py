@@ -17,6 +17,7 @@ from streamfx.cli._console import STDERR
 from streamfx.cli._options import make_job
 from streamfx.cli._progress import Bar
 from streamfx.errors import StreamfxError
+from streamfx.media.standard_streams import descriptor_of
 
 if TYPE_CHECKING:
     from streamfx.cli._options import VideoOptions
@@ -99,9 +100,15 @@ class _Display(ExitStack):
             raise KeyboardInterrupt
 
 
+def stop_signals() -> list[signal.Signals]:
+    """The signals that stop a run; a hangup does not if it is ignored, as under nohup."""
+    hangup = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else []
+    return [signal.SIGINT, signal.SIGTERM, *hangup]
+
+
 @contextmanager
 def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C or SIGTERM only make the given function return True, and the second interrupt at once."""
+    """Let the first stop signal only make the given function return True, and the second interrupt at once."""
     stopping = False
 
     def on_signal(number: int, stack_frame: Any) -> None:
@@ -111,7 +118,7 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
         stopping = True
         log.error("stopping at the next frame; interrupt again to stop immediately")
 
-    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, on_signal) for number in stop_signals()}
     try:
         yield lambda: stopping
     finally:
@@ -143,4 +150,4 @@ def _report(result: Result, job: Job, options: VideoOptions, facts: dict[str, ob
             **facts,
             **({"resumed_frames": result.resumed_frames} if options.resume else {}),
         }
-        print(json.dumps(report), file=sys.stderr if result.output == "-" else sys.stdout)
+        print(json.dumps(report), file=sys.stderr if descriptor_of(result.output) == 1 else sys.stdout)

@@ -86,7 +86,7 @@ def inspect_machine() -> dict[str, Any]:
             "filters": len(available_filters()),
             "presets": len(preset_files()),
         },
-        "folders": {"cache": str(cache_folder()), "your presets": str(user_presets())},
+        "folders": {"cache": str(cache_folder()), "your presets": str(user_presets() or "")},
     }
     facts["missing"] = _missing(facts)
     return facts

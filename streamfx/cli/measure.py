@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict
@@ -21,6 +20,7 @@ from streamfx.cli._console import STDERR
 from streamfx.cli._max_pixels import MAX_PIXELS, MaxPixels
 from streamfx.cli._progress import Bar
 from streamfx.errors import Misuse, StreamfxError
+from streamfx.media.standard_streams import check_stdin
 
 if TYPE_CHECKING:
     import torch
@@ -80,8 +80,8 @@ def measure(
         log.setLevel(logging.ERROR)
     if source == processed == "-":
         raise Misuse("only one of the two videos can come from stdin; name a file for the other")
-    if "-" in (source, processed) and sys.stdin.isatty():
-        raise StreamfxError("stdin is a terminal: pipe a video in, or name an input file")
+    if "-" in (source, processed):
+        check_stdin()
     writer = None if plot is None else _build_writer(plot, (source, processed), yes)
     shown = STDERR.is_terminal and not quiet
     if dream and flow is not None:

@@ -46,7 +46,7 @@ def presets(
     console.print(
         "\n'streamfx sheet PHOTO sheet.png' shows them all on your image. Presets can be blended: --preset vangogh:0.6,"
         f"munch:0.4\nThumbnails of the paintings are next to the presets, as NAME.jpg; --json prints their paths.\n"
-        f"Your own presets are in {user_presets()}; 'streamfx train PAINTING' adds one.",
+        f"Your own presets are in {user_presets() or 'a home folder'}; 'streamfx train PAINTING' adds one.",
         soft_wrap=True,
         markup=False,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -140,7 +141,7 @@ def _find(name: str) -> Path:
     """The file of a timeline: a path, or a shipped one by its name."""
     from streamfx.presets import preset_files
 
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.suffix == ".toml" or path.exists():
         return path
     shipped = preset_files("timeline")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from streamfx.cli._console import STDERR
 from streamfx.cli._max_pixels import MAX_PIXELS, MaxPixels
 from streamfx.cli._options import parse_time
 from streamfx.errors import StreamfxError
+from streamfx.media.standard_streams import check_stdin
 from streamfx.settings import Quality
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def sheet(
     if quiet:
         log.setLevel(logging.ERROR)
     time = parse_time(at)
-    if source == "-" and sys.stdin.isatty():
-        raise StreamfxError("stdin is a terminal: pipe an image or video in, or name an input file")
+    if source == "-":
+        check_stdin()
     writer = _build_writer(source, output, yes)
     try:
         steps = _build_steps(preset, quality, stroke, device)

@@ -62,7 +62,10 @@ def train(
     from streamfx.presets import TrainingSettings, user_presets
     from streamfx.styletransfer.training.preset_training import prepare_style, train_preset
 
-    preset = (user_presets() if out is None else out) / f"{_name(name, paintings[0])}.toml"
+    folder = user_presets() if out is None else out
+    if folder is None:
+        raise StreamfxError("this user has no home folder for the preset; give one with --out")
+    preset = folder / f"{_name(name, paintings[0])}.toml"
     settings = TrainingSettings(minutes=minutes, seed=seed)
     keep_memory()
     torch_device = find_device(device)

@@ -23,7 +23,7 @@ from streamfx.frame import Memory
 from streamfx.jobs.fingerprint import Fingerprint
 from streamfx.jobs.manifest import MANIFEST, PREVIOUS, REQUEST, STATUS, Manifest, Point, store
 from streamfx.media.input.reader import Reader
-from streamfx.media.output.paths import replace_durably
+from streamfx.media.output.paths import follow_link, replace_durably
 from streamfx.media.output.segments import Segments, digest_of_file
 from streamfx.media.output.writer import Writer
 
@@ -152,7 +152,7 @@ def locked_folder(target: Path) -> Iterator[Path]:
     """
     folder = work_folder_of(target)
     try:
-        descriptor = _lock(folder)
+        descriptor = _lock(folder, private=target.exists() and not target.stat().st_mode & 0o077)
     except BlockingIOError:
         raise StreamfxError(f"another run is writing '{target}'; wait for it, stop it, or give another name") from None
     except OSError as error:
@@ -166,7 +166,8 @@ def locked_folder(target: Path) -> Iterator[Path]:
 
 
 def work_folder_of(target: Path) -> Path:
-    """The work folder of a video: out.mp4.streamfx."""
+    """The work folder of a video: out.mp4.streamfx, next to the file that a link names."""
+    target = follow_link(target)
     return target.with_name(f"{target.name}.streamfx")
 
 
@@ -193,10 +194,10 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
-def _lock(folder: Path) -> int:
+def _lock(folder: Path, *, private: bool) -> int:
     tries = 0
     while True:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(0o700 if private else 0o777, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from streamfx.frame import Frame
 from streamfx.jobs.checkpoint import work_folder_of
 from streamfx.jobs.manifest import MANIFEST
+from streamfx.media.standard_streams import descriptor_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,7 +60,7 @@ def frame_store(target: str) -> Iterator[Path]:
     It is removed at the end unless the job can be resumed.
     """
     folder = work_folder_of(Path(target))
-    if target == "-" or "://" in target or not folder.parent.is_dir():
+    if descriptor_of(target) is not None or "://" in target or not folder.parent.is_dir():
         with tempfile.TemporaryDirectory(prefix="streamfx-") as temporary:
             yield Path(temporary, "frames")
         return

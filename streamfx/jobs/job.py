@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -252,8 +251,6 @@ def _prepared(job: Job) -> Iterator[_Task]:
 
 def _open(job: Job, name: str, start: Fraction, end: Fraction | None) -> Reader:
     """The source, opened on another thread, so that one that sends nothing yet can be interrupted."""
-    if name == "-" and sys.stdin.isatty():
-        raise StreamfxError("stdin is a terminal: pipe a video in, or name an input file")
     readers = (
         Reader(name, input_format=job.input_format, input_rate=job.input_rate, start=start, end=end) for _ in range(1)
     )

@@ -5,16 +5,19 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 
 import av
 import av.codec
 import av.error
 from av.codec.codec import UnknownCodecError
+from av.format import ContainerFormat, formats_available
 from av.video.format import VideoFormat
 
 UNSPECIFIED = 2  # code point of matrix, primaries and transfer in H.273
 LIMITED, FULL = 1, 2  # color ranges, FFmpeg's AVColorRange
 MAX_RATE = 1000  # frames per second; what FFmpeg reports above this are ticks, not frames
+TAG_ERRORS = "surrogateescape"  # for PyAV: tags that are not UTF-8 keep their bytes
 JITTER = Fraction(1, 10)  # largest rounding error of container timestamps, as a share of a frame
 
 
@@ -98,6 +101,13 @@ def _codecs(kind: str, mode: str) -> frozenset[str]:
         if codec.type == kind:
             names.add(name)
     return frozenset(names)
+
+
+@cache
+def demuxers() -> frozenset[str]:
+    """Names of the input formats and devices in this build of FFmpeg."""
+    names = {name for entry in formats_available for name in entry.split(",")}
+    return frozenset(name for name in names if ContainerFormat(name).is_input)
 
 
 def versions() -> dict[str, str]:

@@ -1,8 +1,11 @@
 """Audio variables in each video frame at any frame rate, and the cache of analyses."""
 
+import functools
+import http.server
 import shutil
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -98,6 +101,24 @@ def test_an_unwritable_cache_is_ignored(audio_file, tmp_path, monkeypatch):
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert analyze_audio(audio_file(120, seconds=4.0)[0]).duration == pytest.approx(4, abs=0.05)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_the_audio_of_a_url_is_analyzed(audio_file):
+    file, _ = audio_file(120)
+    handler = functools.partial(QuietHandler, directory=file.parent)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        analysis = analyze_audio(f"http://127.0.0.1:{server.server_port}/{file.name}")
+        server.shutdown()
+    expected = analyze_audio(file)
+    assert analysis.duration == expected.duration
+    np.testing.assert_array_equal(analysis.beats, expected.beats)
+    np.testing.assert_array_equal(analysis.bass, expected.bass)
 
 
 def test_mp3_compression_does_not_shift_beats(audio_file, clip):

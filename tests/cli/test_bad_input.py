@@ -256,7 +256,9 @@ def when_written(folder, process):
     pytest.fail(process.stderr.read().decode())
 
 
-@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "out.mkv"), (signal.SIGTERM, "out.ts")])
+@pytest.mark.parametrize(
+    ("number", "name"), [(signal.SIGINT, "out.mkv"), (signal.SIGTERM, "out.ts"), (signal.SIGHUP, "out.mkv")]
+)
 def test_an_interrupt_keeps_the_finished_part(number, name, endless, start, streamfx, times, probe):
     process = start(
         "run", endless, name, "--chain", "null", "-e", "g=10", "-e", "tune=zerolatency", "--crf", "1", cwd=streamfx.home
@@ -272,6 +274,19 @@ def test_an_interrupt_keeps_the_finished_part(number, name, endless, start, stre
     count = int(stderr.decode().split(" frames are in ")[0].split()[-1])
     assert abs(len(times(streamfx.home / kept)) - count) <= 1
     assert len(probe(streamfx.home / kept)["streams"]) == 2
+
+
+def test_nohup_is_respected(endless, streamfx, start):
+    process = start(
+        *("run", endless, "out.nut", "--chain", "null", "--duration", "4"),
+        cwd=streamfx.home,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    when_written(streamfx.home, process)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert [path.name for path in streamfx.home.iterdir()] == ["out.nut"]
 
 
 def test_an_interrupted_mp4_can_be_played(endless, start, streamfx, times):

@@ -66,7 +66,7 @@ def test_unexpected_errors_keep_their_traceback(error, run_main, monkeypatch):
 
 
 def test_interrupts_exit_with_130(run_main):
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         done = run_main(lambda number=number: signal.raise_signal(number))
         assert done.returncode == 130
         assert "Traceback" not in done.stderr

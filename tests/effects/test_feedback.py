@@ -246,7 +246,7 @@ def test_loops_are_seamless(start):
     [
         ({"zoom": "1 + bea"}, "bea"),
         ({"zoom": "1 + beat"}, "--audio"),
-        ({"angle": "0:(1), 0:(2)"}, "must be in ascending order"),
+        ({"angle": "0:(1), 9(2)"}, "expected ':'"),
         ({"border": "mirror"}, "border"),
         ({"octaves": 0}, "octaves is 0"),
         ({"hold": 2}, "hold is 2"),

@@ -117,7 +117,7 @@ def load_timeline(path: Path, assets: Path | None = None, *, network: bool = Fal
     """Load the timeline file `path`; its pictures are next to it, or in `assets`. Raises StreamfxError."""
     try:
         data = path.read_bytes()
-        text = data.decode()
+        text = data.decode("utf-8-sig")  # editors of Windows add a byte order mark
         values = tomllib.loads(text) if len(data) <= MAX_BYTES else None
     except OSError as error:
         raise StreamfxError(f"cannot read the timeline '{path}': {error.strerror or error}") from error

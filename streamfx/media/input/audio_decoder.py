@@ -23,6 +23,7 @@ log = logging.getLogger("streamfx")
 
 Samples: TypeAlias = NDArray[np.float32]
 
+_MAX_SAMPLE = 1e6  # larger ones are garbage, even in files scaled to 16 bits
 _MAX_DELAY = 600  # seconds of leading silence; a later audio start is taken for a wrong timestamp
 
 
@@ -51,7 +52,7 @@ def _decode_mono(source: str, container: InputContainer, rate: int) -> Iterator[
     """Yield decoded audio, resampled and mixed to mono."""
     stream, _ = default_audio_stream(source, container)
     resampler, audio_format = None, None
-    count = 0
+    count = invalid = 0
     for frame in _decode(source, container, stream):
         if frame is not None and (frame.format.name, frame.layout.name, frame.rate) != audio_format:  # it may change
             if resampler is None and (silence := _delay(container, frame, rate)):
@@ -60,7 +61,14 @@ def _decode_mono(source: str, container: InputContainer, rate: int) -> Iterator[
             audio_format = (frame.format.name, frame.layout.name, frame.rate)
         for resampled in _resample(source, resampler, frame) if resampler else ():
             count += resampled.samples
-            yield resampled.to_ndarray().reshape(resampled.samples, -1).mean(axis=1)
+            mono = resampled.to_ndarray().reshape(resampled.samples, -1).mean(axis=1)
+            usable = np.abs(mono) < _MAX_SAMPLE  # false for NaN
+            if not usable.all():
+                invalid += 1
+                mono = np.where(usable, mono, np.float32(0))
+            yield mono
+    if invalid:
+        log.warning("samples in the audio of '%s' are not numbers, or much too large; they count as 0", source)
     if not count:
         raise StreamfxError(f"no audio of '{source}' can be decoded")
 

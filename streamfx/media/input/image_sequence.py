@@ -22,6 +22,7 @@ from streamfx.media.ffmpeg_log import ffmpeg_messages
 from streamfx.media.file_names import file_name
 from streamfx.media.input.side_data import upright
 from streamfx.media.limits import check_messages, check_size, decoder_options
+from streamfx.media.probe import TAG_ERRORS
 
 if TYPE_CHECKING:
     from av import Packet
@@ -130,7 +131,7 @@ def decode_files(files: list[Path], tick: Fraction, begin: int = 0) -> Generator
         with (
             ffmpeg_messages() as messages,
             suppress(av.error.FFmpegError, IndexError),
-            av.open(file_name(file), options=options) as container,
+            av.open(file_name(file), options=options, metadata_errors=TAG_ERRORS) as container,
         ):
             stream = container.streams.video[0]
             check_size(str(file), stream.width, stream.height)

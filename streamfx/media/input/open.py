@@ -17,6 +17,8 @@ from streamfx.errors import StreamfxError
 from streamfx.media.ffmpeg_log import ffmpeg_messages
 from streamfx.media.file_names import file_name
 from streamfx.media.limits import check_messages, check_size, decoder_options
+from streamfx.media.probe import TAG_ERRORS, demuxers
+from streamfx.media.standard_streams import check_stdin
 
 log = logging.getLogger("streamfx")
 
@@ -31,6 +33,10 @@ def open_input(
     name: str, input_format: str | None, rate: Fraction | None, expected: str = "a video or image"
 ) -> InputContainer:
     """Open a source as an FFmpeg container; `rate` is for raw data and cameras. Raises StreamfxError."""
+    if input_format is not None and input_format not in demuxers():
+        raise StreamfxError(f"unknown input format '{input_format}'; ffmpeg -demuxers lists them")
+    if name == "-":
+        check_stdin()
     source = "pipe:0" if name == "-" else name
     timeout = None
     options = decoder_options() | ({"framerate": str(rate)} if rate else {})
@@ -40,13 +46,13 @@ def open_input(
         source = file_name(source)
     with ffmpeg_messages() as messages:
         try:
-            container = av.open(source, format=input_format, options=options, timeout=timeout)
-        except av.error.FFmpegError as error:
+            container = av.open(
+                source, format=input_format, options=options, timeout=timeout, metadata_errors=TAG_ERRORS
+            )
+        except Exception as error:  # PyAV raises more than FFmpeg's errors
             raise StreamfxError(
                 _why_unreadable(name, input_format, [text for _, _, text in messages], error, expected)
             ) from error
-        except ValueError as error:
-            raise StreamfxError(f"unknown input format '{input_format}'; ffmpeg -demuxers lists them") from error
     try:
         if container.format.name in NOT_VIDEO:
             raise StreamfxError(f"'{name}' is a text file, not {expected}")

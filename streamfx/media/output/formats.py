@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from streamfx.errors import StreamfxError, unknown
 from streamfx.media.input.image_sequence import is_numbered
+from streamfx.media.standard_streams import descriptor_of
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -108,7 +109,7 @@ def format_of(target: str, name: str | None) -> Format:
     if chosen is None:
         known = " ".join(sorted([*EXTENSIONS, *STILL_ENCODERS]))
         raise StreamfxError(f"cannot tell the format of '{target}'; give --format, or one of these extensions: {known}")
-    if not chosen.pipe and (target == "-" or Path(target).is_fifo()):
+    if not chosen.pipe and (descriptor_of(target) is not None or Path(target).is_fifo()):
         pipes = ", ".join(key for key, form in FORMATS.items() if form.pipe)
         hint = "use fmp4 (fragmented mp4)" if chosen.muxer in ("mp4", "mov") else "use nut"
         raise StreamfxError(f"{name or chosen.muxer} cannot be written to a pipe: {hint}; formats for pipes: {pipes}")

@@ -16,6 +16,8 @@ from streamfx.media.output.encoder import Layout, VideoEncoder
 from streamfx.media.output.formats import Format
 from streamfx.media.output.soundtrack import Soundtrack
 from streamfx.media.output.stream_copy import StreamCopy
+from streamfx.media.probe import TAG_ERRORS
+from streamfx.media.standard_streams import descriptor_of
 
 log = logging.getLogger("streamfx")
 
@@ -40,11 +42,12 @@ class Muxer:
         comment: str,
     ) -> None:
         self._form = form
-        if target == "-":
-            target = "pipe:1"
+        descriptor = descriptor_of(target)
+        if descriptor is not None:
+            target = f"pipe:{descriptor}"
         elif "://" not in target:
             target = file_name(target)
-        self._container = av.open(target, "w", format=form.muxer, options=form.options)
+        self._container = av.open(target, "w", format=form.muxer, options=form.options, metadata_errors=TAG_ERRORS)
         self._encoder = VideoEncoder(self._container, form, layout.encoding, layout.shape)
         self._copy_source = soundtrack or source
         self._soundtrack, copied = soundtrack, self._copy_source

@@ -26,7 +26,7 @@ from streamfx.media.output.encoder import Layout, Shape
 from streamfx.media.output.encoder_selection import choose_encoding
 from streamfx.media.output.formats import format_of
 from streamfx.media.output.muxer import Muxer
-from streamfx.media.output.paths import check_target, replace_durably
+from streamfx.media.output.paths import check_target, keep_permissions, replace_durably, reserve, temporary_of
 from streamfx.media.output.segments import Segment, Segments, join, warnings_muted
 from streamfx.media.output.soundtrack import Soundtrack
 from streamfx.media.output.timestamps import changed_rate, rate_of, time_base
@@ -70,7 +70,7 @@ class Writer:
         self._source, self._soundtrack = source, soundtrack
         self._path = check_target(self.name, source, self.output.overwrite)
         self._form = format_of(self.name, self.output.format)
-        self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.part") if self._path else None
+        self._temporary = temporary_of(self._path) if self._path else None
         self._muxer: Muxer | Segments | None = None
         self._encoding: Encoding | None = None
         self._graph: FilterGraph | None = None
@@ -206,6 +206,7 @@ class Writer:
         if self._path is None or self._temporary is None:
             return None
         partial = self._path.with_name(f"{self._path.stem}.partial{self._path.suffix}")
+        keep_permissions(self._temporary, self._path)
         os.replace(self._temporary, partial)
         return partial
 
@@ -298,6 +299,8 @@ class Writer:
     def _opened(self, layout: Layout) -> Muxer:
         target, output = str(self._temporary or self.name), self.output
         with self._write_errors():
+            if self._temporary and self._path:
+                reserve(self._temporary, self._path)
             inputs = self._source, self._soundtrack
             return Muxer(target, self._form, layout, *inputs, audio=output.audio, comment=output.comment)
 

@@ -80,6 +80,10 @@ def test_files_that_are_not_timelines_are_rejected(text, reason, load):
         load(text)
 
 
+def test_a_byte_order_mark_is_ignored(load, two_sections):
+    assert load("\ufeff" + two_sections).document == load(two_sections).document
+
+
 def test_missing_files_and_folders_are_reported(tmp_path):
     with pytest.raises(StreamfxError, match="cannot read the timeline"):
         load_timeline(tmp_path / "none.toml")

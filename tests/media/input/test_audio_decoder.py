@@ -51,6 +51,24 @@ def test_late_audio_starts_with_silence(clip, video):
     assert np.abs(samples[int(0.55 * RATE) : RATE]).max() > 0.05
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.parametrize("name", ["bad.wav", "bad.mkv"])
+def test_samples_that_are_not_numbers_are_silent(bad, name, clip, tmp_path, caplog):
+    """Audio workstations write such files."""
+    samples = np.full((RATE, 2), 0.25, np.float32)
+    samples[1000:1010] = bad
+    (tmp_path / "bad.raw").write_bytes(samples.tobytes())
+    source = ["-f", "f32le", "-ar", RATE, "-ac", "2", "-i", tmp_path / "bad.raw"]
+    decoded = decode(clip(name, *source, "-c:a", "pcm_f32le"))
+    assert np.abs(decoded).max() == 0.25
+    assert (decoded == 0).sum() == 10
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == [
+        f"samples in the audio of '{clip(name, *source, '-c:a', 'pcm_f32le')}' are not numbers, or much too "
+        "large; they count as 0"
+    ]
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [

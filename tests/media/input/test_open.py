@@ -53,6 +53,51 @@ def test_files_that_cannot_be_opened(name, content, reason, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+ODD = b"S\xfc\xdfer!"  # Latin-1
+MP3_TAG = b"TAG" + "Привет".encode("cp1251").ljust(30, b"\0") + bytes(60) + b"1999" + bytes(31)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.mkv", "a.webm", "a.avi", "a.mov", "a.mp4", "a.flv", "a.nut", "a.wav", "a.flac", "a.png"]
+)
+def test_tags_that_are_not_utf8(name, clip, video, tmp_path):
+    """Their bytes are kept, as surrogates."""
+    data = {"a.wav": ["-vn"], "a.flac": ["-vn"], "a.png": ["-frames:v", "1"]}.get(name, ["-an", "-c:v", "copy"])
+    if name == "a.webm":
+        data = ["-an", "-c:v", "libvpx", "-t", "0.1"]
+    tagged = clip(name, "-i", video, *data, "-metadata", "title=XXXXXX").read_bytes()
+    assert name == "a.png" or b"XXXXXX" in tagged
+    (tmp_path / name).write_bytes(tagged.replace(b"XXXXXX", ODD))
+    with open_input(str(tmp_path / name), None, None) as container:
+        assert name == "a.png" or container.metadata["title"].encode("utf-8", "surrogateescape") == ODD
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a.3gp", "a.gif"])
+def test_other_text_that_is_not_utf8(name, clip, video, tone, tmp_path):
+    """The ID3 tag of an mp3, the names of tracks, the comment of a gif."""
+    if name == "a.mp3":
+        data = clip(name, *tone(), "-id3v2_version", "0").read_bytes() + MP3_TAG
+    elif name == "a.3gp":
+        code = ["-c:v", "mpeg4", "-c:a", "aac", "-metadata:s:v", "handler_name=XXXXXX"]
+        data = clip(name, "-i", video, *code).read_bytes().replace(b"XXXXXX", ODD)
+    else:
+        data = clip(name, "-i", video).read_bytes()
+        data = data.replace(b"\x21\xff", b"\x21\xfe\x06" + ODD + b"\0\x21\xff", 1)
+    (tmp_path / name).write_bytes(data)
+    with open_input(str(tmp_path / name), None, None) as container:
+        tags = [container.metadata, *(stream.metadata for stream in container.streams)]
+    assert any("\udcfc" in value or "\udccf" in value for group in tags for value in group.values())
+
+
+def test_no_error_of_pyav_is_taken_for_an_unknown_format(video, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("a track is odd")
+
+    monkeypatch.setattr("av.open", fail)
+    with pytest.raises(StreamfxError, match=r"cannot open '.*video\.mp4': a track is odd"):
+        open_input(str(video), None, None)
+
+
 def test_folders_and_unknown_formats_are_errors(tmp_path, video):
     with pytest.raises(StreamfxError, match=r"is a folder; give a file, or its images as '.*/\*\.jpg'"):
         open_input(str(tmp_path), None, None)

@@ -1,6 +1,8 @@
 """Checks of output paths before writing, and files that appear in one step."""
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from streamfx.errors import StreamfxError
 from streamfx.media.input.reader import Reader
-from streamfx.media.output.paths import MAX_NAME_BYTES, check_target, comment_of, replace_durably, sync_folder
+from streamfx.media.output.paths import MAX_NAME_BYTES, check_target, comment_of, replace_durably, reserve, sync_folder
 
 
 def test_a_regular_file_has_a_path(tmp_path):
@@ -93,6 +95,75 @@ def test_the_input_is_never_overwritten(video, tmp_path, monkeypatch):
         assert check_target("copy.mp4", reader, True) == Path("copy.mp4")
 
 
+def test_links_are_followed(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "new.mp4").symlink_to("disk/new.mp4")
+    (tmp_path / "old.mp4").symlink_to(tmp_path / "disk" / "old.mp4")
+    (tmp_path / "disk" / "old.mp4").touch()
+    (tmp_path / "null.mp4").symlink_to("/dev/null")
+    (tmp_path / "lost.mp4").symlink_to("none/out.mp4")
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    assert check_target(str(tmp_path / "new.mp4"), None, False) == tmp_path / "disk" / "new.mp4"
+    assert check_target(str(tmp_path / "old.mp4"), None, True) == tmp_path / "disk" / "old.mp4"
+    assert check_target(str(tmp_path / "null.mp4"), None, False) is None
+    for name, reason in (("old", "exists; give -y"), ("lost", "none' not found"), ("loop", "leads to itself")):
+        with pytest.raises(StreamfxError, match=reason):
+            check_target(str(tmp_path / f"{name}.mp4"), None, False)
+
+
+def test_the_mode_and_owner_are_kept(tmp_path):
+    target, part = tmp_path / "out.mp4", tmp_path / ".part"
+    for mode in (0o600, 0o640, 0o664):
+        target.touch()
+        target.chmod(mode)
+        if os.geteuid() == 0:
+            os.chown(target, 12345, 12346)
+        owner = target.stat().st_uid, target.stat().st_gid
+        reserve(part, target)
+        assert part.stat().st_mode & 0o777 == 0o600
+        replace_durably(part, target)
+        assert target.stat().st_mode & 0o7777 == mode
+        assert (target.stat().st_uid, target.stat().st_gid) == owner
+
+
+def test_a_new_file_has_the_default_mode(tmp_path):
+    (tmp_path / "other").touch()
+    part = tmp_path / ".part"
+    reserve(part, tmp_path / "out.mp4")
+    assert not part.exists()
+    part.touch()
+    replace_durably(part, tmp_path / "out.mp4")
+    assert (tmp_path / "out.mp4").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_files_of_killed_runs_are_removed(tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    target = tmp_path / "a[1].mp4"
+    kept = {f".a[1].mp4.{os.getppid()}.part", ".a[1].mp4.x.part", f".a1.mp4.{ended.pid}.part", "a[1].mp4.part"}
+    for name in (*kept, f".a[1].mp4.{ended.pid}.part", f".a[1].mp4.{10**30}.part"):
+        (tmp_path / name).touch()
+    reserve(tmp_path / ".part", target)
+    assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_a_mount_point_is_overwritten(tmp_path):
+    """As of files that Docker mounts one by one."""
+    script = "touch out && mount --bind source out"
+    program = (
+        "from pathlib import Path as P; from streamfx.media.output.paths import *; replace_durably(P('new'), P('out'))"
+    )
+    (tmp_path / "source").write_text("old")
+    (tmp_path / "new").write_text("new")
+    mounted = ["unshare", "-rm", "sh", "-c", f'{script} || exit 77; exec "$@"', "sh", sys.executable, "-c", program]
+    done = subprocess.run(mounted, cwd=tmp_path, capture_output=True, check=False)
+    if done.returncode in (1, 77) and b"Traceback" not in done.stderr:
+        pytest.skip("this system does not allow mounts")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "source").read_text() == "new"
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_file_is_replaced_in_one_step(tmp_path):
     """A reader sees either the old or the new content, never a part."""
     target, part = tmp_path / "out", tmp_path / ".part"
@@ -138,6 +209,12 @@ def test_syncing_a_folder_closes_it(tmp_path):
 def test_the_comment_of_a_file(name, video, clip):
     data = ["-vn"] if name == "a.flac" else ["-c", "copy"]
     assert comment_of(str(clip(name, "-i", video, *data, "-metadata", "comment=made: x=1"))) == "made: x=1"
+
+
+def test_the_comment_of_a_file_with_other_tags_that_are_not_utf8(video, clip, tmp_path):
+    marked = clip("marked.mkv", "-i", video, "-c", "copy", "-metadata", "comment=made", "-metadata", "title=XXXXXX")
+    (tmp_path / "a.mkv").write_bytes(marked.read_bytes().replace(b"XXXXXX", b"S\xfc\xdfer!"))
+    assert comment_of(str(tmp_path / "a.mkv")) == "made"
 
 
 def test_other_files_have_no_comment(video, tmp_path):

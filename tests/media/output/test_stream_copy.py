@@ -290,6 +290,14 @@ def test_cover_art_is_copied_but_not_processed(name, clip, video, convert, probe
     assert made.warnings == []
 
 
+@pytest.mark.parametrize("target", ["b.mkv", "b.mov", "b.nut"])
+def test_tags_that_are_not_utf8_are_copied_as_they_are(target, clip, video, convert, tmp_path):
+    tagged = clip("tagged.mkv", "-i", video, "-c", "copy", "-metadata", "title=XXXXXX")
+    odd = tmp_path / "a.mkv"
+    odd.write_bytes(tagged.read_bytes().replace(b"XXXXXX", b"S\xfc\xdfer!"))
+    assert b"S\xfc\xdfer!" in convert(odd, target, "hflip").path.read_bytes()
+
+
 def test_the_comment_tag_is_appended_to(clip, video, convert, probe):
     source = clip("comment.mp4", "-i", video, "-c", "copy", "-metadata", "comment=shot at dawn")
     made = convert(source, "b.mp4", comment="streamfx: chain")

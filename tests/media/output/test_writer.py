@@ -66,6 +66,30 @@ def test_only_regular_files_are_atomic(tmp_path):
     assert Writer(tmp_path / "100%.png").atomic
 
 
+def test_a_link_stays_a_link(tmp_path, times):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out.mkv").symlink_to("disk/video.mkv")
+    with Writer(tmp_path / "out.mkv") as writer:
+        write(writer, frames(5))
+        assert names(tmp_path / "disk") == [f".video.mkv.{os.getpid()}.part"]
+    assert (tmp_path / "out.mkv").is_symlink()
+    assert names(tmp_path / "disk") == ["video.mkv"]
+    assert len(times(tmp_path / "disk" / "video.mkv")) == 5
+
+
+def test_a_private_file_stays_private(tmp_path):
+    target = tmp_path / "out.mkv"
+    target.touch()
+    target.chmod(0o600)
+    with Writer(target, None, Output(overwrite=True)) as writer:
+        write(writer, frames(2))
+        assert [path.stat().st_mode & 0o777 for path in tmp_path.iterdir()] == [0o600, 0o600]
+    assert target.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(KeyboardInterrupt), Writer(target, None, Output(overwrite=True)) as writer:
+        write(writer, frames(2), KeyboardInterrupt())
+    assert (tmp_path / "out.partial.mkv").stat().st_mode & 0o777 == 0o600
+
+
 def test_an_existing_file_is_replaced_only_by_a_complete_one(tmp_path, times):
     target = tmp_path / "out.mkv"
     target.write_bytes(b"old")
