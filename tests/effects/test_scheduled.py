@@ -30,6 +30,7 @@ RANGES = {  # two values of each schedulable setting that give different images
     ("style", "strength"): (0.2, 1),
     ("style", "detail"): (0.2, 1),
     ("style", "stroke"): (1.7, 2),
+    ("style", "blend_share"): (0.2, 1),
     ("trails", "decay"): (0.2, 0.8),
     ("timeslice", "frames"): (2, 4),
 }
@@ -54,7 +55,7 @@ def test_all_schedulable_settings_are_tested():
 @pytest.mark.parametrize(("name", "setting"), RANGES)
 def test_settings_follow_their_schedules(name, setting):
     low, high = RANGES[name, setting]
-    rest = "method=optimise" if setting == "iterations" else QUICK.get(name, "")
+    rest = {"iterations": "method=optimise", "blend_share": "blend=munch"}.get(setting, QUICK.get(name, ""))
     if setting in ("octave_scale", "smooth"):
         rest = rest.replace("octaves=1", "octaves=2")
     rest = ":".join(part for part in rest.split(":") if not part.startswith(f"{setting}="))
