@@ -10,18 +10,16 @@ from functools import cached_property
 
 import av.error
 from av import Packet, VideoFrame
-from av.codec.context import CodecContext
 from av.stream import Disposition, Stream
-from av.video.codeccontext import VideoCodecContext
-from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
 from streamfx.media.ffmpeg_log import mute_ffmpeg
+from streamfx.media.input.alpha import AlphaMerger, alpha_stream, webm_alpha_decoder
 from streamfx.media.input.channel_layout import settle_layout
 from streamfx.media.input.discontinuities import Discontinuities
 from streamfx.media.input.open import can_seek, default_video_stream, open_input
-from streamfx.media.limits import check_size, decoder_options
-from streamfx.media.probe import decoders, plausible
+from streamfx.media.limits import check_size
+from streamfx.media.probe import plausible
 
 log = logging.getLogger("streamfx")
 
@@ -46,7 +44,10 @@ class Demuxer:
         self.input = open_input(name, input_format, rate)
         self.stream = default_video_stream(name, self.input)
         self.stream.thread_type = "AUTO"
-        alpha_decode = _alpha_decoder(self.stream)
+        alpha_decode, self._decoded = webm_alpha_decoder(self.stream), [self.stream]
+        if alpha := alpha_stream(self.input, self.stream):
+            merger = AlphaMerger(self.stream, alpha)
+            alpha_decode, self._decoded = merger.decode, list(merger.streams)
         self._decode = self._default_decode = alpha_decode or self.stream.decode
         self._fed_packets: list[Packet[Stream]] | None = [] if alpha_decode is None else None  # for `restart`
         self._replay: deque[Packet[Stream]] = deque()  # packets to decode again
@@ -75,7 +76,7 @@ class Demuxer:
         self._seekable = can_seek(name) and not self._unreliable_pts and alpha_decode is None
         if rate is not None and self._guessed_rate != rate:
             log.warning("'%s' has its own timestamps; ignoring --input-fps %s", name, rate)
-        if start and not self._unreliable_pts:
+        if start and not self._unreliable_pts and len(self._decoded) == 1:
             self._seek()
 
     @property
@@ -215,7 +216,7 @@ class Demuxer:
     def _decode_packets(self) -> Iterator[VideoFrame]:
         """Yield decoded frames; a decoding error sets `damaged_at`, and decoding continues after it."""
         for packet in self._packets():
-            if packet.stream is not self.stream or (packet.size == 0 and packet.pts is not None):
+            if packet.stream not in self._decoded or (packet.size == 0 and packet.pts is not None):
                 continue  # an empty packet repeats the last frame; the one without pts, at the end, flushes
             if self._fed_packets is not None:
                 self._fed_packets.append(packet)
@@ -374,14 +375,3 @@ class Demuxer:
                 return
             if first is not None and first.pts is not None and first.pts * self.tick <= self.offset:
                 return
-
-
-def _alpha_decoder(stream: VideoStream) -> Callable[[Packet[Stream]], list[VideoFrame]] | None:
-    """Return a decoder that keeps WebM alpha, which is coded as side data; FFmpeg's native VP8/VP9 decoders drop it."""
-    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name, "")
-    if stream.metadata.get("alpha_mode") != "1" or name not in decoders():
-        return None
-    context = CodecContext.create(name, "r")
-    assert isinstance(context, VideoCodecContext)
-    context.options = decoder_options()
-    return context.decode

@@ -20,12 +20,15 @@ from natsort import natsorted
 from streamfx.errors import StreamfxError
 from streamfx.media.ffmpeg_log import ffmpeg_messages
 from streamfx.media.file_names import file_name
+from streamfx.media.input.alpha import AlphaMerger, alpha_stream, webm_alpha_decoder
 from streamfx.media.input.side_data import upright
+from streamfx.media.input.tiled_image import decode_tiled, has_tiles
 from streamfx.media.limits import check_messages, check_size, decoder_options
 from streamfx.media.probe import TAG_ERRORS
 
 if TYPE_CHECKING:
     from av import Packet
+    from av.container import InputContainer
     from av.stream import Stream
 
 IMAGE_ENDINGS = frozenset(
@@ -34,6 +37,8 @@ IMAGE_ENDINGS = frozenset(
         ".bmp",
         ".dpx",
         ".exr",
+        ".heic",
+        ".heif",
         ".jp2",
         ".jpeg",
         ".jpg",
@@ -60,10 +65,10 @@ class ImageSequence:
     input = stream = length = None
     can_restart, constant_frame_rate = False, True
 
-    def __init__(self, pattern: str, *, rate: Fraction, start: Fraction, end: Fraction | None) -> None:
+    def __init__(self, files: list[Path], *, rate: Fraction, start: Fraction, end: Fraction | None) -> None:
         self.rate: Fraction | None = rate
         self.tick = 1 / rate  # seconds
-        self._files = files_of(pattern)[round(start * rate) : None if end is None else round(end * rate)]
+        self._files = files[round(start * rate) : None if end is None else round(end * rate)]
         self._start = 0
         self.duration: Fraction | None = len(self._files) / rate
         self.offset = Fraction(0)
@@ -127,21 +132,30 @@ def decode_files(files: list[Path], tick: Fraction, begin: int = 0) -> Generator
     Raises StreamfxError with the name of a file that is not an image.
     """
     for number, file in enumerate(files[begin:], begin):
-        frame, options = None, decoder_options()
+        frame = None
         with (
             ffmpeg_messages() as messages,
             suppress(av.error.FFmpegError, IndexError),
-            av.open(file_name(file), options=options, metadata_errors=TAG_ERRORS) as container,
+            av.open(file_name(file), options=decoder_options(), metadata_errors=TAG_ERRORS) as container,
         ):
-            stream = container.streams.video[0]
-            check_size(str(file), stream.width, stream.height)
-            stream.codec_context.options = options
-            frame = next(container.decode(stream), None)
+            frame = decode_tiled(str(file)) if has_tiles(container) else _first_frame(str(file), container)
         if frame is None:
             check_messages(str(file), [text for _, _, text in messages])
             raise StreamfxError(f"'{file}' is not an image that FFmpeg can read; remove it or narrow the pattern")
         frame.pts, frame.duration, frame.time_base = number, 1, tick
         yield upright(frame)
+
+
+def _first_frame(name: str, container: InputContainer) -> VideoFrame | None:
+    """Decode the image in a container, with its alpha."""
+    stream = container.streams.video[0]
+    check_size(name, stream.width, stream.height)
+    alpha = alpha_stream(container, stream)
+    decode = AlphaMerger(stream, alpha).decode if alpha else webm_alpha_decoder(stream) or stream.decode
+    streams = [stream, *([alpha] if alpha else [])]
+    for one in streams:
+        one.codec_context.options = decoder_options()
+    return next((frame for packet in container.demux(streams) for frame in decode(packet)), None)
 
 
 def check_rate(rate: Fraction) -> Fraction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from av.video.stream import VideoStream
 from streamfx.errors import StreamfxError
 from streamfx.media.ffmpeg_log import ffmpeg_messages
 from streamfx.media.file_names import file_name
+from streamfx.media.input.alpha import alpha_stream
 from streamfx.media.limits import check_messages, check_size, decoder_options
 from streamfx.media.probe import TAG_ERRORS, demuxers
 from streamfx.media.standard_streams import check_stdin
@@ -110,7 +112,10 @@ def video_streams(container: InputContainer) -> list[VideoStream]:
 
 
 def default_video_stream(name: str, container: InputContainer) -> VideoStream:
-    """Return the stream to process, ready to decode: the default video stream, else the largest; never cover art."""
+    """Return the stream to process, ready to decode; never cover art.
+
+    A stream that moves comes before a still image, then the default stream, then the largest.
+    """
     streams = [stream for stream in video_streams(container) if stream.codec_context]
     if not streams and video_streams(container):
         container.close()
@@ -120,9 +125,14 @@ def default_video_stream(name: str, container: InputContainer) -> VideoStream:
         art = " and cover art" if container.streams.video else ""
         container.close()
         raise StreamfxError(f"'{name}' has {content}{art}; give a video or an image")
-    chosen = max(streams, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height))
-    if len(streams) > 1:
-        log.warning("%d video streams in '%s'; using stream %d", len(streams), name, chosen.index)
+    longest = max(_seconds(stream) for stream in streams)
+    chosen = max(
+        streams, key=lambda s: (_moves(s, longest), bool(s.disposition & Disposition.default), s.width * s.height)
+    )
+    alpha = alpha_stream(container, chosen)
+    equal = [stream for stream in streams if _moves(stream, longest) == _moves(chosen, longest) and stream is not alpha]
+    if len(equal) > 1:
+        log.warning("%d video streams in '%s'; using stream %d", len(equal), name, chosen.index)
     try:
         check_size(name, chosen.width, chosen.height)
     except StreamfxError:
@@ -130,3 +140,19 @@ def default_video_stream(name: str, container: InputContainer) -> VideoStream:
         raise
     chosen.codec_context.options = decoder_options()
     return chosen
+
+
+def _moves(stream: VideoStream, longest: Fraction) -> bool:
+    """Whether a stream is a video, and not an image beside one; `longest` is the duration of all streams in seconds."""
+    seconds = _seconds(stream)
+    return stream.frames != 1 and (not seconds or 2 * seconds >= longest)
+
+
+def _seconds(stream: VideoStream) -> Fraction:
+    """The declared duration of a stream in seconds; 0 if it is unknown."""
+    if stream.duration and stream.time_base:
+        return stream.duration * stream.time_base
+    if match := re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", "")):
+        hours, minutes, seconds = map(Fraction, match.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    return Fraction(0)

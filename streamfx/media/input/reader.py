@@ -21,10 +21,11 @@ from streamfx.media.filters.graph import Filter, FilterGraph, prepend_filters
 from streamfx.media.gpu.nvidia import Driver, driver_of
 from streamfx.media.gpu.surfaces import decoder_mismatch, downscaled_luma, find_decoder, to_host, to_image
 from streamfx.media.input.demuxer import Demuxer
-from streamfx.media.input.image_sequence import ImageSequence, check_rate, is_pattern
+from streamfx.media.input.image_sequence import ImageSequence, check_rate, files_of, is_pattern
 from streamfx.media.input.resume_points import ResumePoint, digest, find_by_index, find_by_time, pts_of, stateful_filter
 from streamfx.media.input.shot_detection import HEIGHT, WIDTH, CutDetector
 from streamfx.media.input.side_data import side_data, upright_filters
+from streamfx.media.input.tiled_image import is_tiled
 from streamfx.media.pixel_formats import coding_of, match_first_frame
 from streamfx.media.probe import VideoInfo
 
@@ -66,8 +67,9 @@ class Reader:
         _check_range(start, end)
         rate = None if input_rate is None else check_rate(input_rate)
         self._source: Demuxer | ImageSequence
-        if input_format is None and is_pattern(self.name):
-            self._source = ImageSequence(self.name, rate=rate or SEQUENCE_RATE, start=start, end=end)
+        if input_format is None and (is_pattern(self.name) or is_tiled(self.name)):
+            files = [Path(self.name)] if is_tiled(self.name) else files_of(self.name)
+            self._source = ImageSequence(files, rate=rate or SEQUENCE_RATE, start=start, end=end)
         else:
             self._source = Demuxer(self.name, input_format=input_format, rate=rate, start=start, end=end)
         self._frames = self._source.video_frames()

@@ -288,3 +288,14 @@ def test_the_size_of_the_selected_stream_is_limited(two_streams):
             default_video_stream(source, open_input(source, None, None))
     finally:
         limit_pixels(DEFAULT_MAX_PIXELS)
+
+
+@pytest.mark.parametrize("name", ["beside.mp4", "beside.mov", "beside.mkv"])
+def test_a_video_comes_before_a_larger_default_image(name, clip, moving, convert):
+    still = clip("large.mkv", "-f", "lavfi", "-i", "color=red:s=320x240:r=25:d=0.04", "-c:v", "mjpeg")
+    video = clip("small.mkv", *moving(), "-c:v", "libx264", "-pix_fmt", "yuv420p")
+    order = ["-i", still, "-i", video, "-map", "0", "-map", "1", "-c", "copy"]
+    source = clip(name, *order, "-disposition:v:0", "default", "-disposition:v:1", "0")
+    made = convert(source, "out.mkv", "null")
+    assert made.frames == 25
+    assert not made.warned("video streams")
