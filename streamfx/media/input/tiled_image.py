@@ -27,16 +27,19 @@ _DAMAGE = (OSError, EOFError, RuntimeError, SyntaxError, ValueError)  # what Pil
 def is_tiled(name: str) -> bool:
     """Whether a file is an image in tiles."""
     path = Path(name)
-    if "://" in name or not path.is_file():
+    try:
+        if "://" in name or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:  # whoever opens it says why
         return False
-    with path.open("rb") as file:
-        head = file.read(12)
     if head[4:8] != b"ftyp" or head[8:12].decode("latin-1") not in HEIF_BRANDS:
         return False
     try:
         with av.open(file_name(path), options=decoder_options(), metadata_errors="replace") as container:
             return has_tiles(container)
-    except av.error.FFmpegError:  # whoever opens it says why
+    except av.error.FFmpegError:
         return False
 
 

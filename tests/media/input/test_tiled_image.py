@@ -83,3 +83,7 @@ def test_the_size_is_limited(heic, monkeypatch):
     monkeypatch.setattr("streamfx.media.limits._limit", 100)
     with pytest.raises(StreamfxError, match="256x192 pixels"):
         decode_tiled(str(heic(256, 192)))
+
+
+def test_a_name_that_is_too_long_is_no_tiled_image():
+    assert not is_tiled("a" * 300)
