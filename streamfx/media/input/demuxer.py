@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 
 import av.error
 from av import Packet, VideoFrame
@@ -17,7 +18,7 @@ from streamfx.media.ffmpeg_log import mute_ffmpeg
 from streamfx.media.input.alpha import AlphaMerger, alpha_stream, webm_alpha_decoder
 from streamfx.media.input.channel_layout import settle_layout
 from streamfx.media.input.discontinuities import Discontinuities
-from streamfx.media.input.open import can_seek, default_video_stream, open_input
+from streamfx.media.input.open import can_seek, default_video_stream, is_live, open_input
 from streamfx.media.limits import check_size
 from streamfx.media.probe import plausible
 
@@ -344,7 +345,7 @@ class Demuxer:
 
     def _continuous_until(self, time: Fraction) -> bool:
         """Whether the source has no discontinuity before `time`, on its own clock, so that seeking finds that time."""
-        if not self._discontinuities.possible or "://" in self.name:
+        if not self._discontinuities.possible or "://" in self.name or is_live(Path(self.name)):
             return True
         with open_input(self.name, *self._open_options) as scan:
             discontinuities = Discontinuities(scan)
