@@ -138,9 +138,9 @@ class FilterGraph:
         self._shape: tuple[int, int, str] | None = None  # height, width, pixel format; None until configured
         self._copier: FilterGraph | None = None
         with self._ffmpeg_errors():
-            for node in self._filters:
-                if node.name not in av.filter.filters_available:
-                    raise _LinkError(f"no filter {node.name}")
+            for name in [node.name for node in self._filters]:
+                if name not in av.filter.filters_available:
+                    raise _LinkError(f"no filter {name}")
             nodes = [self._graph.add(node.name, node.options or None, **_named(node)) for node in self._filters]
             self._input, exit_ = _link(self._filters, nodes)
             # PyAV does not expose a graph's rate and aspect ratio; setsar and showinfo log them and change nothing
