@@ -6,9 +6,10 @@
 
 ffmpeg makes small clips of every kind. Mutations flip bits, write extreme numbers, remove, repeat and swap parts, and
 truncate files. Each file goes through `streamfx run` with `--max-pixels 1M` in its own process, a fork of one that has
-already imported everything; audio files go through the audio decoder and the soundtrack reader. Failures are
-tracebacks, death by a signal, more than 20 seconds or 1 GiB of memory, and any other exit code or number of lines.
-Files that fail are copied to the folder --keep.
+already imported everything; audio files go through the audio decoder and the soundtrack reader. Kinds called "joined"
+have timestamps that start over or jump, "tags" get titles of random bytes, and "links" are read and written through
+symbolic links, which must stay links. Failures are tracebacks, death by a signal, more than 20 seconds or 1 GiB of
+memory, and any other exit code or number of lines. Files that fail are copied to the folder --keep.
 """
 
 from __future__ import annotations
@@ -32,6 +33,19 @@ VIDEO = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=0.4"]
 AUDIO = ["-f", "lavfi", "-i", "sine=frequency=440:duration=0.4:sample_rate=48000"]
 BOTH = [*VIDEO, *AUDIO]
 STILL = [*VIDEO, "-frames:v", "1"]
+TITLE = ["-metadata", "title=TITLETITLE"]
+LATER = ["-output_ts_offset", "3000"]
+PARTS = {  # of the joined files
+    "part.ts": [*BOTH, "-c:v", "mpeg2video", "-g", "5", "-c:a", "mp2"],
+    "later.ts": [*BOTH, "-c:v", "mpeg2video", "-g", "5", "-c:a", "mp2", *LATER],
+    "part.vob": [*BOTH, "-c:v", "mpeg2video", "-g", "5", "-c:a", "ac3"],
+}
+JOINED = {  # file name -> its parts
+    "joined-restart.ts": ["part.ts", "part.ts"],
+    "joined-jump.ts": ["part.ts", "later.ts"],
+    "joined-back.ts": ["later.ts", "part.ts", "part.ts"],
+    "joined.vob": ["part.vob", "part.vob"],
+}
 KINDS = {  # file name -> ffmpeg's arguments
     "h264.mp4": [*BOTH, "-c:v", "libx264", "-g", "5", "-pix_fmt", "yuv420p", "-c:a", "aac"],
     "hevc10.mp4": [*VIDEO, "-c:v", "libx265", "-x265-params", "log-level=none", "-pix_fmt", "yuv420p10le"],
@@ -60,6 +74,14 @@ KINDS = {  # file name -> ffmpeg's arguments
     "still.ppm": STILL,
     "still.tga": STILL,
     "still.jp2": STILL,
+    "tags.mkv": [*BOTH, "-c:v", "libx264", "-c:a", "libmp3lame", *TITLE],
+    "tags.mp4": [*BOTH, "-c:v", "libx264", "-c:a", "aac", *TITLE],
+    "tags.avi": [*BOTH, "-c:v", "mpeg4", "-c:a", "libmp3lame", *TITLE],
+    "tags.flv": [*VIDEO, "-c:v", "flv", *TITLE],
+    "tags.ts": [*VIDEO, "-c:v", "mpeg2video", "-metadata", "service_name=TITLETITLE"],
+    "links.mp4": [*BOTH, "-c:v", "libx264", "-c:a", "aac"],
+    "links.mkv": [*BOTH, "-c:v", "mpeg4", "-c:a", "libmp3lame"],
+    "audiotags.mp3": [*AUDIO, "-c:a", "libmp3lame", *TITLE],
     "audio.mp3": [*AUDIO, "-c:a", "libmp3lame"],
     "audio.m4a": [*AUDIO, "-c:a", "aac"],
     "audio.flac": AUDIO,
@@ -68,6 +90,10 @@ KINDS = {  # file name -> ffmpeg's arguments
 }
 TEXTS = {  # playlists that refer to other files, and subtitles
     "list.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.4,\nh264.ts\n#EXTINF:0.4,\nh264.ts\n#EXT-X-ENDLIST\n",
+    "joined.m3u8": (
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.4,\npart.ts\n#EXT-X-DISCONTINUITY\n#EXTINF:0.4,\nlater.ts\n"
+        "#EXT-X-ENDLIST\n"
+    ),
     "list.ffconcat": "ffconcat version 1.0\nfile h264.mkv\nduration 0.4\nfile h264.mp4\n",
     "subtitles.srt": "1\n00:00:00,000 --> 00:00:01,000\nHello\n\n2\n00:00:02,000 --> 00:00:03,000\nWorld\n",
 }
@@ -100,9 +126,14 @@ def make_kinds(folder: Path, selected: list[str] | None) -> list[Path]:
             continue
         command = ["ffmpeg", "-nostdin", "-v", "error", "-y", *arguments, str(folder / name)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    for name, arguments in PARTS.items():
+        command = ["ffmpeg", "-nostdin", "-v", "error", "-y", *arguments, str(folder / name)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    for name, parts in JOINED.items():
+        (folder / name).write_bytes(b"".join((folder / part).read_bytes() for part in parts))
     for name, text in TEXTS.items():
         (folder / name).write_text(text)
-    return [folder / name for name in (*KINDS, *TEXTS) if not selected or name in selected]
+    return [folder / name for name in (*KINDS, *JOINED, *TEXTS) if not selected or name in selected]
 
 
 def mutated(data: bytes, other: bytes, rng: random.Random) -> bytes:
@@ -160,10 +191,11 @@ def files_of(kind: Path, others: list[Path], count: int, seed: int) -> Iterator[
 
     The same seed gives the same files.
     """
-    data = kind.read_bytes()
+    original = kind.read_bytes()
     for number in range(count):
         rng = random.Random(f"{seed} {kind.name} {number}")
-        if number == 0:
+        data = original.replace(b"TITLETITLE", rng.randbytes(10))
+        if number == 0 or (data != original and number % 2):
             changed = data
         elif number == 1 and kind.suffix in (".png", ".bmp", ".jpg"):
             changed = with_size(data, kind.name, rng)
@@ -189,6 +221,9 @@ def judge(file: Path, scratch: Path, chain: str, idle: int) -> Verdict:
     """Process one file in a new process; `idle` is the memory of such a process at its start, in bytes."""
     log, target = scratch / "stderr.txt", scratch / "out.nut"
     target.unlink(missing_ok=True)
+    links = Links(file, scratch) if file.name.startswith("links") else None
+    if links:
+        file, target = links.source, links.target
     began = last = time.monotonic()
     child = os.fork()
     if child == 0:
@@ -209,7 +244,40 @@ def judge(file: Path, scratch: Path, chain: str, idle: int) -> Verdict:
     seconds = time.monotonic() - began
     most = max(most, usage.ru_maxrss * 1024 - idle)
     text = log.read_text(errors="replace") if log.exists() else ""
-    return Verdict(word or _word(status, text, most), text.strip(), seconds, most)
+    word = word or _word(status, text, most)
+    if links and word in ("done", "refused"):
+        word = links.problem(written=word == "done") or word
+    return Verdict(word, text.strip(), seconds, most)
+
+
+class Links:
+    """A link to the input, and one to the output, which exists for every other file."""
+
+    def __init__(self, file: Path, scratch: Path) -> None:
+        number = int(file.stem.rpartition("-")[2])
+        self.source, self.target = scratch / f"in-{number:04}{file.suffix}", scratch / "link.nut"
+        self._real, between = scratch / "real.nut", scratch / "between.nut"
+        self._before = b"before" if number % 2 else None
+        for path in (self.source, self.target, self._real, between):
+            path.unlink(missing_ok=True)
+        self.source.symlink_to(file)
+        if self._before:
+            self._real.write_bytes(self._before)
+            self._real.chmod(0o600)
+        between.symlink_to(self._real.name)
+        self.target.symlink_to(between if number % 3 else self._real)
+
+    def problem(self, *, written: bool) -> str:
+        """What is wrong after a run that succeeded or refused the file; empty if nothing is."""
+        self.source.unlink()
+        if not self.target.is_symlink():
+            return "link replaced"
+        content = self._real.read_bytes() if self._real.exists() else None
+        if not written:
+            return "" if content == self._before else "output lost"
+        if not content or content == self._before:
+            return "not written"
+        return "mode" if self._before and self._real.stat().st_mode & 0o777 != 0o600 else ""
 
 
 def _word(status: int, text: str, memory: int) -> str:

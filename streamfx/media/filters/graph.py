@@ -105,6 +105,10 @@ def append_filters(first: Sequence[Filter], then: Sequence[Filter]) -> tuple[Fil
     return (*first, replace(then[0], inputs=(open_outputs[0],), starts_chain=True), *then[1:])
 
 
+class _LinkError(Exception):
+    """Filters that do not exist or cannot be linked as written."""
+
+
 class FilterGraph:
     """Runs filters on decoded frames (av.VideoFrame) with timestamps in `time_base`.
 
@@ -134,6 +138,9 @@ class FilterGraph:
         self._shape: tuple[int, int, str] | None = None  # height, width, pixel format; None until configured
         self._copier: FilterGraph | None = None
         with self._ffmpeg_errors():
+            for name in [node.name for node in self._filters]:
+                if name not in av.filter.filters_available:
+                    raise _LinkError(f"no filter {name}")
             nodes = [self._graph.add(node.name, node.options or None, **_named(node)) for node in self._filters]
             self._input, exit_ = _link(self._filters, nodes)
             # PyAV does not expose a graph's rate and aspect ratio; setsar and showinfo log them and change nothing
@@ -219,10 +226,12 @@ class FilterGraph:
         with ffmpeg_messages(level) as messages:
             try:
                 yield messages
-            except (av.error.FFmpegError, ValueError) as error:
+            except _LinkError as error:
+                raise self._error(str(error)) from error
+            except av.error.FFmpegError as error:
                 errors = [text.strip().rstrip(".") for severity, _, text in messages if severity <= av.logging.ERROR]
                 errors = [text for text in errors if not text.startswith(("Failed to configure", "Error "))] or errors
-                reason = errors[-1] if errors else getattr(error, "strerror", None) or str(error)
+                reason = errors[-1] if errors else error.strerror or str(error)
                 raise self._error(reason) from error
 
     def _error(self, reason: str) -> StreamfxError:
@@ -268,12 +277,12 @@ def _pads(node: Filter, context: FilterContext, side: str) -> int:
     number = len(getattr(context, side))
     labels: tuple[str, ...] = getattr(node, side)
     if len(labels) > number:
-        raise ValueError(f"{node.name} has {number} {side}, not {len(labels)} as labeled")
+        raise _LinkError(f"{node.name} has {number} {side}, not {len(labels)} as labeled")
     return number
 
 
 def _single_pad(side: str, pads: list[tuple[str, Pad]]) -> Pad:
     if len(pads) != 1:
         names = ", ".join(f"[{label}]" if label else pad[0].name or "" for label, pad in pads) or "none"
-        raise ValueError(f"a chain has one open {side}, but this has {len(pads)}: {names}")
+        raise _LinkError(f"a chain has one open {side}, but this has {len(pads)}: {names}")
     return pads[0][1]

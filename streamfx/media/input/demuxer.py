@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 
 import av.error
 from av import Packet, VideoFrame
@@ -16,19 +17,15 @@ from streamfx.errors import StreamfxError
 from streamfx.media.ffmpeg_log import mute_ffmpeg
 from streamfx.media.input.alpha import AlphaMerger, alpha_stream, webm_alpha_decoder
 from streamfx.media.input.channel_layout import settle_layout
+from streamfx.media.input.damage import MICROSECOND, Damage
 from streamfx.media.input.discontinuities import Discontinuities
-from streamfx.media.input.open import can_seek, default_video_stream, open_input
+from streamfx.media.input.open import can_seek, default_video_stream, is_live, open_input
 from streamfx.media.limits import check_size
 from streamfx.media.probe import plausible
 
 log = logging.getLogger("streamfx")
 
-# formats with a duration in the header, against which a truncated file can be detected
-DECLARES_DURATION = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "asf", "mxf"))
-MICROSECOND = Fraction(1, 1_000_000)
 MAX_FED_PACKETS = 1000  # packets kept for `restart`; it is impossible if the first frame comes later
-SEAM = 1  # seconds around a discontinuity in which packets flagged as corrupt are no damage
-END_TOLERANCE = Fraction(1, 2)  # seconds before the declared duration at which a source counts as complete
 
 
 class Demuxer:
@@ -56,13 +53,11 @@ class Demuxer:
         self.collects_packets = True  # False drops the packets of the other streams
         self.covers: dict[int, bytes] = {}  # stream index of cover art -> image file
         self.channel_orders = {stream.index: settle_layout(stream) for stream in self.input.streams.audio}
-        self.damaged_at: Fraction | None = None  # seconds from the start of the source at which the data is damaged
-        self._corrupt: Fraction | None = None  # time of a packet flagged as corrupt that may be at a discontinuity
-        self._seam = Fraction(-SEAM)  # time of the last discontinuity
         self._discontinuities = Discontinuities(self.input)
         self.warns_of_jumps = True
         self._open_options = input_format, rate
         self._source_start = (self.input.start_time or 0) * MICROSECOND  # on its own clock
+        self._damage = Damage(self._source_start)
         self.offset = self._source_start + start
         self._end = None if end is None else self._source_start + end
         self.tick = self.stream.time_base or MICROSECOND  # seconds
@@ -78,6 +73,15 @@ class Demuxer:
             log.warning("'%s' has its own timestamps; ignoring --input-fps %s", name, rate)
         if start and not self._unreliable_pts and len(self._decoded) == 1:
             self._seek()
+
+    @property
+    def damaged_at(self) -> Fraction | None:
+        """Seconds from the start of the source at which the data is damaged; None if it is intact so far."""
+        return self._damage.at
+
+    @damaged_at.setter
+    def damaged_at(self, time: Fraction | None) -> None:
+        self._damage.at = time
 
     @property
     def rate(self) -> Fraction | None:
@@ -214,7 +218,7 @@ class Demuxer:
         return 0 if self._last_pts is None else self._last_pts + frame.duration
 
     def _decode_packets(self) -> Iterator[VideoFrame]:
-        """Yield decoded frames; a decoding error sets `damaged_at`, and decoding continues after it."""
+        """Yield decoded frames; a decoding error is damage, and decoding continues after it."""
         for packet in self._packets():
             if packet.stream not in self._decoded or (packet.size == 0 and packet.pts is not None):
                 continue  # an empty packet repeats the last frame; the one without pts, at the end, flushes
@@ -228,7 +232,7 @@ class Demuxer:
                     yield frame
             except av.error.FFmpegError:
                 if self._last_pts is not None:
-                    self._mark_damaged(self._last_pts * self.tick)
+                    self._damage.mark(self._last_pts * self.tick)
 
     def _packets(self) -> Iterator[Packet[Stream]]:
         """Yield the packets to decode again, then the rest of the source."""
@@ -245,13 +249,12 @@ class Demuxer:
                 packet = next(packets)
             except StopIteration:
                 self._at_end = True
-                self._check_corrupt(None)
-                self._check_end()
+                self._damage.ended(self.input, self.stream, self._latest)
                 return
             except av.error.FFmpegError as error:
                 if self._last_pts is None:
                     raise StreamfxError(self._read_error(error)) from error
-                self._mark_damaged(self._latest)
+                self._damage.mark(self._latest)
                 return
             self._correct(packet)
             self._track(packet)
@@ -264,8 +267,7 @@ class Demuxer:
         found = self._discontinuities.count
         self._discontinuities.correct(packet)
         if self._discontinuities.count > found:
-            self._seam = self._latest
-            self._corrupt = None
+            self._damage.discontinuity(self._latest)
             if not found and self.warns_of_jumps:
                 at = float(self._latest - self._source_start)
                 log.warning("the timestamps of '%s' jump at %.2f s; the parts are joined without a gap", self.name, at)
@@ -279,19 +281,7 @@ class Demuxer:
         if packet.stream is self.stream and not length and self._guessed_rate:
             length = round(1 / self._guessed_rate / packet.stream.time_base)
         self._latest = max(self._latest, (time + length) * packet.stream.time_base)
-        if packet.is_corrupt and self._corrupt is None:
-            self._corrupt = time * packet.stream.time_base
-        self._check_corrupt(self._latest)
-
-    def _check_corrupt(self, reached: Fraction | None) -> None:
-        """Count a packet flagged as corrupt as damage once the source was read `SEAM` further, or to the end (None).
-
-        At a discontinuity FFmpeg flags packets only because their counters do not continue.
-        """
-        if self._corrupt is not None and (reached is None or reached - self._corrupt > SEAM):
-            if abs(self._corrupt - self._seam) > SEAM:
-                self._mark_damaged(self._corrupt)
-            self._corrupt = None
+        self._damage.reached(self._latest, flagged=time * packet.stream.time_base if packet.is_corrupt else None)
 
     def _collect(self, packet: Packet[Stream]) -> None:
         if packet.stream.disposition & Disposition.attached_pic:
@@ -321,19 +311,6 @@ class Demuxer:
             if not pending_audio:
                 return
 
-    def _check_end(self) -> None:
-        if self.input.duration is None or self.input.format.name not in DECLARES_DURATION:
-            return
-        declared = self.input.duration * MICROSECOND
-        if self.input.format.name == "avi":  # FFmpeg shortens the duration if the file is truncated, not this count
-            declared = max(declared, self.stream.frames * self.tick)
-        if self._source_start + declared - self._latest > END_TOLERANCE:
-            self._mark_damaged(self._latest)
-
-    def _mark_damaged(self, time: Fraction) -> None:
-        if self.damaged_at is None:
-            self.damaged_at = time - self._source_start
-
     def _read_error(self, error: av.error.FFmpegError) -> str:
         if self.name == "-" and self.input.format.name.startswith("mov"):
             return (
@@ -344,7 +321,7 @@ class Demuxer:
 
     def _continuous_until(self, time: Fraction) -> bool:
         """Whether the source has no discontinuity before `time`, on its own clock, so that seeking finds that time."""
-        if not self._discontinuities.possible or "://" in self.name:
+        if not self._discontinuities.possible or "://" in self.name or is_live(Path(self.name)):
             return True
         with open_input(self.name, *self._open_options) as scan:
             discontinuities = Discontinuities(scan)

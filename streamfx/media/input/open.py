@@ -90,9 +90,17 @@ def _playlist_timeout(path: Path) -> float | None:
     with path.open("rb") as file:
         if file.read(len(HLS_START)) != HLS_START:
             return None
-        if HLS_END not in file.read(MAX_PLAYLIST):
-            log.warning("playlist '%s' has no end marker; reading until nothing is added for %g s", path, HLS_TIMEOUT)
+    if is_live(path):
+        log.warning("playlist '%s' has no end marker; reading until nothing is added for %g s", path, HLS_TIMEOUT)
     return HLS_TIMEOUT
+
+
+def is_live(path: Path) -> bool:
+    """Whether a file is an HLS playlist without an end, to which more may be added."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(HLS_START)) == HLS_START and HLS_END not in file.read(MAX_PLAYLIST)
 
 
 def _why_unreadable(name: str, input_format: str | None, messages: list[str], error: Exception, expected: str) -> str:

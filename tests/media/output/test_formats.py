@@ -1,9 +1,12 @@
 """How a target selects its output format."""
 
+import io
+
+import av
 import pytest
 
 from streamfx.errors import StreamfxError
-from streamfx.media.output.formats import EXTENSIONS, FORMATS, format_of
+from streamfx.media.output.formats import EXTENSIONS, FORMATS, format_of, lists_codec
 
 
 @pytest.mark.parametrize(
@@ -65,3 +68,20 @@ def test_formats_that_cannot_be_piped(name):
 
 def test_every_extension_has_a_format():
     assert set(EXTENSIONS.values()) <= FORMATS.keys()
+
+
+@pytest.mark.parametrize(
+    ("muxer", "codec", "listed"),
+    [
+        ("mp4", "libx264", True),
+        ("mp4", "gif", False),
+        ("webm", "libopus", True),
+        ("webm", "aac", False),
+        ("flv", "pcm_s16le", True),
+        ("matroska", "srt", True),
+        ("mpegts", "gif", True),  # FFmpeg does not know
+    ],
+)
+def test_lists_codec(muxer, codec, listed):
+    with av.open(io.BytesIO(), "w", format=muxer) as output:
+        assert lists_codec(output, codec) == listed
