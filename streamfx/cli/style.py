@@ -29,7 +29,7 @@ def style(
     style_image: Annotated[
         Path | None, typer.Option(help="Painting to use instead of a preset; the first use trains for 3 minutes.")
     ] = None,
-    settings: Annotated[dict[str, Any], EffectSettings(Style, skip=("preset", "mask_start"))],
+    settings: Annotated[dict[str, Any], EffectSettings(Style, skip=("preset", "mask_start", "mask_rate"))],
     options: VideoOptions,
 ) -> None:
     """Stylize a video like a painting: streamfx style in.mp4 out.mp4 --preset vangogh"""
