@@ -49,13 +49,22 @@ def user_folder() -> Path | None:
 
 def _find_cache() -> tuple[Path, str]:
     """The cache folder, and why it is a temporary one, or ""."""
-    try:
-        folder = Path(user_cache_dir("streamfx", appauthor=False))
-    except RuntimeError:  # no HOME, and no entry in the passwd database
-        return _temporary_folder(), "this user has no home folder"
-    if folder.is_dir() or _can_create(folder):  # a read-only cache can still be read
-        return folder, ""
+    homeless = _find_home()
+    folder = Path(user_cache_dir("streamfx", appauthor=False))
+    if homeless or folder.is_dir() or _can_create(folder):  # a read-only cache can still be read
+        return folder, homeless
     return _temporary_folder(), f"the folder '{folder}' cannot be created"
+
+
+@cache
+def _find_home() -> str:
+    """Replace the missing home folder of a user, which stops other libraries too; returns the problem, or ""."""
+    try:
+        user_cache_dir("streamfx", appauthor=False)
+    except RuntimeError:  # no HOME, and no entry in the passwd database
+        os.environ["XDG_CACHE_HOME"] = str(_temporary_folder())
+        return "this user has no home folder"
+    return ""
 
 
 def _can_create(folder: Path) -> bool:

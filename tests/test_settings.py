@@ -89,7 +89,7 @@ def test_every_setting_has_help_and_numbers_have_ranges(name):
 def test_command_line_options_match_the_settings():
     options = {parameter.name: parameter for parameter in typer.main.get_command(app).commands["style"].params}
     for setting in settings(Style):
-        if setting.name not in ("preset", "mask_start"):
+        if setting.name not in ("preset", "mask_start", "mask_rate"):
             option = options[setting.name]
             assert option.default == setting.default
             assert option.help.startswith(setting.help)

@@ -56,7 +56,9 @@ def dream(
             help="Ready-made settings: see 'streamfx presets'. Several, separated by commas, take turns.",
         ),
     ] = "",
-    settings: Annotated[dict[str, Any], EffectSettings(Dream, skip=("mask_start", "step"), given_only=True)],
+    settings: Annotated[
+        dict[str, Any], EffectSettings(Dream, skip=("mask_start", "mask_rate", "step"), given_only=True)
+    ],
     audio_file: Annotated[
         str | None,
         typer.Option(

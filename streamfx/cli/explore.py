@@ -270,7 +270,7 @@ def _write_page(gallery: Gallery, layers: Mapping[str, Sequence[str]]) -> None:
     about = f"{count} images, {gallery.size[0]}x{gallery.size[1]}. Click one for its full size; below is its command."
     page = draw_page(title, about, {layer: entries for layer, entries in shown.items() if entries}, sheets)
     temporary = gallery.folder / ".index.html"
-    temporary.write_text(page, encoding="utf-8")
+    temporary.write_text(page, encoding="utf-8", errors="surrogateescape")  # names may not be UTF-8
     temporary.replace(gallery.folder / "index.html")
 
 

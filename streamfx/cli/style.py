@@ -33,7 +33,7 @@ def style(
             "imported with a predictor."
         ),
     ] = None,
-    settings: Annotated[dict[str, Any], EffectSettings(Style, skip=("preset", "mask_start"))],
+    settings: Annotated[dict[str, Any], EffectSettings(Style, skip=("preset", "mask_start", "mask_rate"))],
     options: VideoOptions,
 ) -> None:
     """Stylize a video like a painting: streamfx style in.mp4 out.mp4 --preset vangogh"""

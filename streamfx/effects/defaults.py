@@ -1,7 +1,8 @@
 """The optional interface of effects besides `build`, with defaults.
 
-An effect may define any of these: the methods `input_files()` and `resolve(device, start)`, and the attributes or
-properties `segment_length`, `working_pixels`, `uses_all_cores`, `prefers_speed` and, if it runs others, `chain`.
+An effect may define any of these: the methods `input_files()`, `resolve(device, start)` and `at_rate(rate)`, and the
+attributes or properties `segment_length`, `working_pixels`, `uses_all_cores`, `prefers_speed` and, if it runs others,
+`chain`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ def resolve(effect: Effect, device: torch.device, start: Fraction) -> Effect:
     """
     method = getattr(effect, "resolve", None)
     return cast("Effect", method(device, start)) if method else effect
+
+
+def at_rate(effect: Effect, rate: Fraction) -> Effect:
+    """The effect for a source of `rate` frames per second, known once it is open. Default: the effect itself."""
+    method = getattr(effect, "at_rate", None)
+    return cast("Effect", method(rate)) if method else effect
 
 
 def segment_length(effect: Effect) -> int:

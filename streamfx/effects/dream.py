@@ -79,6 +79,9 @@ class Dream:
     mask_start: Annotated[
         Fraction, Ge(0), Le(10**7), Doc("Time in the mask and guide videos at which the input starts, seconds")
     ] = Fraction(0)
+    mask_rate: Annotated[
+        Fraction, Ge(0), Le(1000), Doc("Frames per second of numbered mask and guide images; 0: as the source")
+    ] = Fraction(0)
     coherence: Annotated[
         Literal["off", "warp"], Doc("off treats every frame separately, warp continues the previous dream")
     ] = "warp"
@@ -124,6 +127,13 @@ class Dream:
         """A copy with the network chosen, and mask and guide videos shifted by `start` seconds."""
         follows = self.mask or self.guide
         return replace(self.with_network(), mask_start=self.mask_start + (start if follows else 0))
+
+    def at_rate(self, rate: Fraction) -> Dream:
+        """A copy whose numbered mask and guide images have the frame rate of the source."""
+        from streamfx.media.input.image_sequence import is_pattern
+
+        follows = any(name and is_pattern(name) for name in (self.mask, self.guide))
+        return replace(self, mask_rate=rate) if follows and not self.mask_rate else self
 
     def build(self, device: torch.device) -> Step:
         """The step that dreams. Loads the network, the guide and the mask now."""
@@ -226,7 +236,7 @@ class Dream:
             return None
         from streamfx.media.input.mask import Mask
 
-        return Mask(self.mask)
+        return Mask(self.mask, rate=self.mask_rate or None)
 
     def _build_guide(self, objective: Objective, device: torch.device) -> _Guide:
         """Time in seconds -> features of the guide's frame at that time; None without a guide."""
@@ -235,7 +245,7 @@ class Dream:
         from streamfx.media.input.mask import Mask
         from streamfx.ops.resize import resize
 
-        guide = Mask(self.guide, "guide")
+        guide = Mask(self.guide, "guide", self.mask_rate or None)
         cached: list[tuple[Frame, Mapping[str, Tensor]]] = []
 
         def features_at(time: Fraction) -> Mapping[str, Tensor]:

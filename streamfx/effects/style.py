@@ -52,6 +52,9 @@ class Style:
     mask_start: Annotated[Fraction, Ge(0), Le(10**7), Doc("Second of a mask video at which the video begins")] = (
         Fraction(0)
     )
+    mask_rate: Annotated[
+        Fraction, Ge(0), Le(1000), Doc("Frames per second of numbered mask images; 0: as the source")
+    ] = Fraction(0)
     coherence: Annotated[
         Literal["off", "warp", "full"],
         Doc("off: each frame alone; warp: mixes in the previous one, warped; full: also feeds it to networks of 0.1"),
@@ -109,6 +112,12 @@ class Style:
         if self.method == "network" and precision == "auto" and device.type == "cpu":
             precision = rates().best
         return replace(self, precision=precision, mask_start=self.mask_start + (start if self.mask else 0))
+
+    def at_rate(self, rate: Fraction) -> Style:
+        """A copy whose numbered mask images have the frame rate of the source."""
+        from streamfx.media.input.image_sequence import is_pattern
+
+        return replace(self, mask_rate=rate) if self.mask and is_pattern(self.mask) and not self.mask_rate else self
 
     def build(self, device: torch.device) -> Step:
         """A step that stylizes each frame; reads the presets now, and compiles the networks for each size it meets."""
@@ -190,7 +199,7 @@ class Style:
     def _open_mask(self) -> Mask | None:
         from streamfx.media.input.mask import Mask
 
-        return Mask(self.mask) if self.mask else None
+        return Mask(self.mask, rate=self.mask_rate or None) if self.mask else None
 
     def _to_working_size(self, image: Tensor) -> Tensor:
         from streamfx.styletransfer.working_resolution import working_size

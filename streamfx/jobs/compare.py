@@ -55,6 +55,9 @@ class Compare:
     def resolve(self, device: torch.device, start: Fraction) -> Compare:
         return Compare(tuple(defaults.resolve(effect, device, start) for effect in self.chain))
 
+    def at_rate(self, rate: Fraction) -> Compare:
+        return Compare(tuple(defaults.at_rate(effect, rate) for effect in self.chain))
+
     def build(self, device: torch.device) -> Step:
         """A step that runs the steps of the chain, each with its part of the memory."""
         steps = [effect.build(device) for effect in self.chain]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from streamfx.chain import build_chain, chain_text
-from streamfx.effects.defaults import flattened, prefers_speed, resolve, segment_length, uses_all_cores
+from streamfx.effects.defaults import at_rate, flattened, prefers_speed, resolve, segment_length, uses_all_cores
 from streamfx.errors import StreamfxError
 from streamfx.frame import Effect
 from streamfx.jobs.checkpoint import Checkpoint, discard, locked_folder
@@ -223,7 +223,6 @@ def _prepared(job: Job) -> Iterator[_Task]:
         device = find_device(job.device)
         chain = [resolve(effect, device, start) for effect in chain]
     target = str(job.target)
-    scaled = with_scaling(chain, job.rate, job.size, job.width, target, job.output.format)
     with ExitStack() as stack:
         stack.enter_context(_thread_limits(chain))
         soundtrack: Soundtrack | None = None
@@ -239,8 +238,10 @@ def _prepared(job: Job) -> Iterator[_Task]:
         else:
             source = stack.enter_context(_open(job, str(job.source), start, end))
             length, rate = source.info.duration, job.rate or source.info.rate
+            chain = [at_rate(effect, source.info.rate) for effect in chain] if source.info.rate else chain
             frames = round(length * rate) if length and rate else None
             files = source_files(str(job.source)) if job.input_format is None else None
+        scaled = with_scaling(chain, job.rate, job.size, job.width, target, job.output.format)
         fast = any(prefers_speed(effect) for effect in chain)
         text = chain_text(chain) or "null"
         fingerprint = fingerprint_of(_settings(job, text, frames, fast), files or (), scaled)

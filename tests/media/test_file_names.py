@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from streamfx.errors import StreamfxError
 from streamfx.media.encoding import Output
 from streamfx.media.file_names import file_name
 from streamfx.media.frame_cache import read_chunk, write_chunk
@@ -43,6 +44,29 @@ def test_videos_are_written_and_read(name, video, tmp_path, monkeypatch):
         assert sum(1 for _ in reader) == 5
     if "%" not in name:
         assert comment_of(name) == "made here"
+
+
+@pytest.mark.parametrize("name", [b"f\xff.mkv", b"\xe5\xfc.mp4", b"a:\xff.nut"])
+def test_names_that_are_not_utf8(name, video, tmp_path, monkeypatch):
+    """Also in the comment, which lists the files that effects read."""
+    monkeypatch.chdir(tmp_path)
+    text = os.fsdecode(name)
+    with Reader(video, end=Fraction(1, 5)) as reader, Writer(text, reader, Output(comment=f"mask={text}")) as writer:
+        run(reader, [], writer)
+    assert os.listdir(b".") == [name]
+    with Reader(text) as reader:
+        assert sum(1 for _ in reader) == 5
+    assert comment_of(text).startswith("mask=")
+
+
+def test_a_file_named_like_a_protocol_is_read_itself(video, tmp_path, monkeypatch):
+    """'concat:a.mp4' is not the video a.mp4."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.mp4").write_bytes(video.read_bytes())
+    for name in ("concat:a.mp4", "subfile,,start,0,end,0,,:a.mp4", "crypto:a.mp4"):
+        Path(name).write_text("this is a text\n")
+        with pytest.raises(StreamfxError):
+            Reader(name)
 
 
 def test_audio_and_cached_frames_are_read(clip, tone, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
+from streamfx.media.input.image_sequence import is_pattern
 from streamfx.media.input.reader import SEQUENCE_RATE, Reader
 from streamfx.media.probe import JITTER
 
@@ -33,9 +34,12 @@ class Mask:
     _current: Frame  # shown by the last call
     _next: Frame | None  # the frame after it
 
-    def __init__(self, source: str, role: str = "mask") -> None:
-        """`role` is the name in messages: "mask", or "guide" for a guide image."""
-        self.name, self.role = source, role
+    def __init__(self, source: str, role: str = "mask", rate: Fraction | None = None) -> None:
+        """`role` is the name in messages: "mask", or "guide" for a guide image.
+
+        `rate` is that of numbered images, in frames per second; None: SEQUENCE_RATE.
+        """
+        self.name, self.role, self._rate = source, role, rate
         if source == "-":
             raise StreamfxError(f"the {role} cannot come from stdin, because it may be read twice; give a file")
         self._warned = False
@@ -88,7 +92,7 @@ class Mask:
 
     def _open(self, start: Fraction) -> Reader:
         try:
-            return Reader(self.name, start=start)
+            return Reader(self.name, start=start, input_rate=self._rate if is_pattern(self.name) else None)
         except StreamfxError as error:
             raise StreamfxError(f"the {self.role}: {error}") from error
 

@@ -20,6 +20,7 @@ from streamfx.frame import Frame
 from streamfx.media.filters.graph import Filter, FilterGraph, prepend_filters
 from streamfx.media.gpu.nvidia import Driver, driver_of
 from streamfx.media.gpu.surfaces import decoder_mismatch, downscaled_luma, find_decoder, to_host, to_image
+from streamfx.media.input.deinterlacing import deinterlaced
 from streamfx.media.input.demuxer import Demuxer
 from streamfx.media.input.image_sequence import ImageSequence, check_rate, files_of, is_pattern
 from streamfx.media.input.resume_points import ResumePoint, digest, find_by_index, find_by_time, pts_of, stateful_filter
@@ -210,6 +211,8 @@ class Reader:
         assert first is not None
         frames = self._frames if like else chain([first], self._frames)
         uniform = match_first_frame(self.name, frames, first, self._pix_fmt)
+        if not self.info.interlaced:
+            uniform = deinterlaced(self.name, uniform, self._source.tick)
         self._first = None
         if not graph:
             yield from uniform

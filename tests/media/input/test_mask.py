@@ -154,6 +154,17 @@ def test_luma_times_alpha(tmp_path):
     torch.testing.assert_close(mask, torch.tensor([[[1.0, 0.2, 0.0, 0.0]]]))
 
 
+@pytest.mark.parametrize("rate", [Fraction(24), Fraction(30000, 1001), Fraction(60)])
+def test_numbered_images_have_the_rate_of_the_video(rate, tmp_path, warnings):
+    for n in range(10):
+        Image.fromarray(np.full((4, 4), n * STEP, np.uint8)).save(tmp_path / f"m{n:02d}.png")
+    mask = Mask(str(tmp_path / "m%02d.png"), rate=rate)
+    for n in (0, 9, 3, 4):
+        assert level(mask.at(n / rate, IMAGE)) == n
+        assert level(mask.at(Fraction(round(n / rate * 1000), 1000), IMAGE)) == n  # as in Matroska
+    assert warnings() == []
+
+
 def test_image_sequences(tmp_path, warnings):
     for n in range(10):
         Image.fromarray(np.full((4, 4), n * STEP, np.uint8)).save(tmp_path / f"m{n:02d}.png")
