@@ -8,9 +8,9 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from streamfx.errors import StreamfxError, unknown
 from streamfx.resources import resource, user_folder
@@ -76,6 +76,28 @@ class Painting(BaseModel):
     share: float = Field(default=1.0, gt=0)  # of the style, relative to the other paintings
 
 
+ValueRange: TypeAlias = Literal["0..1", "0..255", "-1..1"]  # of the colors that a network takes or returns
+Channels: TypeAlias = Literal["rgb", "bgr"]
+_Side: TypeAlias = Annotated[int, Field(ge=8, le=8192)]  # pixels
+_FileName: TypeAlias = Annotated[str, Field(pattern=r"^[^/\\]+$")]  # in the preset's folder
+
+
+class ImportedNetwork(BaseModel):
+    """How to run a network that another program trained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["onnx", "fast_neural_style"]
+    source: str = ""  # name of the imported file
+    layout: Literal["nchw", "nhwc"] = "nchw"  # N pictures, C channels, H and W
+    channels: Channels = "rgb"
+    input_range: ValueRange = "0..255"
+    output_range: ValueRange = "0..255"
+    size: tuple[_Side, _Side] | None = None  # height and width, if the network takes no others
+    style: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(default=(), max_length=4096)  # second input
+    predictor: _FileName | None = None  # network that predicts `style` from a picture
+
+
 class StylePreset(BaseModel):
     """A style: its paintings, its training settings and the names of its weight files."""
 
@@ -86,10 +108,17 @@ class StylePreset(BaseModel):
     artist: str = Field(default="", validation_alias=AliasChoices("artist", "painter"))  # "painter" in older files
     year: str = ""
     license: str = Field(validation_alias=AliasChoices("license", "licence"))
-    weights: dict[Quality, Annotated[str, Field(pattern=r"^[^/\\]+$")]] = Field(min_length=1)  # in the preset's folder
-    targets: Annotated[str, Field(pattern=r"^[^/\\]+$")] | None = None  # in the same folder; for --method optimise
-    painting: tuple[Painting, ...] = Field(min_length=1)
+    weights: dict[Quality, _FileName] = Field(min_length=1)
+    targets: _FileName | None = None  # for --method optimise
+    painting: tuple[Painting, ...] = ()
     training: TrainingSettings = TrainingSettings()
+    network: ImportedNetwork | None = None
+
+    @model_validator(mode="after")
+    def _has_an_origin(self) -> Self:
+        if not self.painting and self.network is None:
+            raise ValueError("the key 'painting' is missing")
+        return self
 
 
 Value: TypeAlias = bool | int | float | str
@@ -263,10 +292,16 @@ def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        tables: dict[str | int, type[BaseModel]] = {"training": TrainingSettings, "painting": Painting}
+        tables: dict[str | int, type[BaseModel]] = {
+            "training": TrainingSettings,
+            "painting": Painting,
+            "network": ImportedNetwork,
+        }
         model = tables.get(problem["loc"][0], Look if error.title == "Look" else StylePreset)
         known = model.model_fields
         return f"unknown key '{key}'; known: {', '.join(known)}"
     if problem["type"] == "missing":
         return f"the key '{key}' is missing"
+    if not key:
+        return problem["msg"].removeprefix("Value error, ")
     return f"'{key}': {problem['msg'][0].lower()}{problem['msg'][1:]}"

@@ -1,4 +1,4 @@
-"""The preset of --style-image: trained on the painting, or from the cache."""
+"""The preset of --style-image: trained on the painting or predicted from it, or from the cache."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streamfx.cli._allocator import keep_memory
 from streamfx.cli._console import STDERR
+from streamfx.errors import Misuse
 
 if TYPE_CHECKING:
     from streamfx.cli._options import VideoOptions
@@ -43,6 +44,16 @@ def fitted_preset(painting: Path, quality: Quality, source: str, target: str, op
             log.error("interrupted: the training on %s was not saved", painting)
             raise typer.Exit(130) from None
     return str(preset)
+
+
+def preset_with_style(preset: str, picture: Path) -> str:
+    """The path of the imported preset with the style that its predictor reads from a picture."""
+    from streamfx.presets import load_preset, parse_blend
+    from streamfx.styletransfer.importing.predictor import predicted_preset
+
+    if len(parse_blend(preset)) > 1:
+        raise Misuse(f"--style-image needs one preset, not the blend '{preset}'")
+    return str(predicted_preset(load_preset(preset), picture))
 
 
 def _check_output(source: str, target: str, options: VideoOptions) -> None:

@@ -1,8 +1,9 @@
-"""`streamfx models`: the networks for DeepDream, their downloads and their layers."""
+"""`streamfx models`: the networks for DeepDream, their downloads and layers, and imports of style networks."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,11 +12,13 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from streamfx.cli._console import STDERR
+from streamfx.errors import StreamfxError
+from streamfx.presets import Channels, ValueRange
 
 if TYPE_CHECKING:
     from streamfx.deepdream.networks import Network
 
-models = typer.Typer(help="List the networks for DeepDream, download one, or list its layers.")
+models = typer.Typer(help="List the networks for DeepDream, download one, list its layers, or import a style network.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
 
@@ -85,6 +88,56 @@ def layers(
         channels, stride = ("" if number is None else str(number) for number in (layer.channels, layer.stride))
         table.add_row(f"[bold]{layer.name}[/bold]{suffix}", channels, stride)
     Console(highlight=False).print(table)
+
+
+@models.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="ONNX network, or .pth of PyTorch's example fast_neural_style.")],
+    *,
+    name: Annotated[str, typer.Option(help="Name of the preset.")],
+    predictor: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="ONNX network that predicts the style from a picture.")
+    ] = None,
+    style_image: Annotated[
+        Path | None, typer.Option(metavar="PICTURE", help="Picture of the style; by default each run names one.")
+    ] = None,
+    style_number: Annotated[
+        str, typer.Option("--style", metavar="NUMBER", help="Of a network of several styles: 19, or 3:0.5,12:0.5.")
+    ] = "",
+    channels: Annotated[Channels | None, typer.Option(help="By default found on a photo.")] = None,
+    value_range: Annotated[
+        ValueRange | None, typer.Option("--range", help="Of the network's colors; by default found on a photo.")
+    ] = None,
+    photo: Annotated[Path | None, typer.Option(metavar="FILE", help="Photo for the trials.")] = None,
+    license_: Annotated[str | None, typer.Option("--license", metavar="TEXT", help="License of the network.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Replace a preset of this name.")] = False,
+) -> None:
+    """Make a preset from a style network of another project."""
+    from streamfx.presets import user_presets
+    from streamfx.styletransfer.importing.preset import LICENSE, Import, import_model
+
+    folder = user_presets()
+    if folder is None:
+        raise StreamfxError("this user has no home folder for the preset; set XDG_DATA_HOME to another folder")
+    known = predictor, style_image, style_number, channels, value_range, photo
+    result = import_model(Import(file, name, *known, license_ or LICENSE), folder, overwrite=yes)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("trial", "channels", "input", "output", "likeness"):
+        table.add_column(heading, no_wrap=True)
+    for number, trial in enumerate(result.trials):
+        network = trial.network
+        ranges = network.input_range, network.output_range
+        table.add_row("" if number else "chosen", network.channels, *ranges, f"{trial.score:.2f}")
+    Console(highlight=False).print(table)
+    size = result.trials[0].network.size
+    shown = "any size" if size is None else f"frames of {size[1]}x{size[0]}, to which others are scaled"
+    STDERR.print(
+        f"streamfx: the network takes {shown}. Compare the photo and the trials, in this order, in {result.sheet}; "
+        "--channels and --range override the choice",
+        markup=False,
+        soft_wrap=True,
+    )
+    STDERR.print(f"preset {name}: {result.preset}", markup=False, soft_wrap=True)
 
 
 def fetch_with_bar(name: str, *, shown: bool) -> None:

@@ -71,6 +71,8 @@ def _qualities(preset: Preset) -> list[str]:
 def _paintings(preset: Preset) -> list[str]:
     """Title and year of each painting; those of the preset if the paintings have no titles."""
     style = preset.style
+    if style.network is not None:
+        return [f"imported from {style.network.source or style.title}"]
     titled = [(painting.title, painting.year) for painting in style.painting if painting.title]
     return [", ".join(filter(None, pair)) for pair in titled or [(style.title, style.year)]]
 

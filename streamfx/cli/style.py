@@ -9,7 +9,7 @@ import typer
 
 from streamfx.cli._options import EffectSettings, VideoOptions, video_command
 from streamfx.cli._run import make_video
-from streamfx.cli._style_image import fitted_preset
+from streamfx.cli._style_image import fitted_preset, preset_with_style
 from streamfx.effects.style import Style
 from streamfx.errors import Misuse
 
@@ -27,7 +27,11 @@ def style(
         ),
     ] = None,
     style_image: Annotated[
-        Path | None, typer.Option(help="Painting to use instead of a preset; the first use trains for 3 minutes.")
+        Path | None,
+        typer.Option(
+            help="Painting to use instead of a preset, which trains for 3 minutes once, or by a --preset that was "
+            "imported with a predictor."
+        ),
     ] = None,
     settings: Annotated[dict[str, Any], EffectSettings(Style, skip=("preset", "mask_start"))],
     options: VideoOptions,
@@ -37,9 +41,10 @@ def style(
         raise Misuse("--mask-preset is for the black part of a mask; give --mask as well")
     facts: dict[str, object] = {}
     if style_image is not None:
-        if preset is not None:
-            raise Misuse("give --preset or --style-image, not both")
-        preset = fitted_preset(style_image, settings["quality"], source, output, options)
+        if preset is None:
+            preset = fitted_preset(style_image, settings["quality"], source, output, options)
+        else:
+            preset = preset_with_style(preset, style_image)
         facts["style_image"] = str(style_image)
     preset = "vangogh" if preset is None else preset
     make_video(source, output, [Style(preset=preset, **settings)], options, {"preset": preset, **facts})

@@ -19,7 +19,6 @@ from streamfx.settings import Quality
 if TYPE_CHECKING:
     from streamfx.styletransfer.training.trainer import Progress as TrainingProgress
 
-_NAME = re.compile(r"\w[\w.-]*")
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
@@ -91,10 +90,10 @@ def train(
 
 def _name(given: str | None, painting: Path) -> str:
     """The given name, or the painting's file name with invalid characters replaced by -."""
+    from streamfx.styletransfer.preset_files import check_name
+
     name = _NOT_IN_NAMES.sub("-", painting.stem).strip(".-") if given is None else given
-    if not _NAME.fullmatch(name):
-        raise StreamfxError(f"'{name}' is not a preset name; give a --name of letters, digits, - and _")
-    return name
+    return check_name(name)
 
 
 def _show(bar: Progress, task: TaskID, progress: TrainingProgress) -> None:

@@ -236,58 +236,15 @@ class Style:
         return max(1, self.iterations // self.passes)
 
     def _build_network(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> _Stylize:
-        """Stylize with the presets' networks; one is compiled for each size."""
-        from streamfx.styletransfer.network import is_style_network
+        from streamfx.styletransfer.blend import build_blend
 
-        files = [preset.weights(self.quality) for preset, _ in blend]
-        new = [(file, share) for file, (_, share) in zip(files, blend) if is_style_network(file)]
-        old = [part for file, part in zip(files, blend) if not is_style_network(file)]
-        if not old:
-            return self._build_stylizer(new, device)
-        if not new:
-            return self._build_painter(old, device)
-        share = sum(share for _, share in new)  # networks of two kinds: both run, and their images are mixed
-        first = self._build_stylizer([(file, part / share) for file, part in new], device)
-        second = self._build_painter([(preset, part / (1 - share)) for preset, part in old], device)
-        return _mixed(second, first, lambda: share)
+        sees_previous = self.coherence == "full"
+        stylize = build_blend(blend, self.quality, self.precision, device, sees_previous=sees_previous)
 
-    def _build_stylizer(self, parts: list[tuple[Path, float]], device: torch.device) -> _Stylize:
-        from streamfx.ops.warp import blend_sharp
-        from streamfx.styletransfer.stylizer import Stylizer
+        def at_detail(image: Tensor, previous: WarpedFrame | None, sharpness: float) -> Tensor:
+            return stylize(image, previous, sharpness, self.detail)  # which a schedule may change
 
-        stylize = Stylizer(parts, self.precision, device)
-
-        def blended(image: Tensor, previous: WarpedFrame | None, sharpness: float) -> Tensor:
-            stylized = stylize(image, self.detail)
-            return stylized if previous is None else blend_sharp(stylized, previous.warped, previous.share, sharpness)
-
-        return blended
-
-    def _build_painter(self, blend: Sequence[tuple[Preset, float]], device: torch.device) -> _Stylize:
-        """The network of the first release."""
-        import torch
-
-        from streamfx.inference.cuda_graph import Engine
-        from streamfx.inference.engine import build_engine
-        from streamfx.ops.warp import blend_sharp
-        from streamfx.styletransfer.painter import mix_painters
-
-        painter, numbers = mix_painters([(p.weights(self.quality), p.name, share) for p, share in blend])
-        numbers = numbers.to(device)
-        engines: dict[tuple[int, ...], Engine] = {}
-        sees_prior = self.coherence == "full"
-
-        def paint(seen: Tensor, prior: WarpedFrame | None, detail: float) -> Tensor:
-            inputs = [seen.unsqueeze(0), numbers]
-            if sees_prior:
-                shown = torch.zeros(4, *seen.shape[1:]) if prior is None else torch.cat([prior.warped, prior.moving])
-                inputs.append(shown.to(device).unsqueeze(0))
-            if seen.shape not in engines:
-                engines[seen.shape] = build_engine(painter, [tuple(x.shape) for x in inputs], device)
-            painted = engines[seen.shape](*inputs).squeeze(0)
-            return painted if prior is None else blend_sharp(painted, prior.warped, prior.share, detail)
-
-        return paint
+        return at_detail
 
     def _build_warp_previous(self, device: torch.device) -> _WarpPrevious:
         if self.coherence == "off":

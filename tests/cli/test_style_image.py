@@ -77,8 +77,10 @@ def test_errors_of_input_and_output_are_raised_before_training(painting, video, 
     assert existing.read_bytes() == b"kept"
 
 
-def test_style_image_and_preset_exclude_each_other(painting, video, tmp_path):
+def test_a_preset_with_a_style_of_its_own_takes_no_style_image(painting, video, tmp_path):
     failed = run_style(video, tmp_path / "x.mp4", "--style-image", painting, "--preset", "munch")
+    assert "the preset munch has a style of its own; give --style-image alone" in str(failed.exception)
+    failed = run_style(video, tmp_path / "x.mp4", "--style-image", painting, "--preset", "munch,monet")
     assert isinstance(failed.exception, Misuse)
 
 

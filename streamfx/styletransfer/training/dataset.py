@@ -41,7 +41,7 @@ def load_photos(folder: Path | None, min_side: int, held_out: tuple[str, ...] = 
     one of `held_out`. Skips unreadable files with a warning that names them.
     """
     if folder is None:
-        return [_fit(load_image(file), min_side) for file in _installed_photos()]
+        return [_fit(load_image(file), min_side) for file in installed_photos()]
     if not folder.is_dir():
         raise StreamfxError(f"{folder} is not a folder of photos or videos")
     files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in SUFFIXES | _VIDEOS and f.is_file()]
@@ -63,7 +63,8 @@ def load_photos(folder: Path | None, min_side: int, held_out: tuple[str, ...] = 
     return photos
 
 
-def _installed_photos() -> list[Path]:
+def installed_photos() -> list[Path]:
+    """The photos that installed packages ship. Raises StreamfxError if there are none."""
     files = []
     for package, names in _INSTALLED.items():
         spec = find_spec(package)

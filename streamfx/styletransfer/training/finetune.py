@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -16,6 +13,7 @@ from streamfx.presets import TrainingSettings, load_preset
 from streamfx.resources import cache_folder
 from streamfx.settings import Quality
 from streamfx.styletransfer.network import load_network, save_network
+from streamfx.styletransfer.preset_files import save_preset, temporary_folder
 from streamfx.styletransfer.targets import save_targets
 from streamfx.styletransfer.training.dataset import load_photos
 from streamfx.styletransfer.training.images import load_painting
@@ -23,8 +21,6 @@ from streamfx.styletransfer.training.preset_training import (
     base_weights,
     build_style,
     build_trainer,
-    make_folder,
-    save_preset,
     title_of,
     weights_file,
 )
@@ -56,7 +52,7 @@ def fit_style(
         return preset
     style = build_style(title_of(painting), [painting], settings, quality, _NAME, None)
     image = load_painting(painting, style.painting[0])
-    with _temporary(preset.parent, lambda: _is_complete(preset, quality)) as folder:
+    with temporary_folder(preset.parent, lambda: _is_complete(preset, quality)) as folder:
         trainer = build_trainer([(image, 1.0)], settings, quality, device)
         for progress in run_steps(trainer, load_photos(None, settings.crop)):
             report(progress.done)
@@ -86,23 +82,3 @@ def _is_complete(preset: Path, quality: Quality) -> bool:
     except StreamfxError:
         return False
     return True
-
-
-@contextmanager
-def _temporary(folder: Path, exists: Callable[[], bool]) -> Iterator[Path]:
-    """A temporary folder that becomes `folder` when the block succeeds, and is removed when it fails."""
-    make_folder(folder.parent)
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=folder.parent))
-    except OSError as error:
-        raise StreamfxError(f"cannot write to the cache {folder.parent}: {error.strerror or error}") from error
-    try:
-        yield temporary
-        shutil.rmtree(folder, ignore_errors=True)  # damaged, or just written by another process
-        try:
-            temporary.rename(folder)
-        except OSError as error:
-            if not exists():
-                raise StreamfxError(f"cannot write to the cache {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

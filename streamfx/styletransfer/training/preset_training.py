@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import tomli_w
 import torch
 from torch import Tensor
 
@@ -18,6 +16,7 @@ from streamfx.settings import Quality
 from streamfx.styletransfer.features import FeatureExtractor
 from streamfx.styletransfer.losses import build_targets
 from streamfx.styletransfer.network import load_network
+from streamfx.styletransfer.preset_files import make_folder, save_preset
 from streamfx.styletransfer.targets import save_targets
 from streamfx.styletransfer.training.contact_sheets import write_sheet, write_thumbnail
 from streamfx.styletransfer.training.dataset import load_photos
@@ -147,28 +146,6 @@ def train_preset(
     save_preset(preset, style.model_copy(update={"targets": targets.name}))
     write_thumbnail(preset.with_suffix(".jpg"), paintings[0])
     write_sheet(weights.with_suffix(".sheet.png"), trainer.network, content)
-
-
-def make_folder(folder: Path) -> None:
-    """Create a folder and its parents; raises StreamfxError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StreamfxError(f"cannot create the folder {folder}: {error.strerror or error}") from error
-
-
-def save_preset(file: Path, style: StylePreset) -> None:
-    """Write a preset with all its settings, whole or not at all; defaults too, since they may change."""
-    values = {key: value for key, value in style.model_dump(exclude_none=True, mode="json").items() if value != ""}
-    values["painting"] = [{k: v for k, v in entry.items() if v != ""} for entry in values["painting"]]
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(tomli_w.dumps(values), encoding="utf-8")
-        temporary.replace(file)
-    except OSError as error:
-        raise StreamfxError(f"cannot write the preset {file}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _text(name: str) -> str:

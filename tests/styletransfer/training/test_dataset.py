@@ -12,7 +12,7 @@ from streamfx.errors import StreamfxError
 from streamfx.styletransfer.training.dataset import build_batch, load_photos
 
 
-def test_installed_photos_are_the_default():
+def testinstalled_photos_are_the_default():
     photos = load_photos(None, 64)
     assert len(photos) == 8
     assert all(photo.dtype == torch.uint8 and photo.shape[0] == 3 and min(photo.shape[1:]) >= 300 for photo in photos)

@@ -12,10 +12,11 @@ from skimage import data
 
 from streamfx.errors import StreamfxError
 from streamfx.styletransfer.network import load_network
+from streamfx.styletransfer.preset_files import save_preset
 from streamfx.styletransfer.training import masters
 from streamfx.styletransfer.training.dataset import load_photos
 from streamfx.styletransfer.training.masters import HELD_OUT, _held_out, _Report
-from streamfx.styletransfer.training.preset_training import base_weights, build_style, save_preset
+from streamfx.styletransfer.training.preset_training import base_weights, build_style
 from streamfx.styletransfer.training.trainer import Progress
 
 

@@ -9,11 +9,11 @@ from skimage import data
 from streamfx.errors import StreamfxError
 from streamfx.presets import load_preset
 from streamfx.styletransfer.network import load_network
+from streamfx.styletransfer.preset_files import save_preset
 from streamfx.styletransfer.training.preset_training import (
     base_weights,
     build_style,
     prepare_style,
-    save_preset,
     train_preset,
     weights_file,
 )
