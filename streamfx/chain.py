@@ -45,7 +45,7 @@ def build_chain(text: str) -> list[Effect]:
 
 def chain_text(chain: Iterable[Effect]) -> str:
     """The text from which `build_chain` builds this chain; settings with default values are omitted."""
-    names = {kind: name for name, kind in EFFECTS.items()}
+    names = EFFECTS.names()
     parts = []
     for effect in chain:
         if isinstance(effect, Filters):

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from streamfx.errors import StreamfxError, unknown
+from streamfx.plugins import preset_folders
 from streamfx.resources import resource, user_folder
 from streamfx.settings import Quality
 
@@ -182,8 +183,13 @@ def user_presets() -> Path | None:
 
 
 def preset_files(kind: Kind = "style") -> dict[str, Path]:
-    """Name -> file of all presets of a kind; the user's own replace shipped ones of the same name."""
-    folders = filter(None, (resource("presets"), user_presets()))
+    """Name -> file of all presets of a kind; the user's own replace shipped ones, which replace other packages'.
+
+    The user's own are in the folder of presets and in folders there.
+    """
+    own = user_presets()
+    inside = [] if own is None else [folder for folder in sorted(own.glob("[!.]*")) if folder.is_dir()]
+    folders = filter(None, (*preset_folders(), resource("presets"), *inside, own))
     files = {file.stem: file for folder in folders for file in folder.glob("*.toml") if kind == _kind_of(file)}
     return dict(sorted(files.items()))
 

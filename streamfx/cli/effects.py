@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,7 +36,7 @@ def effects(
         _print_one(name, EFFECTS[name])
 
 
-def _unknown(name: str, effects: dict[str, type[Effect]]) -> StreamfxError:
+def _unknown(name: str, effects: Mapping[str, type[Effect]]) -> StreamfxError:
     from streamfx.media.filters.graph import available_filters
 
     if name in available_filters():
@@ -64,7 +65,7 @@ def _facts(effect: type[Effect]) -> dict[str, object]:
     }
 
 
-def _print_all(effects: dict[str, type[Effect]]) -> None:
+def _print_all(effects: Mapping[str, type[Effect]]) -> None:
     from streamfx.settings import settings
 
     table = Table("effect", "description", "settings", box=None, padding=(0, 2, 0, 0), header_style="bold")

@@ -78,6 +78,11 @@ def _paintings(preset: Preset) -> list[str]:
 
 
 def _origin(preset: Preset) -> str:
+    """Whether a preset is the user's, shipped, or which package it came with."""
+    from streamfx.plugins import owner_of
     from streamfx.presets import user_presets
 
-    return "yours" if preset.path.parent == user_presets() else "shipped"
+    own = user_presets()
+    if own is not None and preset.path.is_relative_to(own):
+        return "yours"
+    return owner_of(preset.path.parent) or "shipped"

@@ -1,4 +1,4 @@
-"""All effects by name."""
+"""All effects by name, with those of other installed packages."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from streamfx.effects.mirror import Mirror
 from streamfx.effects.style import Style
 from streamfx.effects.timeslice import Timeslice
 from streamfx.effects.trails import Trails
-from streamfx.frame import Effect
+from streamfx.plugins import EffectRegistry
 
-EFFECTS: dict[str, type[Effect]] = {
-    "dream": Dream,
-    "mirror": Mirror,
-    "style": Style,
-    "timeslice": Timeslice,
-    "trails": Trails,
-}
+EFFECTS = EffectRegistry(
+    {
+        "dream": Dream,
+        "mirror": Mirror,
+        "style": Style,
+        "timeslice": Timeslice,
+        "trails": Trails,
+    }
+)

@@ -1,0 +1,1 @@
+"""An effect and a look of dreams for streamfx."""
