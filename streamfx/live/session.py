@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from streamfx.errors import StreamfxError
-from streamfx.frame import Frame
+from streamfx.frame import Effect, Frame
 from streamfx.live.adaptation import Adaptation, levels_for
+from streamfx.live.audio_follower import VARIABLES, AudioFollower
 from streamfx.live.controls import Controls
 from streamfx.live.options import LiveOptions
 from streamfx.live.reader import Arrival, SourceReader
 from streamfx.live.stats import Snapshot, Stats
 from streamfx.live.timing import Timeline
 from streamfx.live.writer import Output, OutputWriter, PictureTarget
+from streamfx.media.live.hls import prepare_folder
 from streamfx.media.live.receiver import AudioBlock
 
 if TYPE_CHECKING:
@@ -41,14 +44,18 @@ class LiveSession:
     source has ended or something failed; `error` is what failed. Change settings through `controls`, from any thread.
     """
 
-    def __init__(self, options: LiveOptions, pictures: Sequence[PictureTarget] = ()) -> None:
+    def __init__(self, options: LiveOptions) -> None:
+        """Raises StreamfxError for a target that cannot be written."""
+        if options.target.kind == "hls":
+            options = replace(options, target=prepare_folder(options.target))
         self.options = options
         self.controls = Controls(options.effects, options.fade)
         self.stats = Stats()
         self.finished = Event()
         self._timeline = Timeline()
         self._reader = SourceReader(options, self._timeline, self.stats, self._take_audio)
-        self._pictures = list(pictures)
+        self._pictures: list[PictureTarget] = []
+        self._follower = AudioFollower() if _uses_audio(options.effects) else None
         self._writer: OutputWriter | None = None
         self._recording: tuple[Path, Path] | None = None  # temporary file, final name
         self._encoder_audio: Callable[[AudioBlock], None] | None = None
@@ -57,6 +64,10 @@ class LiveSession:
         self._thread = Thread(target=self._run, name="paint", daemon=True)
         self._last: Tensor | None = None
         self._slate: Tensor | None = None
+
+    def add_picture_target(self, target: PictureTarget) -> None:
+        """Show the output in another target; call it before `start`."""
+        self._pictures.append(target)
 
     def start(self) -> None:
         self._reader.start()
@@ -106,6 +117,10 @@ class LiveSession:
         options, reader = self.options, self._reader
         size = output_size(reader.size, options.size)
         audio = options.audio and reader.has_audio
+        if options.target.kind == "camera":
+            from streamfx.live.virtual_camera import VirtualCamera
+
+            self._pictures.append(VirtualCamera(options.target.url, reader.rate))
         self._writer, encoder, self._recording = open_outputs(
             options, size, reader.rate, self._pictures, self.stats, audio
         )
@@ -142,8 +157,8 @@ class LiveSession:
         return LivePainter(self.controls, device, 1 / rate, self.audio_values, adaptation)
 
     def audio_values(self) -> dict[str, float]:
-        """The current values of the variables of the live audio."""
-        return {}
+        """The current values of the variables of the live audio that schedules may use."""
+        return self._follower.values() if self._follower else {}
 
     def _paint(self, painter: LivePainter, arrival: Arrival, size: tuple[int, int]) -> None:
         started = time.monotonic()
@@ -170,6 +185,8 @@ class LiveSession:
         self._writer.put(Output(image, self._timeline.held(), None), wait=False)
 
     def _take_audio(self, block: AudioBlock) -> None:
+        if self._follower:
+            self._follower.feed(block.samples)
         if self._encoder_audio:
             self._encoder_audio(block)
 
@@ -185,6 +202,12 @@ class LiveSession:
                 replace_durably(temporary, final)
         if self._writer.error is not None:
             raise self._writer.error
+
+
+def _uses_audio(effects: Sequence[Effect]) -> bool:
+    """Whether a schedule uses a variable of the audio."""
+    schedules = [schedule for effect in effects for _, schedule in getattr(effect, "schedules", ())]
+    return any(schedule.names & set(VARIABLES) for schedule in schedules)
 
 
 def output_size(source: tuple[int, int], wanted: tuple[int, int] | None) -> tuple[int, int]:

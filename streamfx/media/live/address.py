@@ -56,11 +56,11 @@ class LiveTarget:
     """How to open a live target."""
 
     name: str  # as given
-    url: str
+    url: str  # of http: the host, "" for the default; of a virtual camera: its device
     kind: TargetKind
     format: str = ""
     options: dict[str, str] = field(default_factory=dict)
-    port: int = 0  # of http
+    port: int = 0  # of http; 0 for any free one
 
 
 def live_source(text: str, *, input_format: str | None = None, listen: bool = False, rate: str = "") -> LiveSource:
@@ -108,7 +108,8 @@ def live_target(text: str) -> LiveTarget:
         return LiveTarget(text, str(folder), "hls", "hls")
     scheme = _scheme(text)
     if scheme == "http":
-        return LiveTarget(text, text, "http", port=_port(text))
+        host, port = _host_and_port(text)
+        return LiveTarget(text, host, "http", port=port)
     if not scheme:
         raise StreamfxError(
             f"'{text}' is not a live target; give rtmp://, rtsp://, udp://, rtp://, tcp://, hls:FOLDER, "
@@ -139,12 +140,13 @@ def _check_scheme(scheme: str, allowed: tuple[str, ...], text: str) -> None:
         raise StreamfxError(f"'{text}': unknown protocol '{scheme}'; known: {', '.join(sorted(set(allowed)))}")
 
 
-def _port(text: str) -> int:
-    match = re.fullmatch(r"http://[^/:]*(?::(\d{1,5}))?/?", text)
-    port = int(match[1] or DEFAULT_PORT) if match else 0
-    if not 0 < port < 65536:
+def _host_and_port(text: str) -> tuple[str, int]:
+    """The host, "" if none is given, and port of an http target."""
+    match = re.fullmatch(r"http://([^/:\[\]]*|\[[0-9a-fA-F:]+\])(?::(\d{1,5}))?/?", text)
+    port = int(match[2] or DEFAULT_PORT) if match else -1
+    if match is None or not 0 <= port < 65536:
         raise StreamfxError(f"'{text}' is not an http target; give http://:PORT, such as http://:8080")
-    return port
+    return match[1].strip("[]"), port
 
 
 def _camera_format() -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from collections.abc import Callable
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import av
 import av.error
@@ -29,8 +27,6 @@ log = logging.getLogger("streamfx")
 QUEUED = 240  # packets that may wait for a slow target: about three seconds of video and audio
 STUCK = 6.0  # seconds in one call after which a connection is given up
 BACKOFF = 0.5, 5.0  # seconds before the first attempt to reconnect, and at most
-_CONNECT = 3.0  # seconds to wait for a host
-_PORTS = {"rtmp": 1935, "rtmps": 443, "rtsp": 554}  # of protocols on TCP whose servers take several connections
 _CLOSE = 5.0  # seconds to wait for the last packets
 
 
@@ -117,7 +113,6 @@ class _Connection:
         target = self._sender._target
         self._busy_since = time.monotonic()
         try:
-            _check_reachable(target.url)
             options = dict(target.options)
             self._container = av.open(target.url, "w", format=target.format, options=options)
             self._streams = self._sender._encoder.add_streams(self._container)
@@ -193,12 +188,3 @@ class _Connection:
             container.close()
         except (av.error.FFmpegError, OSError) as error:
             log.info("closing '%s': %s", self._sender.name, error)
-
-
-def _check_reachable(url: str) -> None:
-    """Raise OSError if a host does not accept connections. PyAV holds the GIL while it opens a target."""
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
-        return
-    with socket.create_connection((parts.hostname, parts.port or _PORTS[parts.scheme]), _CONNECT):
-        pass

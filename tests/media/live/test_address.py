@@ -62,6 +62,17 @@ def test_streams(text, form):
     assert (target.kind, target.format, target.name) == ("stream", form, text)
 
 
+def test_http_targets():
+    assert (live_target("http://:8123").url, live_target("http://:8123").port) == ("", 8123)
+    assert (live_target("http://0.0.0.0").url, live_target("http://0.0.0.0").port) == ("0.0.0.0", 8080)
+    assert live_target("http://[::1]:81/").url == "::1"
+
+
+def test_virtual_camera():
+    assert live_target("virtual-camera").url == ""
+    assert live_target("virtual-camera:/dev/video2").url == "/dev/video2"
+
+
 def test_udp_packets_fit_into_ethernet_frames():
     assert live_target("udp://127.0.0.1:5000").url.endswith("?pkt_size=1316")
     assert live_target("udp://127.0.0.1:5000?ttl=2").url.endswith("ttl=2&pkt_size=1316")
@@ -76,6 +87,8 @@ def test_udp_packets_fit_into_ethernet_frames():
         ("whip://host/x", "WHIP is not supported"),
         ("gopher://host", "unknown protocol 'gopher'"),
         ("out.mp4", "write files with --record"),
+        ("http://127.0.0.1:99999", "is not an http target"),
+        ("http://127.0.0.1:80/page", "is not an http target"),
     ],
 )
 def test_refused_targets(text, message):
