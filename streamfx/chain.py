@@ -18,19 +18,20 @@ SPACE = " \n\t\r"
 GRAPH_ENDS = frozenset(("in", "out", "0:v", "0"))  # labels of the whole graph's input and output
 
 
-def build_chain(text: str) -> list[Effect]:
+def build_chain(text: str, audio: Sequence[str] = ()) -> list[Effect]:
     """Parse a chain such as "fps=24,style=vangogh:strength=.8,hue=s=1.2"; an empty text gives an empty list.
 
     Labels, quoting and escaping follow FFmpeg's filtergraph syntax. Adjacent FFmpeg filters become one `Filters`; our
     effects may not appear where a label is open. A numeric setting may be a schedule, which contains parentheses and
-    writes its colons as `\\:`: "style=vangogh:strength=0\\:(0), 50\\:(1)". Raises StreamfxError on invalid text.
+    writes its colons as `\\:`: "style=vangogh:strength=0\\:(0), 50\\:(1)". `audio` names the variables of
+    live audio that schedules may use. Raises StreamfxError on invalid text.
     """
     chain: list[Effect] = []
     filters: list[Filter] = []
     for offset, node in _Parser(text).filters():
         try:
             if node.name in EFFECTS:
-                effect = _build_effect(node)
+                effect = _build_effect(node, audio)
                 _check_links(filters, node)
                 chain += [Filters(tuple(filters)), effect] if filters else [effect]
                 filters = []
@@ -90,7 +91,7 @@ def _not_linkable(name: str, side: str) -> StreamfxError:
     return StreamfxError(f"{name} cannot come {side} a ';', which separates chains of filters; write ',' instead")
 
 
-def _build_effect(node: Filter) -> Effect:
+def _build_effect(node: Filter, audio: Sequence[str]) -> Effect:
     """Build our effect; options are parsed as in FFmpeg: values in the order of the fields, then key=value."""
     name = node.name
     if node.inputs or node.outputs:
@@ -118,10 +119,10 @@ def _build_effect(node: Filter) -> Effect:
     missing = [setting.name for setting in known if setting.required and setting.name not in given]
     if missing:
         raise StreamfxError(f"{name} needs {', '.join(missing)}")
-    return _construct_effect(name, given)
+    return _construct_effect(name, given, audio)
 
 
-def _construct_effect(name: str, given: dict[str, Any]) -> Effect:
+def _construct_effect(name: str, given: dict[str, Any], audio: Sequence[str]) -> Effect:
     texts = {key: value for key, value in given.items() if isinstance(value, _ScheduleText)}
     if not texts:
         return EFFECTS[name](**given)
@@ -131,7 +132,7 @@ def _construct_effect(name: str, given: dict[str, Any]) -> Effect:
 
     constants = {key: value for key, value in given.items() if key not in texts}
     schedules = {key: parse_schedule(text, f"{name}, {key}") for key, text in texts.items()}
-    return with_schedules(EFFECTS[name], constants, schedules)
+    return with_schedules(EFFECTS[name], constants, schedules, audio)
 
 
 class _ScheduleText(str):

@@ -17,6 +17,7 @@ from streamfx.cli.doctor import doctor
 from streamfx.cli.dream import dream
 from streamfx.cli.effects import effects
 from streamfx.cli.explore import explore
+from streamfx.cli.live import live
 from streamfx.cli.measure import measure
 from streamfx.cli.models import models
 from streamfx.cli.presets import presets
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (style, dream, render, run, explore, demo, sheet, measure, presets, effects, train, doctor):
+for command in (style, dream, render, run, live, explore, demo, sheet, measure, presets, effects, train, doctor):
     app.command()(command)
 app.add_typer(models, name="models")
 

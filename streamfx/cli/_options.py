@@ -124,9 +124,18 @@ def video_command(function: Callable[..., None]) -> Callable[..., None]:
 
     A parameter annotated with `EffectSettings` becomes the options of that effect's settings, and gets a dict of them.
     """
+    return _with_options(function, get_type_hints(VideoOptions, include_extras=True))
+
+
+def settings_command(function: Callable[..., None]) -> Callable[..., None]:
+    """Like `video_command`, for a command that has no VideoOptions."""
+    return _with_options(function, {})
+
+
+def _with_options(function: Callable[..., None], shared: dict[str, Any]) -> Callable[..., None]:
+    """The command with options in place of its grouped parameters; `shared` are the type hints of VideoOptions."""
     own = inspect.signature(function).parameters
     hints = get_type_hints(function, include_extras=True)
-    shared = get_type_hints(VideoOptions, include_extras=True)
     parameters: list[inspect.Parameter] = []
     groups: dict[str, EffectSettings] = {}
     for name, parameter in own.items():
@@ -134,17 +143,17 @@ def video_command(function: Callable[..., None]) -> Callable[..., None]:
         if group is not None:
             groups[name] = group
             parameters += group.parameters().values()
-        elif name != "options":
+        elif not (shared and name == "options"):
             parameters.append(parameter.replace(annotation=hints[name]))
-    for option in fields(VideoOptions):
+    for option in fields(VideoOptions) if shared else ():
         kind = inspect.Parameter.KEYWORD_ONLY
         parameters.append(inspect.Parameter(option.name, kind, default=option.default, annotation=shared[option.name]))
 
     @wraps(function)
     def command(**given: Any) -> None:
-        options = VideoOptions(**{name: given.pop(name) for name in shared})
+        more = {"options": VideoOptions(**{name: given.pop(name) for name in shared})} if shared else {}
         effects = {name: group.values(given) for name, group in groups.items()}
-        function(**given, **effects, options=options)
+        function(**given, **effects, **more)
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -75,6 +75,9 @@ class Style:
     ] = 1
     blend: Annotated[str, Doc("Another preset to fade to by blend_share; both networks run while they are mixed")] = ""
     blend_share: Annotated[float, Ge(0), Le(1), Doc("Share of the preset in blend")] = 0.5
+    working: Annotated[
+        float, Ge(0.02), Le(1), Doc("Pixels to stylize, as a share of 1280x720; fewer are faster, with larger strokes")
+    ] = 1.0
 
     def __post_init__(self) -> None:
         check(self)
@@ -97,7 +100,7 @@ class Style:
         """Pixels of the working resolution."""
         from streamfx.styletransfer.working_resolution import AREA
 
-        return AREA / self.stroke**2
+        return AREA * self.working / self.stroke**2
 
     @property
     def prefers_speed(self) -> bool:
@@ -204,7 +207,7 @@ class Style:
     def _to_working_size(self, image: Tensor) -> Tensor:
         from streamfx.styletransfer.working_resolution import working_size
 
-        return _resize(image, working_size(image.shape[1], image.shape[2], self.stroke))
+        return _resize(image, working_size(image.shape[1], image.shape[2], self.stroke, self.working))
 
     def _finish(self, source: Tensor, stylized: Tensor) -> Tensor:
         """The stylized image at the source's size, faded and mixed with the source as the settings say."""

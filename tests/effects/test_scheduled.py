@@ -5,8 +5,10 @@ from fractions import Fraction
 import pytest
 import torch
 
+from streamfx.animation.schedule import parse_schedule
 from streamfx.chain import build_chain, chain_text
 from streamfx.effects import EFFECTS
+from streamfx.effects.scheduled import Adjustable, with_schedules
 from streamfx.effects.style import Style
 from streamfx.effects.trails import Trails
 from streamfx.errors import StreamfxError
@@ -31,6 +33,7 @@ RANGES = {  # two values of each schedulable setting that give different images
     ("style", "detail"): (0.2, 1),
     ("style", "stroke"): (1.7, 2),
     ("style", "blend_share"): (0.2, 1),
+    ("style", "working"): (0.05, 0.1),
     ("trails", "decay"): (0.2, 0.8),
     ("timeslice", "frames"): (2, 4),
 }
@@ -60,7 +63,7 @@ def test_settings_follow_their_schedules(name, setting):
         rest = rest.replace("octaves=1", "octaves=2")
     rest = ":".join(part for part in rest.split(":") if not part.startswith(f"{setting}="))
     chain = f"{name}={rest}:{setting}={low}" if rest else f"{name}={setting}={low}"
-    needs_large_frames = setting in ("stroke", "octaves", "tile")
+    needs_large_frames = setting in ("stroke", "working", "octaves", "tile")
     inputs = frames(4, (176, 256) if needs_large_frames else (40, 48))
     constant = run(chain, inputs)
     scheduled = run(chain.replace(f"{setting}={low}", rf"{setting}='0\:({low} + 0*t), 2\:({high})'"), inputs)
@@ -124,3 +127,33 @@ def test_invalid_schedules_are_errors(text, reason):
 def test_out_of_range_values_name_the_frame():
     with pytest.raises(StreamfxError, match=r"decay is 1\.5, but must be a number from 0 to 1, at frame 3"):
         run("trails=decay='(t/2)'", frames(5))
+
+
+def test_adjust_changes_numbers_in_place_and_checks_them():
+    step = Adjustable(Trails(decay=0.5), CPU)
+    step.adjust({"decay": 0.75})
+    assert step.effect == Trails(decay=0.75)
+    with pytest.raises(StreamfxError, match="decay"):
+        step.adjust({"decay": 7.0})
+    assert step.effect == Trails(decay=0.75)
+
+
+def test_an_adjusted_number_leaves_its_schedule():
+    effect = with_schedules(Trails, {}, {"decay": parse_schedule("0:(0), 50:(0.5)")})
+    step = Adjustable(effect, CPU)
+    step.adjust({"decay": 0.9})
+    memory = {}
+    list(step(Frame(torch.zeros(3, 4, 4), Fraction(0), Fraction(1, 25)), memory))
+    assert step.effect.decay == 0.9
+    assert effect.decay == 0  # the description of the effect does not change
+
+
+def test_schedules_read_live_audio():
+    loud = {"rms": 0.0}
+    effect = with_schedules(Trails, {}, {"decay": parse_schedule("0.5*rms")}, ["rms"])
+    step = Adjustable(effect, CPU, lambda: loud)
+    memory = {}
+    for number, level in enumerate((0.0, 1.0, 0.5)):
+        loud["rms"] = level
+        list(step(Frame(torch.zeros(3, 4, 4), Fraction(number, 25), Fraction(1, 25)), memory))
+        assert step.effect.decay == 0.5 * level

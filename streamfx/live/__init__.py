@@ -1,0 +1,1 @@
+"""Process a live stream and control it while it runs."""

@@ -1,0 +1,1 @@
+"""Live sources and targets: network streams, cameras, and their timing."""
