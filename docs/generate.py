@@ -126,7 +126,7 @@ def _values(parameter: Any) -> str:
             return ", ".join(map(_code, get_args(each)))
     low, high = getattr(parameter, "min", None), getattr(parameter, "max", None)
     if low is not None or high is not None:
-        shown = ["" if bound is None else f"{bound:.10g}" for bound in (low, high)]
+        shown = ["" if bound is None else f"{float(bound):.10g}" for bound in (low, high)]
         return "..".join(shown) if all(shown) else f"at least {shown[0]}" if shown[0] else f"at most {shown[1]}"
     return _code(parameter.metavar) if parameter.metavar and parameter.param_type_name == "option" else ""
 

@@ -14,6 +14,7 @@ import typer
 import streamfx
 from streamfx.animation.timeline.schema import KINDS
 from streamfx.cli import app
+from streamfx.live.audio_follower import VARIABLES as LIVE_VARIABLES
 from streamfx.presets import StylePreset
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +46,7 @@ def parse(words):
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[f"{page.name}-{i}" for i, (page, _) in enumerate(COMMANDS)])
 def test_commands_parse(page, line):
-    for part in re.split(r" (?:\||&&) ", line):
+    for part in re.split(r" (?:\||&&) ", line.removesuffix(" &")):
         words = shlex.split(part)
         if words[0] == "streamfx":
             parse(words[1:])
@@ -91,10 +92,10 @@ def test_chains_can_be_built():
     from streamfx.chain import build_chain
 
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
-    chains = re.findall(r'--chain "([^"]+)"', text)
+    chains = re.findall(r'(streamfx \w+) .*--chain "([^"]+)"', text)
     assert len(chains) > 3
-    for chain in chains:
-        assert build_chain(chain)
+    for command, chain in chains:
+        assert build_chain(chain, audio=LIVE_VARIABLES if command == "streamfx live" else ())
 
 
 @pytest.mark.parametrize(

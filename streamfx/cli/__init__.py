@@ -81,6 +81,7 @@ def main() -> None:
     """Run the command line and exit: 0 done, 1 bad input, 2 misuse, 130 interrupted."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's waiting threads must not keep a core busy
     os.environ.setdefault("MPLCONFIGDIR", library_cache("matplotlib"))  # instead of a folder in the home folder
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", library_cache("torch"))  # instead of one in the temporary folder
     logging.getLogger("streamfx").addHandler(_StderrHandler())
     for number in stop_signals():
         signal.signal(number, signal.default_int_handler)

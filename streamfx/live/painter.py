@@ -111,6 +111,7 @@ class LivePainter:
         self._building: Future[BuiltChain] | None = None
         self._building_fade = 0.0
         self._wanted: tuple[list[Effect], float] | None = None  # to build next, and the length of its fade
+        self._since_wanted: dict[tuple[int, str], float] = {}  # numbers that changed after that
 
     @property
     def level(self) -> Level | None:
@@ -167,10 +168,12 @@ class LivePainter:
         rebuilt = _needs_build(change)
         if rebuilt:
             self._wanted = change.effects, change.fade
+            self._since_wanted.clear()
         for (index, setting), value in change.numbers.items():
             if not _compiles(setting):
                 start = float(getattr(self._chain.steps[index].effect, setting))
                 self._ramps[index, setting] = _Ramp(start, value, frame.pts, change.fade)
+                self._since_wanted[index, setting] = value
 
     def _swap_if_built(self, frame: Frame) -> None:
         """Start to fade in a finished chain, and to build the next one that is wanted."""
@@ -194,8 +197,9 @@ class LivePainter:
         self._fade = _Fade(self._chain if both else None, picture, frame.pts, self._building_fade)
         old, self._chain = self._chain, built
         assert old is not None
-        for (index, setting), ramp in self._ramps.items():  # the new chain continues them
-            built.steps[index].adjust({setting: ramp.at(frame.pts)})
+        current = {key: ramp.at(frame.pts) for key, ramp in self._ramps.items()}  # the new chain continues them
+        for (index, setting), value in {**self._since_wanted, **current}.items():
+            built.steps[index].adjust({setting: value})
         if self._adaptation:
             self._adaptation.settle(time.monotonic())
 
