@@ -246,7 +246,7 @@ def judge(file: Path, scratch: Path, chain: str, idle: int) -> Verdict:
     text = log.read_text(errors="replace") if log.exists() else ""
     word = word or _word(status, text, most)
     if links and word in ("done", "refused"):
-        word = links.problem(written=word == "done") or word
+        word = links.problem(written=word == "done" or "that could be read" in text) or word  # of a damaged file
     return Verdict(word, text.strip(), seconds, most)
 
 

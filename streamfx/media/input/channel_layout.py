@@ -24,7 +24,7 @@ def settle_layout(stream: AudioStream) -> tuple[str, ...]:
     if context is None or context.is_open:
         return ()
     layout = context.layout  # shares the channel map with the context, which must drop it first
-    if " channels" not in layout.name:
+    if " channels" not in layout.name or not layout.nb_channels:  # unknown until decoded
         return ()
     names = tuple(channel.name for channel in layout.channels)
     if len(set(names)) == len(names) and set(names) <= set(_NATIVE):

@@ -1,8 +1,11 @@
 """Channel layouts that crash PyAV are replaced before it reads them."""
 
+from fractions import Fraction
+
 import av
 import pytest
 
+from streamfx.errors import StreamfxError
 from streamfx.media.input.audio_decoder import read_audio
 from streamfx.media.input.channel_layout import channel_names, default_layout, settle_layout
 
@@ -56,3 +59,19 @@ def test_default_layouts_are_those_of_ffmpeg():
 def test_side_and_back_channels_count_as_the_same():
     assert channel_names("5.1(side)") == channel_names("5.1")
     assert channel_names("7.1") != channel_names("7.1(wide)")
+
+
+def test_audio_whose_channels_are_unknown(tmp_path):
+    path = tmp_path / "zeros.ts"
+    with av.open(str(path), "w") as output:
+        stream = output.add_mux_stream("mp2", rate=48000)
+        for number in range(20):
+            packet = av.Packet(bytes(500))
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, number, number, Fraction(1, 40)
+            output.mux(packet)
+    with av.open(str(path)) as container:
+        (stream,) = container.streams.audio
+        assert settle_layout(stream) == ()
+        assert stream.channels == 0
+    with pytest.raises(StreamfxError, match="no audio of"):
+        list(read_audio(str(path), 22050))
