@@ -55,6 +55,7 @@ class VideoInfo:
     interlaced: bool
     mastering: bytes | None = None  # HDR10: FFmpeg's AVMasteringDisplayMetadata struct
     light_level: bytes | None = None  # HDR10: FFmpeg's AVContentLightMetadata struct
+    captions: bool = False  # closed captions (ATSC A/53) in the first frame
 
     @property
     def frames(self) -> int | None:

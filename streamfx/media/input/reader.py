@@ -324,6 +324,7 @@ class Reader:
             interlaced=first.interlaced_frame,
             mastering=side_data(first, SideDataType.MASTERING_DISPLAY_METADATA),
             light_level=side_data(first, SideDataType.CONTENT_LIGHT_LEVEL),
+            captions=side_data(first, SideDataType.A53_CC) is not None,
         )
 
 

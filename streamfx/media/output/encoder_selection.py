@@ -123,6 +123,11 @@ def _gpu_encoding(
     return None
 
 
+def keeps_captions(encoder: str) -> bool:
+    """Whether an encoder writes the closed captions in the side data of frames."""
+    return any(option.name == "a53cc" for option in CodecContext.create(encoder, "w").supported_options.private)
+
+
 def try_encoders(device: torch.device) -> dict[str, str]:
     """Encode a test frame with each of the GPU's encoders: "NAME, N bits" -> what is wrong, "" if it works."""
     driver = driver_of(device)

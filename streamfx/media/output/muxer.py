@@ -12,6 +12,7 @@ from av.video.stream import VideoStream
 
 from streamfx.media.file_names import file_name
 from streamfx.media.input.reader import Reader
+from streamfx.media.output import timecode
 from streamfx.media.output.encoder import Layout, VideoEncoder
 from streamfx.media.output.formats import Format
 from streamfx.media.output.soundtrack import Soundtrack
@@ -58,7 +59,22 @@ class Muxer:
         if source and source.input:
             tags = source.input.streams[source.video_index].metadata
             self._encoder.stream.metadata.update({key: value for key, value in tags.items() if key in VIDEO_TAGS})
+            self._keep_timecode(source, layout.shape.rate)
         self._container.start_encoding()
+
+    def _keep_timecode(self, source: Reader, rate: Fraction) -> None:
+        """Write the timecode of the first frame, if the source has one. FFmpeg makes a track of it in mov and mp4."""
+        assert source.input is not None
+        groups = [*(stream.metadata for stream in source.input.streams), source.input.metadata]
+        found = next((text for tags in groups for name, text in tags.items() if name.lower() == "timecode"), None)
+        if found is None:
+            return
+        self._container.metadata.pop("timecode", None)
+        if self._form.muxer in timecode.MUXERS:
+            start = source.offset - Fraction(source.input.start_time or 0, av.time_base)
+            self._encoder.stream.metadata["timecode"] = timecode.shifted(found, start, source.info.rate or rate)
+        else:
+            log.warning("%s does not support timecodes: omitted", self._form.muxer)
 
     @property
     def written(self) -> int:

@@ -6,7 +6,7 @@ import io
 import logging
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import av.error
@@ -18,8 +18,11 @@ from av.stream import Disposition, Stream
 
 from streamfx.media.output.audio_transcoder import AudioTranscoder
 from streamfx.media.output.formats import lists_codec
+from streamfx.media.output.subtitle_converter import SubtitleConverter
 
 if TYPE_CHECKING:
+    from av.subtitles.stream import SubtitleStream
+
     from streamfx.media.input.reader import Reader
     from streamfx.media.output.soundtrack import Soundtrack
 
@@ -32,6 +35,8 @@ HOLDABLE = {
     "mpegts": frozenset(("aac", "mp2", "mp3", "ac3", "eac3", "dts", "opus", "truehd", "dvb_subtitle", "dvbsub")),
     "flv": frozenset(("aac", "mp3", "ac3", "eac3", "flac", "opus")),
 }
+DATA = {"mpegts": frozenset(("klv", "timed_id3"))}  # muxer -> data streams that it holds
+CHAPTERS = "bin_data"  # codec of QuickTime's chapter tracks; these, like timecode tracks, are copied in another way
 TS_NONSTRICT = 0x20000  # AVFMT_TS_NONSTRICT: equal dts are allowed
 COVER_EXTENSIONS = {"mjpeg": "jpg"}  # codec -> file extension, if different
 MUXER_TAGS = frozenset(("major_brand", "minor_version", "compatible_brands", "encoder", "duration"))
@@ -43,7 +48,7 @@ class StreamCopy:
     def __init__(self, output: OutputContainer, muxer: str, source: Reader | Soundtrack, *, audio: bool) -> None:
         self._output, self._source = output, source
         self._copied: dict[int, Stream] = {}  # source index -> output stream
-        self._transcoded: dict[int, AudioTranscoder] = {}  # by source index
+        self._transcoded: dict[int, AudioTranscoder | SubtitleConverter] = {}  # by source index
         self._covers: list[Packet[Stream]] = []
         self._lowest_dts: dict[int, int] = {}  # output index -> lowest dts that the muxer accepts next
         container = source.input
@@ -56,6 +61,8 @@ class StreamCopy:
                 self._add(stream, muxer)
             elif _is_cover(stream):
                 self._add_cover(stream, muxer)
+            elif stream.type == "data" and stream.name != CHAPTERS and "timecode" not in stream.metadata:
+                self._add_data(stream, muxer)
         output.metadata.update({k: v for k, v in container.metadata.items() if k not in MUXER_TAGS})
         output.set_chapters(list(_chapters(source)))
 
@@ -104,8 +111,18 @@ class StreamCopy:
             self._copied[stream.index] = copy
         elif isinstance(stream, AudioStream) and stream.codec_context:
             self._add_transcoded(stream, muxer)
+        elif SubtitleConverter.supports(muxer, stream):
+            converter = SubtitleConverter(self._output, muxer, cast("SubtitleStream", stream))
+            log.warning("%s does not support %s subtitles: converted to %s", muxer, _codec(stream), converter.encoder)
+            self._transcoded[stream.index] = converter
         else:
-            log.warning("%s does not support %s (%s): omitted", muxer, _kind(stream), _codec(stream))
+            _warn_omitted(muxer, stream, _codec(stream))
+
+    def _add_data(self, stream: Stream, muxer: str) -> None:
+        if stream.name in DATA.get(muxer, ()):
+            self._copied[stream.index] = self._output.add_stream_from_template(stream)
+        else:
+            _warn_omitted(muxer, stream, stream.name or "")
 
     def _add_cover(self, stream: Stream, muxer: str) -> None:
         image, codec = self._source.covers.get(stream.index), _codec(stream)
@@ -145,6 +162,10 @@ def can_hold(muxer: str, stream: Stream) -> bool:
     return True
 
 
+def _warn_omitted(muxer: str, stream: Stream, codec: str) -> None:
+    log.warning("%s does not support %s%s: omitted", muxer, _kind(stream), f" ({codec})" if codec else "")
+
+
 def _codec(stream: Stream) -> str:
     return stream.codec_context.codec.canonical_name if stream.codec_context else ""
 
@@ -154,7 +175,8 @@ def _is_cover(stream: Stream) -> bool:
 
 
 def _kind(stream: Stream) -> str:
-    return {"subtitle": "subtitles", "video": "cover art"}.get(stream.type, stream.type)
+    names = {"subtitle": "subtitles", "video": "cover art", "data": f"data stream {stream.index}"}
+    return names.get(stream.type, stream.type)
 
 
 def _chapters(source: Reader | Soundtrack) -> Iterator[av.container.Chapter]:

@@ -23,7 +23,7 @@ from streamfx.media.gpu.nvidia import Driver, driver_of
 from streamfx.media.gpu.surfaces import to_video_frame
 from streamfx.media.input.reader import Reader
 from streamfx.media.output.encoder import Layout, Shape
-from streamfx.media.output.encoder_selection import choose_encoding
+from streamfx.media.output.encoder_selection import choose_encoding, keeps_captions
 from streamfx.media.output.formats import format_of
 from streamfx.media.output.muxer import Muxer
 from streamfx.media.output.paths import check_target, keep_permissions, replace_durably, reserve, temporary_of
@@ -286,6 +286,9 @@ class Writer:
             else:  # opened only so that warnings and errors appear now
                 muxer.abandon()
             self._encoding = self._apply_layout(Layout(encoding, shape, self._base))
+            if info and info.captions and (self._base or not keeps_captions(encoding.encoder)):
+                cause = "effects replace the frames that hold them" if self._base else f"{encoding.encoder} drops them"
+                log.warning("the closed captions of '%s' are lost: %s", source and source.name, cause)
         elif size != self._size:
             old, new = (f"{width}x{height}" for height, width in (self._size, size))
             raise StreamfxError(f"the frame size changed from {old} to {new}; scale all frames to one size")

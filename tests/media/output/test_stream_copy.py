@@ -5,6 +5,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -288,6 +289,61 @@ def test_cover_art_is_copied_but_not_processed(name, clip, video, convert, probe
     (cover,) = [s for s in found if s["disposition"]["attached_pic"]]
     assert cover["width"] == 300
     assert made.warnings == []
+
+
+def timecodes(probe, path):
+    info = probe(path)
+    tags = [entry.get("tags", {}) for entry in (*info["streams"], info["format"])]
+    return {value for group in tags for name, value in group.items() if name.lower() == "timecode"}
+
+
+@pytest.mark.parametrize("target", ["b.mov", "b.mp4", "b.mkv"])
+@pytest.mark.parametrize("start", [0, Fraction(1, 5)])
+def test_the_timecode_is_kept(target, start, clip, video, convert, probe):
+    source = clip("tc.mov", "-i", video, "-c", "copy", "-timecode", "01:02:03:04")
+    done = convert(source, target, "mirror", reading={"start": start})
+    assert timecodes(probe, done.path) == {"01:02:03:09" if start else "01:02:03:04"}
+    assert not done.warned("omitted")
+
+
+def test_a_timecode_that_cannot_be_kept_is_reported(clip, video, convert):
+    source = clip("tc.mov", "-i", video, "-c", "copy", "-timecode", "01:02:03:04")
+    assert convert(source, "b.ts", "hflip").warned("mpegts does not support timecodes: omitted")
+
+
+def with_klv_and_captions(video, path):
+    """Remux an mp4 to MPEG-TS with a KLV packet, and a caption in each frame."""
+    payload = b"\xb5\x00\x31GA94\x03\xc1\xff\xfc\x94\x2c\xff"
+    sei = b"\0\0\0\x01\x06" + bytes([4, len(payload)]) + payload + b"\x80"
+    with av.open(str(video)) as source, av.open(str(path), "w", format="mpegts") as target:
+        stream = source.streams.video[0]
+        copy, data = target.add_stream_from_template(stream), target.add_data_stream("klv")
+        annex_b = av.BitStreamFilterContext("h264_mp4toannexb", stream)
+        for packet in source.demux(stream):
+            for filtered in annex_b.filter(packet) if packet.dts is not None else ():
+                marked, klv = av.Packet(sei + bytes(filtered)), av.Packet(b"\x06\x0e+4" + bytes(20))
+                for new, into in ((marked, copy), (klv, data)):
+                    new.pts, new.dts, new.time_base = filtered.pts, filtered.dts, filtered.time_base
+                    new.is_keyframe, new.stream = filtered.is_keyframe, into
+                    target.mux(new)
+    return path
+
+
+def test_data_is_copied_or_reported(video, tmp_path, convert, probe):
+    source = with_klv_and_captions(video, tmp_path / "a.ts")
+    kinds = [stream["codec_type"] for stream in probe(convert(source, "b.ts", "hflip").path)["streams"]]
+    assert kinds == ["video", "data"]
+    assert convert(source, "b.mkv", "hflip").warned("matroska does not support data stream 1 (klv): omitted")
+
+
+def test_captions_are_kept_or_reported(video, tmp_path, convert, probe):
+    source = with_klv_and_captions(video, tmp_path / "a.ts")
+    done = convert(source, "b.ts", "hflip")
+    frames = probe(done.path, "-select_streams", "v", "-show_frames")["frames"]
+    assert sum("Closed Captions" in str(frame.get("side_data_list")) for frame in frames) == 25
+    assert not done.warned("captions")
+    assert convert(source, "c.ts", "mirror").warned("are lost: effects replace the frames that hold them")
+    assert convert(source, "c.webm", "hflip").warned("are lost: libvpx-vp9 drops them")
 
 
 @pytest.mark.parametrize("target", ["b.mkv", "b.mov", "b.nut"])
