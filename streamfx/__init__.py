@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from streamfx.jobs.compare import Compare
     from streamfx.jobs.generated import StillSource
     from streamfx.jobs.job import Job, JobInterrupted, JobStart, Result, run_job
+    from streamfx.jobs.notebook import Preview, preview
     from streamfx.jobs.status import Progress, Status
     from streamfx.media.encoding import Output
     from streamfx.media.input.reader import Reader, open
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _MODULES = {
     **dict.fromkeys(("Effect", "Frame", "Sink", "Step"), "frame"),
     **dict.fromkeys(("Job", "JobInterrupted", "JobStart", "Result", "run_job"), "jobs.job"),
+    **dict.fromkeys(("Preview", "preview"), "jobs.notebook"),
     **dict.fromkeys(("Progress", "Status"), "jobs.status"),
     **dict.fromkeys(("Reader", "open"), "media.input.reader"),
     **dict.fromkeys(("Writer", "create"), "media.output.writer"),
@@ -43,6 +45,7 @@ __all__ = [
     "JobInterrupted",
     "JobStart",
     "Output",
+    "Preview",
     "Progress",
     "Reader",
     "Result",
@@ -55,6 +58,7 @@ __all__ = [
     "build_chain",
     "create",
     "open",
+    "preview",
     "run",
     "run_job",
 ]

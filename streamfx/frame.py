@@ -26,6 +26,19 @@ class Frame:
         """A copy with the same time and another image [3, H, W]."""
         return replace(self, image=image)
 
+    def _repr_png_(self) -> bytes:
+        """The image as a PNG file of 8 bits, with alpha if there is any: how notebooks show a frame."""
+        import io
+
+        import torch
+        from PIL import Image
+
+        planes = self.image if self.alpha is None else torch.cat([self.image, self.alpha])
+        pixels = (planes.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
+        return file.getvalue()
+
 
 # the state of one step in a chain; empty at the start
 Memory: TypeAlias = "MutableMapping[str, Tensor | int | Fraction | str]"

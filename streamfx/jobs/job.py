@@ -19,6 +19,7 @@ from streamfx.jobs.checkpoint import Checkpoint, discard, locked_folder
 from streamfx.jobs.fingerprint import Fingerprint, differences, fingerprint_of, library_changes, source_files
 from streamfx.jobs.generated import StillSource
 from streamfx.jobs.manifest import Manifest, load
+from streamfx.jobs.notebook import notebook_progress
 from streamfx.jobs.scaling import with_scaling
 from streamfx.jobs.status import Progress, Status, StatusFile, cancel, pause, read_status
 from streamfx.media.encoding import Output
@@ -69,12 +70,15 @@ class Job:
     segment: int | None = None  # frames between two checkpoints; 0: none; None: by the effects
 
     def run(self, progress: OnProgress | None = None) -> Result:
-        """Make the video; `progress` is called after each frame. Raises StreamfxError."""
-        return run_job(self, on_progress=progress)
+        """Make the video; `progress` is called after each frame, by default a display in notebooks.
+
+        Raises StreamfxError.
+        """
+        return run_job(self, on_progress=progress or notebook_progress())
 
     def resume(self, progress: OnProgress | None = None) -> Result:
         """Continue where an earlier run ended; if there was none, start. Raises StreamfxError."""
-        return run_job(self, resume=True, on_progress=progress)
+        return run_job(self, resume=True, on_progress=progress or notebook_progress())
 
     def pause(self) -> None:
         """Stop a run of this job, in another thread or process, after the current frame."""
