@@ -83,6 +83,13 @@ class VideoOptions:
     join_partial: Annotated[
         bool, _option(RUN, "--join-partial", help="Join the finished part of a stopped run into a video.")
     ] = False
+    workers: Annotated[
+        int | None,
+        _option(RUN, metavar="N", min=1, max=256, help="Render segments in N processes; each uses one GPU, if any."),
+    ] = None
+    exact: Annotated[
+        bool, _option(RUN, "--exact", help="With --workers: split only where no frame changes, at cuts.")
+    ] = False
 
 
 @dataclass(frozen=True)

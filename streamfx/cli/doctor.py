@@ -95,8 +95,8 @@ def inspect_machine() -> dict[str, Any]:
 def _cpu() -> dict[str, Any]:
     import torch
 
-    from streamfx.inference.openvino import available_threads
     from streamfx.inference.precision import rates
+    from streamfx.media.threads import available_threads
 
     name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
     return {"name": name, "cores": available_threads(), "gflops": asdict(rates()), "precision": rates().best}
