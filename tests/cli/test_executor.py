@@ -11,7 +11,7 @@ def long(clip, moving):
 
 
 def test_workers_report_like_one_process(streamfx, long, rgb):
-    arguments = ["run", long, "out.mkv", "--chain", "hflip", "--encoder", "ffv1", "--json"]
+    arguments = ["run", long, "out.mkv", "--chain", "hflip", "--encoder", "ffv1", "--json", "--device", "cpu"]
     done = streamfx(*arguments, "--workers", "2", "--segment", "30", "--progress")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -23,7 +23,7 @@ def test_workers_report_like_one_process(streamfx, long, rgb):
 
 
 def test_one_line_says_that_a_video_is_not_split(streamfx, video):
-    done = streamfx("run", video, "out.mp4", "--chain", "hflip", "--workers", "2")
+    done = streamfx("run", video, "out.mp4", "--chain", "hflip", "--device", "cpu", "--workers", "2")
     assert done.returncode == 0
     assert done.stderr.strip() == f"streamfx: '{video}' is not split: it is short; a smaller --segment splits it"
 
