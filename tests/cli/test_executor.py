@@ -32,5 +32,5 @@ def test_exact_needs_workers(streamfx, video):
     done = streamfx("run", video, "out.mp4", "--chain", "hflip", "--exact")
     assert (done.returncode, done.stderr) == (
         2,
-        "streamfx: --exact is for videos that are split; give --workers N as well\n",
+        "streamfx: --exact is for videos that are split; give --workers N or --ray as well\n",
     )
