@@ -13,11 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Literal, TypeAlias
+from typing import IO, TYPE_CHECKING, Literal, TypeAlias
 
 from streamfx.cli._batch_options import PassedOn
-from streamfx.jobs.batch_files import BatchItem
-from streamfx.media.output.formats import format_of
+
+if TYPE_CHECKING:
+    from streamfx.jobs.batch_files import BatchItem
 
 State: TypeAlias = Literal["finished", "skipped", "failed", "stopped"]
 
@@ -121,6 +122,8 @@ class BatchRun:
 
 def _is_finished_image(target: Path, words: Sequence[str]) -> bool:
     """Whether an image exists already, which does not say from which command it is."""
+    from streamfx.media.output.formats import format_of
+
     overwrite = any(word in ("-y", "--yes") for word in words)
     return not overwrite and target.exists() and format_of(str(target), None).single_frame
 

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,7 +17,9 @@ from streamfx.cli._batch_options import PassedOn
 from streamfx.cli._batch_run import BatchRun, Ended, as_json
 from streamfx.cli._console import STDERR
 from streamfx.errors import Misuse, StreamfxError
-from streamfx.jobs.batch_files import DEFAULT_NAME, BatchItem, batch_items, check_name
+
+if TYPE_CHECKING:
+    from streamfx.jobs.batch_files import BatchItem
 
 MAX_JOBS = 256
 _TICK = 0.1  # seconds
@@ -34,7 +36,7 @@ def batch(
     dream: Annotated[bool, typer.Option("--dream", help="Dream on the videos, instead of stylizing them.")] = False,
     name: Annotated[
         str, typer.Option(metavar="TEMPLATE", help="Names of the outputs; fields: stem, ext, name, folder, number.")
-    ] = DEFAULT_NAME,
+    ] = "{stem}{ext}",
     jobs: Annotated[int, typer.Option(metavar="N", min=1, max=MAX_JOBS, help="Videos to render at a time.")] = 1,
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep running, and render files once they have stopped growing.")
@@ -98,6 +100,8 @@ def _run(run: BatchRun, new: Iterable[list[BatchItem]], show: Callable[[BatchRun
 
 def _finder(inputs: str, folder: Path, name: str) -> Callable[[], list[BatchItem]]:
     """A function that finds the videos; raises errors in the arguments now."""
+    from streamfx.jobs.batch_files import batch_items, check_name
+
     check_name(name)
     if folder.exists() and not folder.is_dir():
         raise Misuse(f"'{folder}' is not a folder; the second argument is the folder to write to")

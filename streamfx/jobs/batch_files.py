@@ -15,7 +15,6 @@ from streamfx.errors import StreamfxError, unknown
 from streamfx.media.input.image_sequence import IMAGE_ENDINGS
 from streamfx.media.output.formats import EXTENSIONS, STILL_ENCODERS
 
-DEFAULT_NAME = "{stem}{ext}"
 # in a folder, other files are not videos; a pattern may match any name
 VIDEO_ENDINGS = frozenset(EXTENSIONS) | frozenset(
     (".3g2", ".3gp", ".asf", ".divx", ".f4v", ".h264", ".hevc", ".m2v", ".mpeg", ".mpg", ".mxf", ".ogv", ".vob", ".wmv")
@@ -35,7 +34,7 @@ class BatchItem:
     options: Options = field(default_factory=dict)  # of this video alone, by name
 
 
-def batch_items(inputs: str, folder: Path, name: str = DEFAULT_NAME) -> list[BatchItem]:
+def batch_items(inputs: str, folder: Path, name: str) -> list[BatchItem]:
     """The videos of `inputs`: a folder, a pattern such as "clips/*.mov", or a list, FILE.toml.
 
     `name` is a template for the files in `folder`; its fields are stem, ext, name, folder and number. Raises

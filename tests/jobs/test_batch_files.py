@@ -7,6 +7,8 @@ import pytest
 from streamfx.errors import StreamfxError
 from streamfx.jobs.batch_files import BatchItem, batch_items
 
+NAME = "{stem}{ext}"  # the default of the command
+
 
 @pytest.fixture
 def clips(tmp_path):
@@ -22,7 +24,7 @@ def names(items):
 
 
 def test_a_folder_means_its_videos_and_images_in_natural_order(clips):
-    assert names(batch_items(str(clips), Path("out"))) == [
+    assert names(batch_items(str(clips), Path("out"), NAME)) == [
         ("clip2.MOV", "out/clip2.MOV"),
         ("clip10.mp4", "out/clip10.mp4"),
         ("old.wmv", "out/old.mp4"),
@@ -31,8 +33,8 @@ def test_a_folder_means_its_videos_and_images_in_natural_order(clips):
 
 
 def test_a_pattern_matches_any_file(clips):
-    assert names(batch_items(str(clips / "*.txt"), Path("out"))) == [("notes.txt", "out/notes.mp4")]
-    assert batch_items(str(clips / "*.avi"), Path("out")) == []
+    assert names(batch_items(str(clips / "*.txt"), Path("out"), NAME)) == [("notes.txt", "out/notes.mp4")]
+    assert batch_items(str(clips / "*.avi"), Path("out"), NAME) == []
 
 
 def test_names(clips):
@@ -60,7 +62,7 @@ def test_a_list_has_sources_names_and_options(tmp_path):
     file = tmp_path / "list.toml"
     second = 'source = "b.mp4"\nname = "{number}.mkv"\npreset = "munch"\nexact = true\n'
     file.write_text(f'[[video]]\nsource = "a.mp4"\n[[video]]\n{second}')
-    assert batch_items(str(file), Path("out")) == [
+    assert batch_items(str(file), Path("out"), NAME) == [
         BatchItem(tmp_path / "a.mp4", Path("out/a.mp4")),
         BatchItem(tmp_path / "b.mp4", Path("out/002.mkv"), {"preset": "munch", "exact": True}),
     ]
@@ -81,7 +83,7 @@ def test_invalid_lists_are_errors(tmp_path, text, reason):
     file = tmp_path / "list.toml"
     file.write_text(text)
     with pytest.raises(StreamfxError) as caught:
-        batch_items(str(file), Path("out"))
+        batch_items(str(file), Path("out"), NAME)
     assert reason in str(caught.value)
     with pytest.raises(StreamfxError, match="cannot read"):
-        batch_items(str(tmp_path / "missing.toml"), Path("out"))
+        batch_items(str(tmp_path / "missing.toml"), Path("out"), NAME)
