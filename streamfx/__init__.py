@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from streamfx.frame import Effect, Frame, Sink, Step
     from streamfx.jobs.compare import Compare
     from streamfx.jobs.generated import StillSource
-    from streamfx.jobs.job import Job, JobInterrupted, JobStart, Result, run_job
+    from streamfx.jobs.job import Job, run_job
     from streamfx.jobs.notebook import Preview, preview
+    from streamfx.jobs.result import JobInterrupted, JobStart, Result
     from streamfx.jobs.status import Progress, Status
     from streamfx.media.encoding import Output
     from streamfx.media.input.reader import Reader, open
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 # public name -> module, imported on first access so that the command line starts fast
 _MODULES = {
     **dict.fromkeys(("Effect", "Frame", "Sink", "Step"), "frame"),
-    **dict.fromkeys(("Job", "JobInterrupted", "JobStart", "Result", "run_job"), "jobs.job"),
+    **dict.fromkeys(("Job", "run_job"), "jobs.job"),
+    **dict.fromkeys(("JobInterrupted", "JobStart", "Result"), "jobs.result"),
     **dict.fromkeys(("Preview", "preview"), "jobs.notebook"),
     **dict.fromkeys(("Progress", "Status"), "jobs.status"),
     **dict.fromkeys(("Reader", "open"), "media.input.reader"),

@@ -53,11 +53,12 @@ def run(
     device: str | torch.device = "auto",
     progress: Callable[[Fraction], None] | None = None,
     checkpoint: Checkpoints | None = None,
+    stop: int | None = None,
 ) -> int:
     """Pull every frame of `source` through `chain` into `sink`; return the number of input frames.
 
     With a `checkpoint`, the source must start at frame `checkpoint.done`, and the state is saved at regular intervals;
-    the returned count includes the frames of earlier runs.
+    the returned count includes the frames of earlier runs. With `stop`, the run ends before the frame of that number.
 
     With a Reader and a Writer, FFmpeg filters before the first and after the last of our effects run on the decoder's
     frames; a chain without our effects creates no tensors. `device` is "auto" (CUDA if available, else CPU), "cpu",
@@ -71,7 +72,7 @@ def run(
         sink.filters = after.nodes if after else ()
     leading = before.nodes if before else ()
     if not effects and isinstance(source, Reader) and isinstance(sink, Writer):
-        return _run_filters_only(source, leading, sink, progress, checkpoint)
+        return _run_filters_only(source, leading, sink, progress, checkpoint, stop)
     device = find_device(device)
     log.info("effects run on %s", _describe_device(device))
     steps = [effect.build(device) for effect in effects]
@@ -90,6 +91,8 @@ def run(
                 count += 1
                 if progress:
                     progress(frame.pts + frame.duration)
+                if count == stop:
+                    break
         for output in flush_steps(steps, memories):
             submit(sink.write, output)
         if checkpoint:
@@ -103,6 +106,7 @@ def _run_filters_only(
     sink: Writer,
     progress: Callable[[Fraction], None] | None,
     checkpoint: Checkpoints | None,
+    stop: int | None,
 ) -> int:
     """The loop for a chain of FFmpeg filters only: decoded frames go to the writer and never become tensors."""
     count = checkpoint.done if checkpoint else 0
@@ -115,6 +119,8 @@ def _run_filters_only(
             count += 1
             if progress:
                 progress(Fraction(end))
+            if count == stop:
+                break
     if checkpoint:
         checkpoint.close(count, [], last=True)
     return count

@@ -10,8 +10,10 @@ import sys
 
 import typer
 
+from streamfx.cli._batch_options import BatchCommand
 from streamfx.cli._console import STDERR, Stdout, discard_output
 from streamfx.cli._run import stop_signals
+from streamfx.cli.batch import batch
 from streamfx.cli.demo import demo
 from streamfx.cli.doctor import doctor
 from streamfx.cli.dream import dream
@@ -40,6 +42,7 @@ app = typer.Typer(
 )
 for command in (style, dream, render, run, live, explore, demo, sheet, measure, presets, effects, train, doctor):
     app.command()(command)
+app.command(cls=BatchCommand)(batch)
 app.add_typer(models, name="models")
 
 

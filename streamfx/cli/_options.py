@@ -83,6 +83,20 @@ class VideoOptions:
     join_partial: Annotated[
         bool, _option(RUN, "--join-partial", help="Join the finished part of a stopped run into a video.")
     ] = False
+    workers: Annotated[
+        int | None,
+        _option(RUN, metavar="N", min=1, max=256, help="Render segments in N processes; each uses one GPU, if any."),
+    ] = None
+    ray: Annotated[
+        str | None,
+        _option(RUN, metavar="auto|local|HOST:PORT", help="Render segments on a Ray cluster."),
+    ] = None
+    ray_cpus: Annotated[
+        int | None, _option(RUN, metavar="N", min=1, max=1024, help="Cores of each segment on Ray; default: up to 4.")
+    ] = None
+    exact: Annotated[
+        bool, _option(RUN, "--exact", help="With --workers or --ray: split only where no frame changes, at cuts.")
+    ] = False
 
 
 @dataclass(frozen=True)

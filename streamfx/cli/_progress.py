@@ -41,6 +41,8 @@ class Bar:
         """Show the progress of the run."""
         frames = progress.frames - progress.resumed
         self._bar.update(self._task, completed=float(progress.position), frames=frames)
+        if progress.detail:
+            self._bar.update(self._task, description=progress.detail)
 
     def count_frame(self, position: Fraction) -> None:
         """Count one more finished frame, at `position` in seconds."""

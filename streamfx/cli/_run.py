@@ -14,6 +14,7 @@ import typer
 
 from streamfx.cli._allocator import keep_memory, return_memory
 from streamfx.cli._console import STDERR
+from streamfx.cli._executor import distribution_of
 from streamfx.cli._options import make_job
 from streamfx.cli._progress import Bar
 from streamfx.errors import StreamfxError
@@ -22,7 +23,8 @@ from streamfx.media.standard_streams import descriptor_of
 if TYPE_CHECKING:
     from streamfx.cli._options import VideoOptions
     from streamfx.frame import Effect
-    from streamfx.jobs.job import Job, JobStart, Result
+    from streamfx.jobs.job import Job
+    from streamfx.jobs.result import JobStart, Result
     from streamfx.jobs.status import Progress
 
 log = logging.getLogger("streamfx")
@@ -39,7 +41,8 @@ def make_video(
 
 def run(job: Job, options: VideoOptions, facts: dict[str, object]) -> None:
     """Run or resume the job, or join its finished part, as the options say; `facts` are added to the --json report."""
-    from streamfx.jobs.job import JobInterrupted, ResumableError, join_partial, run_job
+    from streamfx.jobs.job import join_partial, run_job
+    from streamfx.jobs.result import JobInterrupted, ResumableError
     from streamfx.media.filters.effect import Filters
 
     _set_log_level(options)
@@ -51,9 +54,16 @@ def run(job: Job, options: VideoOptions, facts: dict[str, object]) -> None:
         path, frames = join_partial(job)
         STDERR.print(f"streamfx: the first {frames} frames are in '{path}'; resume with --resume", markup=False)
         return
+    distribution = distribution_of(options)
     with _Display(job, options) as display:
         try:
-            result = run_job(job, resume=options.resume, on_start=display.start, on_progress=display.advance)
+            result = run_job(
+                job,
+                resume=options.resume,
+                distribution=distribution,
+                on_start=display.start,
+                on_progress=display.advance,
+            )
         except JobInterrupted as interrupted:
             log.error("interrupted: %s%s", interrupted, ADVICE if job.status().state == "paused" else "")
             raise typer.Exit(130) from None

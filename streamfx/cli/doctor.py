@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from streamfx.cli._ray_report import report_cluster
 from streamfx.errors import StreamfxError
 
 ENCODERS = {  # name -> use
@@ -36,8 +37,15 @@ LIBRARIES = ("torch", "torchvision", "openvino", "timm", "numpy", "cupy-cuda13x"
 def doctor(
     report: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
     gpu: Annotated[bool, typer.Option("--gpu", help="Check all GPU code on this GPU; prints a table.")] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="auto|local|HOST:PORT", help="Check the nodes of a Ray cluster; prints a table."),
+    ] = None,
 ) -> None:
     """Show versions, devices and encoders, and how to install what is missing."""
+    if ray is not None:
+        report_cluster(ray)
+        return
     if gpu:
         _check_gpu()
         return
@@ -95,8 +103,8 @@ def inspect_machine() -> dict[str, Any]:
 def _cpu() -> dict[str, Any]:
     import torch
 
-    from streamfx.inference.openvino import available_threads
     from streamfx.inference.precision import rates
+    from streamfx.media.threads import available_threads
 
     name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
     return {"name": name, "cores": available_threads(), "gflops": asdict(rates()), "precision": rates().best}

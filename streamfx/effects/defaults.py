@@ -1,8 +1,8 @@
 """The optional interface of effects besides `build`, with defaults.
 
-An effect may define any of these: the methods `input_files()`, `resolve(device, start)` and `at_rate(rate)`, and the
-attributes or properties `segment_length`, `working_pixels`, `uses_all_cores`, `prefers_speed` and, if it runs others,
-`chain`.
+An effect may define any of these: the methods `input_files()`, `resolve(device, start)`, `at_rate(rate)` and
+`memory_at(number, rate)`, and the attributes or properties `segment_length`, `working_pixels`, `uses_all_cores`,
+`prefers_speed`, `warm_up` and, if it runs others, `chain`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     import torch
 
-    from streamfx.frame import Effect
+    from streamfx.frame import Effect, Memory
 
 _SEGMENT_LENGTH = 300  # frames
 
@@ -70,3 +70,22 @@ def flattened(chain: Iterable[Effect]) -> Iterator[Effect]:
             yield effect
         else:
             yield from flattened(inner)
+
+
+def warm_up(effect: Effect) -> float | None:
+    """Frames of the same shot that must run before a frame so that it comes out as in a run of the whole video.
+
+    0: the effect remembers nothing. math.inf: all earlier frames of the shot. Default: None, which means that the video
+    cannot be split. An effect with a number forgets everything at a cut, and returns one frame for each frame, with
+    the same time and size.
+    """
+    return cast("float | None", getattr(effect, "warm_up", None))
+
+
+def memory_at(effect: Effect, number: int, rate: Fraction) -> Memory:
+    """The memory with which the effect starts at frame `number` of a video with `rate` frames per second.
+
+    Only for effects that count frames across cuts. Default: empty.
+    """
+    method = getattr(effect, "memory_at", None)
+    return cast("Memory", method(number, rate)) if method else {}

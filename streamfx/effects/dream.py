@@ -100,6 +100,11 @@ class Dream:
         if self.layer.strip():
             self.parts()
 
+    @property
+    def warm_up(self) -> float:
+        """All frames of the shot: a dream from its middle does not become the one from its start."""
+        return 0 if self.coherence == "off" else math.inf
+
     def parts(self) -> tuple[Part, ...]:
         """The parsed layers; empty for the network's default."""
         from streamfx.deepdream.objective_syntax import parse_objective

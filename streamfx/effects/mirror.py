@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from streamfx.frame import Frame, Memory, Step
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Mirror:
     """Flip the image horizontally."""
+
+    warm_up: ClassVar = 0
 
     def build(self, device: torch.device) -> Step:
         """The step that mirrors image and alpha."""

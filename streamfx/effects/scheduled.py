@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, make_dataclass, replace
 from fractions import Fraction
@@ -52,10 +53,24 @@ def _scheduled(kind: type[Any]) -> type[Effect]:
     def build(self: Any, device: torch.device) -> Step:
         return Adjustable(self, device)
 
+    def memory_at(self: Any, number: int, rate: Fraction) -> Memory:
+        return {_NUMBER: number, _RATE: rate}
+
     added = [("schedules", "tuple[tuple[str, Schedule], ...]", ())]
-    return make_dataclass(
-        kind.__name__, added, bases=(kind,), namespace={"build": build, "__module__": __name__}, frozen=True, slots=True
-    )
+    namespace = {"build": build, "memory_at": memory_at, "warm_up": property(_warm_up), "__module__": __name__}
+    return make_dataclass(kind.__name__, added, bases=(kind,), namespace=namespace, frozen=True, slots=True)
+
+
+def _warm_up(scheduled: Any) -> float | None:
+    """The plain effect's warm-up if it is the same for all values of the scheduled settings; else the whole shot."""
+    kind = type(scheduled).__mro__[1]
+    plain = kind(**{field.name: getattr(scheduled, field.name) for field in fields(kind)})
+    known = {setting.name: setting for setting in settings(kind)}
+    values = [getattr(plain, "warm_up", None)]
+    for name, _ in scheduled.schedules:
+        for bound in (known[name].low, known[name].high):
+            values.append(getattr(replace(plain, **{name: known[name].type(bound)}), "warm_up", None))
+    return values[0] if len(set(values)) == 1 else math.inf
 
 
 def plain_kind(effect: Effect) -> type[Any]:

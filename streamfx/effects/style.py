@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -32,6 +33,7 @@ _WarpPrevious: TypeAlias = "Callable[[Memory, Tensor, tuple[int, int], Sequence[
 BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # a mask that is all below or above them needs only one stylized image
 DARK, BRIGHT = 0.1, 0.92  # mean luma of a frame; beyond them the stylized frame fades with the source
 SHARPNESS = 1.04  # to aim at when blending with the previous frame, relative to the new stylized image
+WARM_UP = 10  # frames; see tests/bench/cluster.py
 REDUCED_SHARPNESS = 0.78  # where the stylized image is scaled down at the end, which sharpens it
 
 
@@ -94,6 +96,15 @@ class Style:
     def segment_length(self) -> int:
         """Frames between two checkpoints."""
         return 5 if self.method == "optimise" else 300
+
+    @property
+    def warm_up(self) -> float | None:
+        """Frames after which the previous stylized frames no longer show, as measured in docs/how-to/cluster.md."""
+        if self.passes > 1:
+            return None  # passes over the shot run backward, too
+        if self.coherence == "off":
+            return 0
+        return WARM_UP if self.method == "network" else math.inf
 
     @property
     def working_pixels(self) -> float | None:

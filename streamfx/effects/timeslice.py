@@ -33,6 +33,11 @@ class Timeslice:
     def __post_init__(self) -> None:
         check(self)
 
+    @property
+    def warm_up(self) -> int:
+        """Frames that the oldest slice lags behind."""
+        return self.frames
+
     def build(self, device: torch.device) -> Step:
         """The step that slices; slices older than the shot show its first frame."""
         return _step(self._slice)

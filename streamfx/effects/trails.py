@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, cast
@@ -25,6 +26,11 @@ class Trails:
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def warm_up(self) -> float:
+        """Frames after which an earlier frame's share is below half an 8-bit level."""
+        return 0 if self.decay == 0 else math.inf if self.decay == 1 else math.ceil(math.log(1 / 510, self.decay))
 
     def build(self, device: torch.device) -> Step:
         """The step that mixes; a cut resets it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from streamfx.inference.cache import engine_file, engine_key, load_cached, store
 from streamfx.inference.cuda_graph import Engine, check_shapes
+from streamfx.media.threads import available_threads
 
 _log = logging.getLogger("streamfx")
 
@@ -93,11 +93,6 @@ def processor_name() -> str:
 def supports_bf16() -> bool:
     """Whether OpenVINO lists bfloat16 for this processor; it may still be slow."""
     return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
-def available_threads() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_settings(hint: str, threads: int | None = None) -> dict[str, object]:

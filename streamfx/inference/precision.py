@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from streamfx.inference.cache import engine_file, load_cached, store
-from streamfx.inference.openvino import available_threads, build_cpu_engine, processor_name, supports_bf16
+from streamfx.inference.openvino import build_cpu_engine, processor_name, supports_bf16
+from streamfx.media.threads import available_threads
 
 Precision: TypeAlias = Literal["fp32", "bf16", "int8"]
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from streamfx.errors import StreamfxError
 from streamfx.frame import Memory
 from streamfx.jobs.fingerprint import Fingerprint
-from streamfx.jobs.manifest import MANIFEST, PREVIOUS, REQUEST, STATUS, Manifest, Point, store
+from streamfx.jobs.manifest import MANIFEST, PLAN, PREVIOUS, REQUEST, STATUS, Manifest, Point, store
 from streamfx.media.input.reader import Reader
 from streamfx.media.output.paths import follow_link, replace_durably
 from streamfx.media.output.segments import Segments, digest_of_file
@@ -173,10 +173,18 @@ def work_folder_of(target: Path) -> Path:
 
 def discard(folder: Path) -> None:
     """Remove everything in a work folder."""
-    for name in (MANIFEST, PREVIOUS):  # first, so that no manifest lists removed files
+    for name in (MANIFEST, PREVIOUS, PLAN):  # first, so that no manifest lists removed files
         (folder / name).unlink(missing_ok=True)
     for path in folder.iterdir() if folder.is_dir() else ():
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def stopped_run(folder: Path, frames: int) -> StreamfxError:
+    """The error for a work folder with `frames` frames of a stopped run, which would be lost."""
+    return StreamfxError(
+        f"'{folder}' contains {frames} frames of a stopped run; give --resume to continue, -y to start over, "
+        "or --join-partial to join them into a video"
+    )
 
 
 def is_locked(folder: Path) -> bool:

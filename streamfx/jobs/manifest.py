@@ -20,6 +20,7 @@ from streamfx.media.output.segments import Segment, digest_of
 from streamfx.media.probe import Coding
 
 MANIFEST, PREVIOUS = "manifest.json", "manifest.old.json"
+PLAN = "plan.json"  # of a job that is rendered in pieces
 STATUS, REQUEST = "status.json", "request"  # of running jobs
 VERSION = 2  # of the manifest format; other versions cannot be read
 

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from streamfx.jobs.checkpoint import discard, is_locked, locked_folder, work_folder_of
 from streamfx.jobs.manifest import REQUEST, STATUS, load
+from streamfx.jobs.piece_files import saved_frames
 
 State: TypeAlias = Literal["new", "running", "paused", "finished"]
 
@@ -29,6 +30,7 @@ class Progress:
     length: Fraction | None  # seconds of the input
     elapsed: float  # seconds since this run started
     resumed: int = 0  # frames processed by earlier runs
+    detail: str = ""  # of a run in pieces: how many are finished, and what renders them
 
     @property
     def fps(self) -> float:
@@ -110,6 +112,8 @@ def read_status(target: str | Path) -> Status:
     if manifest and manifest.segments:
         error = saved.error if saved else ""
         return Status("paused", sum(segment.written for segment in manifest.segments), error=error)
+    if frames := saved_frames(folder):
+        return Status("paused", frames, error=saved.error if saved else "")
     return Status("finished" if Path(target).is_file() else "new")
 
 

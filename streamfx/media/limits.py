@@ -22,6 +22,11 @@ def limit_pixels(count: int) -> None:
     _limit = count
 
 
+def pixel_limit() -> int:
+    """The largest number of pixels of a frame."""
+    return _limit
+
+
 def decoder_options() -> dict[str, str]:
     """Return FFmpeg's option for the limit, with headroom: decoders count the padding to whole blocks."""
     return {"max_pixels": str(2 * _limit + 1_000_000)}

@@ -13,12 +13,12 @@ from torch import nn
 from streamfx.inference import openvino
 from streamfx.inference.cache import store
 from streamfx.inference.openvino import (
-    available_threads,
     build_cpu_engine,
     import_openvino,
     processor_name,
     supports_bf16,
 )
+from streamfx.media.threads import available_threads
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -147,17 +147,6 @@ def test_the_processor():
     assert import_openvino().__version__ in name
     assert len(name) > len(import_openvino().__version__) + 3
     assert supports_bf16() in (True, False)
-    assert 1 <= available_threads() <= os.cpu_count()
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
-def test_threads_follow_the_affinity():
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    try:
-        assert available_threads() == 1
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def test_signals_are_handled_after_engines_are_deleted(tmp_path):

@@ -1,8 +1,11 @@
-"""A short job, and callbacks that stop it."""
+"""Short jobs, callbacks that stop them, and requests for pieces."""
 
 import pytest
 
 from streamfx.jobs.job import Job
+from streamfx.jobs.parallel import piece_request
+from streamfx.jobs.preparation import prepared
+from streamfx.jobs.splitting import make_plan
 
 
 @pytest.fixture
@@ -21,3 +24,28 @@ def at_frame():
 def output_files(tmp_path):
     """output_files(): the names of the output of `job` and of its work folder, if they exist, sorted."""
     return lambda: sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("out"))
+
+
+@pytest.fixture
+def plan_of(video, tmp_path):
+    """plan_of(chain): the plan of a job with 25 frames, in pieces of ten."""
+
+    def plan_of(chain):
+        with prepared(Job(video, tmp_path / "out.mkv", chain, segment=10)) as task:
+            return make_plan(task, 1, exact=False, progress=lambda position: None)
+
+    return plan_of
+
+
+@pytest.fixture
+def request_for(video, tmp_path, plan_of):
+    """request_for(chain): a request for the first ten frames of that job; its work folder exists."""
+
+    def request_for(chain):
+        folder = tmp_path / "out.mkv.streamfx"
+        folder.mkdir()
+        plan = plan_of(chain)
+        with prepared(Job(video, tmp_path / "out.mkv", chain, segment=10)) as task:
+            return piece_request(folder, plan, task, plan.pieces[0])
+
+    return request_for

@@ -9,7 +9,8 @@ import streamfx
 from streamfx.effects.mirror import Mirror
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
-from streamfx.jobs.job import Job, JobInterrupted, run_job
+from streamfx.jobs.job import Job, run_job
+from streamfx.jobs.result import JobInterrupted
 from streamfx.media.encoding import Output
 
 

@@ -22,6 +22,7 @@ from streamfx.media.input.discontinuities import Discontinuities
 from streamfx.media.input.open import can_seek, default_video_stream, is_live, open_input
 from streamfx.media.limits import check_size
 from streamfx.media.probe import plausible
+from streamfx.media.threads import codec_threads
 
 log = logging.getLogger("streamfx")
 
@@ -41,6 +42,7 @@ class Demuxer:
         self.input = open_input(name, input_format, rate)
         self.stream = default_video_stream(name, self.input)
         self.stream.thread_type = "AUTO"
+        self.stream.codec_context.thread_count = codec_threads()
         alpha_decode, self._decoded = webm_alpha_decoder(self.stream), [self.stream]
         if alpha := alpha_stream(self.input, self.stream):
             merger = AlphaMerger(self.stream, alpha)

@@ -49,6 +49,12 @@ class CutDetector:
         frames = [b64encode(zlib.compress(small.astype(np.uint8).tobytes())).decode() for small in self._recent]
         return json.dumps({"seen": frames, "steps": list(self._steps)})
 
+    def copy(self) -> CutDetector:
+        """A detector in the same state."""
+        other = CutDetector()
+        other._recent, other._steps = self._recent.copy(), self._steps.copy()
+        return other
+
     def is_cut(self, frame: VideoFrame) -> bool:
         """Whether the frame starts a new shot; False for the first. Call once per frame, in order."""
         return self.begins_shot(self._downscale(frame))

@@ -18,6 +18,7 @@ from streamfx.media.filters.graph import Filter, FilterGraph
 from streamfx.media.gpu.nvidia import hwaccel_for
 from streamfx.media.output.formats import Format, lists_codec
 from streamfx.media.output.gif_palette import PaletteMapper
+from streamfx.media.threads import codec_threads
 
 log = logging.getLogger("streamfx")
 
@@ -69,6 +70,10 @@ class VideoEncoder:
             base = GIF_TICK
         self._min_ticks = round(shortest / base) if shortest else 1  # between frames
         self.stream = _add_video_stream(container, encoding, shape, base)
+
+    def follow(self, time: Fraction) -> None:
+        """Continue a video whose last frame starts at `time`, in seconds."""
+        self.last = round(time / self.stream.codec_context.time_base)
 
     def encode(self, frame: VideoFrame) -> Iterator[Packet[VideoStream]]:
         """Encode a frame in the encoding's pixel format and color; yields the packets that are ready."""
@@ -123,6 +128,7 @@ def _add_video_stream(container: OutputContainer, encoding: Encoding, shape: Sha
     context.height, context.width, context.pix_fmt = shape.height, shape.width, encoding.pix_fmt
     context.time_base = stream.time_base = base
     context.thread_type = "AUTO"  # PyAV's default, slice threading, makes x264 slower and its files larger
+    context.thread_count = codec_threads()
     context.sample_aspect_ratio = shape.sample_aspect_ratio
     context.color_range, context.colorspace = coding.range, coding.matrix
     context.color_primaries, context.color_trc = coding.primaries, coding.transfer

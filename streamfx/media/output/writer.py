@@ -65,6 +65,7 @@ class Writer:
         self.name = str(target)
         self.output = output or Output()
         self.filters: Sequence[Filter] = ()
+        self.begin = Fraction(0)  # seconds; earlier frames only warm up the effects and are not written
         self.partial_path: Path | None = None  # the file kept after an interrupt
         self.encoder: str | None = None  # FFmpeg's name; set at the first frame
         self._source, self._soundtrack = source, soundtrack
@@ -109,6 +110,8 @@ class Writer:
 
     def write(self, frame: Frame) -> None:
         """Encode a frame; all frames must have the same size."""
+        if frame.pts < self.begin:
+            return
         self._base = self._base or time_base(self._source, frame.duration)
         coding = self._coding_of(frame)
         self._driver = driver_of(frame.image.device)

@@ -1,0 +1,56 @@
+"""The interface of the executors, which run the tasks of a job that is split into pieces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from streamfx.jobs.render_piece import Outcome, PieceRequest
+
+
+class Executor(Protocol):
+    """Runs tasks in other processes; used from one thread, as a context manager that ends them all by force.
+
+    A task whose process or machine is lost comes back as an outcome with `retry`.
+    """
+
+    @property
+    def slots(self) -> int:
+        """Tasks that run at the same time."""
+        ...
+
+    def check(self, request: PieceRequest, files: list[str]) -> None:
+        """Raise StreamfxError if a worker lacks one of `files` or cannot write to the work folder."""
+        ...
+
+    def free(self) -> bool:
+        """Whether another task can be started now."""
+        ...
+
+    def start(self, request: PieceRequest) -> None:
+        """Start a task."""
+        ...
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        """The tasks that have ended; waits for one, up to `seconds`."""
+        ...
+
+    def running(self) -> int:
+        """Number of tasks that have not ended."""
+        ...
+
+    def describe(self) -> str:
+        """What runs the tasks, such as "2 workers"."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """How to render a job in pieces."""
+
+    executor: Executor
+    exact: bool = False  # split only where that changes no frame: at cuts, and anywhere if no effect has a memory

@@ -1,0 +1,181 @@
+"""Renders one piece of a job: the task that executors run, in any process on any machine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamfx.chain import build_chain
+from streamfx.effects.defaults import memory_at, uses_all_cores
+from streamfx.errors import StreamfxError
+from streamfx.jobs.piece_files import PieceFiles, Report
+from streamfx.jobs.planner import Piece
+from streamfx.jobs.preparation import open_source, thread_limits
+from streamfx.jobs.settings import JobSettings
+from streamfx.media.filters.effect import Filters
+from streamfx.media.limits import limit_pixels
+from streamfx.media.output.encoder import Layout
+from streamfx.media.output.segments import Segments
+from streamfx.media.output.writer import Writer
+from streamfx.media.threads import limit_threads
+from streamfx.pipeline import run
+
+if TYPE_CHECKING:
+    import torch
+
+    from streamfx.frame import Effect, Memory
+
+_REPORT_EVERY = 0.5  # seconds
+# errors of a machine or its disk, not of the input: another try, or another machine, may succeed
+_TRANSIENT = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS, errno.EFBIG, errno.ENOMEM, errno.ETIMEDOUT)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PieceRequest:
+    """What a task needs to know; it is sent to other processes and machines."""
+
+    settings: JobSettings  # with the chain as text
+    current_folder: str  # to which relative paths refer
+    folder: Path  # the work folder
+    piece: Piece
+    layout: Layout
+    rate: Fraction  # frames per second, for schedules
+    max_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a task ended: finished if there is no error."""
+
+    number: int  # of the piece
+    worker: str  # the name of the process or machine
+    error: str = ""
+    retry: bool = False  # whether another try may succeed
+    stopped: bool = False  # at a request
+
+
+class _Stopped(Exception):
+    """The task was asked to stop."""
+
+
+def try_piece(
+    request: PieceRequest, worker: str, threads: int | None = None, alive: Callable[[], bool] = lambda: True
+) -> Outcome:
+    """Render a piece, with `threads` threads if given; never raises. It stops once `alive` returns False."""
+    number = request.piece.number
+    try:
+        if threads:
+            limit_threads(threads)
+        render_piece(request, worker, threads, alive)
+        return Outcome(number, worker)
+    except _Stopped:
+        return Outcome(number, worker, stopped=True)
+    except StreamfxError as error:
+        cause = error.__cause__
+        return Outcome(number, worker, str(error), retry=isinstance(cause, OSError) and cause.errno in _TRANSIENT)
+    except Exception as error:
+        return Outcome(number, worker, f"{type(error).__name__}: {error}", retry=True)
+    finally:
+        with suppress(OSError):
+            PieceFiles(request.folder).forget(number)
+
+
+def render_piece(request: PieceRequest, worker: str, threads: int | None, alive: Callable[[], bool]) -> None:
+    """Write the segment of a piece and its record."""
+    with suppress(OSError):  # where it does not exist, only absolute paths are found
+        os.chdir(request.current_folder)
+    limit_pixels(request.max_pixels)
+    settings, piece = request.settings, request.piece
+    assert isinstance(settings.chain, str)
+    chain = build_chain(settings.chain)
+    files = PieceFiles(request.folder)
+    end = None if settings.end is None else Fraction(settings.end)
+    with open_source(settings, str(settings.source), Fraction(settings.start), end) as reader:
+        if piece.start.number:
+            reader.resume_at(piece.start)
+        writer = Writer(str(settings.target), reader, replace(settings.output, overwrite=True))
+        writer.begin = piece.begin
+        segments = Segments(request.folder, layout=request.layout, first=piece.number, previous=piece.previous)
+        writer.use_segments(segments)
+        task = _Task(request, worker, files, writer, chain, alive)
+        try:
+            with thread_limits(chain):
+                if threads and any(uses_all_cores(effect) for effect in chain):
+                    _limit_torch(threads)
+                run(
+                    reader,
+                    chain,
+                    writer,
+                    device=settings.device,
+                    progress=task.advance,
+                    checkpoint=task,
+                    stop=piece.stop,
+                )
+            if (received := sum(segment.received for segment in segments.closed)) != piece.frames:
+                raise StreamfxError(
+                    f"frames {piece.first} to {piece.stop - 1} of '{settings.source}': {received} instead of "
+                    f"{piece.frames} frames; has the file changed?"
+                )
+            files.finish(piece.number, segments.closed[0])
+        except BaseException:
+            writer.abandon()
+            raise
+
+
+def _limit_torch(threads: int) -> None:
+    import cv2
+    import torch
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+
+
+class _Task:
+    """The state of a running task, with the interface of the pipeline's Checkpoints."""
+
+    every = 1 << 62  # a piece is one segment
+
+    def __init__(
+        self,
+        request: PieceRequest,
+        worker: str,
+        files: PieceFiles,
+        writer: Writer,
+        chain: Sequence[Effect],
+        alive: Callable[[], bool],
+    ) -> None:
+        self.done = self._count = request.piece.start.number
+        self._request, self._worker, self._files, self._writer = request, worker, files, writer
+        self._chain, self._alive = chain, alive
+        self._reported = time.monotonic()
+
+    def memories(self, count: int, device: torch.device) -> list[Memory]:
+        """Memories in which effects that count frames across cuts start at the first frame read."""
+        effects = list(self._chain)
+        if effects and isinstance(effects[0], Filters):
+            effects.pop(0)  # runs in the reader
+        return [memory_at(effect, self.done, self._request.rate) if self.done else {} for effect in effects[:count]]
+
+    def close(self, number: int, memories: Sequence[Memory], *, last: bool = False) -> None:
+        """Close the segment at the end."""
+        if last:
+            self._writer.close_segment(last=True)
+
+    def advance(self, position: Fraction) -> None:
+        """Report progress after a frame, and stop if asked to."""
+        if self._files.stopping or not self._alive():
+            raise _Stopped
+        self._count += 1
+        if (now := time.monotonic()) - self._reported >= _REPORT_EVERY:
+            self._reported = now
+            piece = self._request.piece
+            self._files.report(piece.number, Report(max(0, self._count - piece.first), self._worker))

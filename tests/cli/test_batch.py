@@ -1,0 +1,94 @@
+"""streamfx batch: a folder with a broken file, runs again, lists, options, and files that grow."""
+
+import json
+from importlib import import_module
+
+import pytest
+
+from streamfx.cli.batch import _settled_files
+from streamfx.jobs.batch_files import BatchItem
+
+CHAIN = ["--chain", "hflip"]
+
+
+@pytest.fixture
+def clips(streamfx, video):
+    folder = streamfx.home / "clips"
+    folder.mkdir()
+    for name in ("a.mp4", "b.mkv"):
+        (folder / name).write_bytes(video.read_bytes())
+    (folder / "broken.mp4").write_text("not a video")
+    return folder
+
+
+def test_a_folder_with_a_broken_file(streamfx, clips, rgb, video):
+    done = streamfx("batch", "clips", "out", *CHAIN, "--jobs", "2")
+    assert done.returncode == 1
+    assert "clips/broken.mp4" in done.stderr
+    assert done.stderr.splitlines()[-1] == "streamfx: 2 finished, 0 skipped, 1 failed, 0 stopped"
+    table = done.stdout.decode()
+    assert (table.count(" finished "), table.count(" failed ")) == (2, 1)
+    assert sorted(path.name for path in (streamfx.home / "out").iterdir()) == ["a.mp4", "b.mkv"]
+    assert (rgb(streamfx.home / "out" / "a.mp4").shape) == rgb(video).shape
+    (clips / "broken.mp4").unlink()
+    again = streamfx("batch", "clips", "out", *CHAIN, "--json")
+    assert again.returncode == 0
+    lines = [json.loads(line) for line in again.stdout.splitlines()]
+    assert [(line["source"], line["state"]) for line in lines] == [
+        ("clips/a.mp4", "skipped"),
+        ("clips/b.mkv", "skipped"),
+    ]
+
+
+def test_a_list_with_options_for_one_video(streamfx, clips, video_stream):
+    (streamfx.home / "list.toml").write_text('[[video]]\nsource = "clips/a.mp4"\nname = "x.mp4"\nsize = "32x24"\n')
+    done = streamfx("batch", "list.toml", "out", *CHAIN, "-q")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", "")
+    assert video_stream(streamfx.home / "out" / "x.mp4")["width"] == 32
+    (streamfx.home / "list.toml").write_text('[[video]]\nsource = "clips/a.mp4"\npresett = "munch"\n')
+    done = streamfx("batch", "list.toml", "out")
+    assert done.returncode == 1
+    assert "unknown option of style 'presett'; did you mean" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (["clips", "out", *CHAIN, "--dream"], 2, "give --chain or --dream, not both"),
+        (["clips", "out", *CHAIN, "--preset", "munch"], 2, "No such option"),
+        (["clips", "clips"], 2, "'clips' holds the inputs; give another folder"),
+        (["clips", "clips/a.mp4"], 2, "is not a folder"),
+        (["empty", "out"], 1, "no video matches 'empty'"),
+        (["clips", "out", "--name", "{x}"], 1, "unknown field of --name 'x'"),
+        (["list.toml", "out", "--watch"], 2, "--watch needs a folder or a pattern"),
+        (["clips", "out", "--start", "a.png"], 2, "No such option"),
+    ],
+)
+def test_errors_before_anything_runs(streamfx, clips, arguments, code, reason):
+    done = streamfx("batch", *arguments)
+    assert done.returncode == code, done.stderr
+    assert reason in " ".join(done.stderr.split())
+    assert not (streamfx.home / "out").exists()
+
+
+def test_the_help_lists_the_options_of_the_command(streamfx):
+    assert "--detail" in streamfx("batch", "--help").stdout.decode()
+    text = streamfx("batch", "--dream", "--help").stdout.decode()
+    assert "--octaves" in text
+    assert "--detail" not in text
+
+
+def test_new_files_are_taken_once_they_have_stopped_growing(tmp_path, monkeypatch):
+    monkeypatch.setattr(import_module("streamfx.cli.batch"), "_SETTLED", 0)
+    file = tmp_path / "new.mp4"
+
+    def ticks():
+        for number in range(8):
+            if number in (1, 2, 3):
+                file.write_bytes(b"x" * number)
+            yield
+
+    def found():
+        return [BatchItem(file, tmp_path / "out")] if file.exists() else []
+
+    assert [len(items) for items in _settled_files(found, ticks())] == [0, 0, 0, 0, 1, 0, 0, 0]
