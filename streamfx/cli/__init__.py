@@ -23,6 +23,7 @@ from streamfx.cli.presets import presets
 from streamfx.cli.render import render
 from streamfx.cli.run import run
 from streamfx.cli.sheet import sheet
+from streamfx.cli.studio import studio
 from streamfx.cli.style import style
 from streamfx.cli.train import train
 from streamfx.errors import Misuse, StreamfxError
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (style, dream, render, run, explore, demo, sheet, measure, presets, effects, train, doctor):
+for command in (style, dream, render, run, explore, demo, sheet, measure, presets, effects, train, studio, doctor):
     app.command()(command)
 app.add_typer(models, name="models")
 
