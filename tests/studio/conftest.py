@@ -140,7 +140,7 @@ def open_page(browser):
         context = browser.new_context(viewport={"width": 1280, "height": 720})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60000)  # the machine may be busy
+        page.set_default_timeout(180000)  # the machine may be busy
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: errors.append(request.url) if _is_foreign(request.url) else None)
         page.goto(server.url)

@@ -73,7 +73,7 @@ class CompareView:
             self.before.props(f'src="{frame_url(project.source, self.session.time)}"')
         if what in ("source", "project", "time", "chain"):
             self.session.request_preview()
-        if what == "preview":
+        if what in ("project", "preview") and self.session.preview_url:
             self.after.props(f'src="{self.session.preview_url}"')
 
     def _show_mode(self) -> None:

@@ -11,12 +11,14 @@ from streamfx.presets import Preset, presets
 from streamfx.studio import chain_edit
 from streamfx.studio.gallery import Moment
 from streamfx.studio.notices import attempt
+from streamfx.studio.previews import Preview
 from streamfx.studio.routes import frame_url
 from streamfx.studio.session import Session
 from streamfx.studio.views.chain_panel import ChainPanel
 from streamfx.studio.views.transport import Transport
 
 _GALLERY_POLL = 2.0  # seconds
+_COMPILED = 5.0  # seconds; a preview that takes longer has compiled a network, once
 
 
 class LookView:
@@ -84,7 +86,7 @@ class LookView:
             return
         failed = preview.stage == "failed"
         self.stage_text.classes(add="failed" if failed else "", remove="" if failed else "failed")
-        self.stage_text.set_text(preview.message if failed else f"{preview.stage} · {preview.seconds:.2f} s")
+        self.stage_text.set_text(preview.message if failed else _timing(preview))
         if not failed:
             self.picture.props(f'src="{preview.url}" data-stage="{preview.stage}"')
 
@@ -193,3 +195,8 @@ class LookView:
             file = next(preset for preset in presets() if preset.name == name)
             address = self.previews.gallery.file(self._painted, file).name
             image.props(f'src="/studio/gallery/{address}"')
+
+
+def _timing(preview: Preview) -> str:
+    """The stage of a preview and how long it took, unless a network had to be compiled first."""
+    return f"{preview.stage} · {preview.seconds:.2f} s" if preview.seconds < _COMPILED else preview.stage

@@ -70,7 +70,9 @@ class TimelineView:
             with ui.element("div").classes("timeline-foot"):
                 self.detail = ui.element("div").classes("card section-detail")
                 with ui.element("div").classes("text-column"):
-                    self.text: ui.codemirror = ui.codemirror(theme="vscodeDark", on_change=lambda: self._edited())
+                    self.text: ui.codemirror = ui.codemirror(
+                        language="TOML", theme="vscodeDark", on_change=lambda: self._edited()
+                    )
                     self.text.classes("toml").props('aria-label="Timeline as text"')
                     self.problem = ui.html("").classes("chain-problem").props('role="alert"')
                     self.problem.set_visibility(False)
