@@ -44,6 +44,14 @@ def build_chain(text: str, audio: Sequence[str] = ()) -> list[Effect]:
     return [*chain, Filters(tuple(filters))] if filters else chain
 
 
+def chain_nodes(text: str) -> list[tuple[int, Filter]]:
+    """The filters and effects of a chain as written, each with the offset at which it starts; nothing is built.
+
+    Raises ParseError.
+    """
+    return list(_Parser(text).filters())
+
+
 def chain_text(chain: Iterable[Effect]) -> str:
     """The text from which `build_chain` builds this chain; settings with default values are omitted."""
     names = EFFECTS.names()
@@ -238,7 +246,8 @@ class _Parser(_Cursor):
         if name in AUDIO_FILTERS:
             raise self.error(f"{name} is an audio filter; chains take video filters only", start)
         if name not in EFFECTS and name not in available_filters():
-            raise unknown("filter", name, available_filters() | EFFECTS.keys())
+            problem = unknown("filter", name, available_filters() | EFFECTS.keys())
+            raise ParseError(str(problem), self.text, start)
         if at and not re.fullmatch(r"\w+", id_):
             raise self.error(f"the name after {name}@ may contain only letters, digits and _", start)
         options = ""

@@ -328,3 +328,22 @@ def start(tmp_path):
             process.kill()
         if not process.stderr.closed:
             process.communicate()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 200 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only the superuser can mount a small disk")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+@pytest.fixture(scope="session")
+def long_video(clip, moving, tone):
+    """Half a minute, so that a run can be stopped in the middle."""
+    encoding = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac"]
+    return clip("long.mp4", *moving("160x120", seconds="30"), *tone("30"), *encoding)

@@ -26,6 +26,7 @@ from streamfx.cli.presets import presets
 from streamfx.cli.render import render
 from streamfx.cli.run import run
 from streamfx.cli.sheet import sheet
+from streamfx.cli.studio import studio
 from streamfx.cli.style import style
 from streamfx.cli.train import train
 from streamfx.errors import Misuse, StreamfxError
@@ -40,7 +41,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (style, dream, render, run, live, explore, demo, sheet, measure, presets, effects, train, doctor):
+COMMANDS = (style, dream, render, run, live, studio, explore, demo, sheet, measure, presets, effects, train, doctor)
+for command in COMMANDS:
     app.command()(command)
 app.command(cls=BatchCommand)(batch)
 app.add_typer(models, name="models")

@@ -62,7 +62,7 @@ def check_filters(nodes: Iterable[Filter]) -> None:
         elif node.name not in SAFE_FILTERS:
             raise StreamfxError(
                 f"the filter '{node.name}' may access files or devices; "
-                "use it on the command line, not in a timeline or preset"
+                "use it on the command line, not in a timeline, a preset or the studio"
             )
 
 

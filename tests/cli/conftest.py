@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -64,18 +63,6 @@ def painting(tmp_path):
     return file
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 200 kB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("only the superuser can mount a small disk")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
 @pytest.fixture(scope="session")
 def noise(tmp_path_factory):
     """An image of coarse noise, 96x72."""
@@ -89,13 +76,6 @@ def noise(tmp_path_factory):
 def empty_cache(tmp_path):
     """Environment variables of a user with an empty cache."""
     return {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-
-
-@pytest.fixture(scope="session")
-def long_video(clip, moving, tone):
-    """Half a minute, so that a run can be stopped in the middle."""
-    encoding = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac"]
-    return clip("long.mp4", *moving("160x120", seconds="30"), *tone("30"), *encoding)
 
 
 @pytest.fixture(scope="session")

@@ -55,6 +55,11 @@ def available_filters() -> frozenset[str]:
     return frozenset(av.filter.filters_available) - AUDIO_FILTERS - _PLUMBING
 
 
+def filter_descriptions() -> dict[str, str]:
+    """The video filters in this build of FFmpeg by name, each with FFmpeg's one-line description."""
+    return {name: av.filter.Filter(name).description or "" for name in sorted(available_filters())}
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """One FFmpeg filter as written in a filter graph."""

@@ -1,0 +1,1 @@
+"""The studio: a page in the browser that previews settings and renders videos with streamfx.jobs."""

@@ -1,0 +1,100 @@
+"""Preview pictures of all pages: one worker, one set of built effects, and the latest pictures in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import count
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from cachetools import LRUCache
+
+from streamfx.errors import StreamfxError
+from streamfx.studio.frames import PREVIEW_PIXELS, frame_at, jpeg
+from streamfx.studio.gallery import Gallery, Moment
+from streamfx.studio.layer_pictures import LayerPictures
+from streamfx.studio.library import Library
+from streamfx.studio.preview import IsStale, PreviewWorker
+from streamfx.studio.stills import DRAFT_PIXELS, StillRenderer
+
+Deliver: TypeAlias = "Callable[[Preview], object]"  # called on the worker's thread
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A finished picture, or why there is none."""
+
+    stage: Literal["draft", "full", "failed"]
+    url: str = ""
+    seconds: float = 0.0  # since the request
+    message: str = ""
+
+
+class Previews:
+    """Renders frames through chains on one thread; the newest request of each page wins."""
+
+    def __init__(self, library: Library) -> None:
+        self.worker, self.renderer = PreviewWorker(), StillRenderer()
+        self.gallery = Gallery(library.state / "gallery")
+        self.layers = LayerPictures(library.state / "gallery")
+        self._pictures: LRUCache[str, bytes] = LRUCache(24)
+        self._numbers = count(1)
+
+    def request(self, key: str, path: Path, time_at: Fraction, chain: str, number: int, deliver: Deliver) -> None:
+        """Ask for a frame of a file through a chain: first as a draft, then at full size.
+
+        `key` names the page, `number` is the frame's number for schedules. A newer request of the same key replaces
+        this one.
+        """
+        began = time.perf_counter()
+
+        def work(is_stale: IsStale) -> None:
+            try:
+                from streamfx.chain import build_chain
+
+                effects = build_chain(chain)
+                for stage, pixels in (("draft", DRAFT_PIXELS), ("full", PREVIEW_PIXELS)):
+                    frame = frame_at(path, time_at, pixels)
+                    image = self.renderer.render(frame, effects, draft=stage == "draft", number=number)
+                    if stage == "full" and is_stale():
+                        return
+                    url = self.store(jpeg(image, 85 if stage == "draft" else 92))
+                    deliver(Preview(stage, url, time.perf_counter() - began))  # type: ignore[arg-type]
+                    if is_stale():
+                        return
+            except (StreamfxError, OSError, RuntimeError) as error:
+                deliver(Preview("failed", message=str(error).splitlines()[0][:300]))
+
+        self.worker.submit(key, work)
+
+    def paint_gallery(self, key: str, moment: Moment, deliver: Callable[[str, bool], object]) -> None:
+        """Paint the missing pictures of the gallery in idle moments; `deliver` gets each preset's name."""
+        self.worker.drop_background(key)
+        self.worker.submit_background(
+            key,
+            lambda is_stale: self.gallery.paint(
+                moment, self.renderer, is_stale, lambda preset, done: deliver(preset.name, done)
+            ),
+        )
+
+    def paint_layers(self, key: str, image: Path, deliver: Callable[[str, Path], object]) -> None:
+        """Paint what each layer dreams into an image, in idle moments; `deliver` gets each layer with its file."""
+        self.worker.drop_background(key)
+        self.worker.submit_background(key, lambda is_stale: self.layers.paint(image, self.renderer, is_stale, deliver))
+
+    def store(self, content: bytes) -> str:
+        """Keep a JPEG for a while; returns its address."""
+        name = str(next(self._numbers))
+        self._pictures[name] = content
+        return f"/studio/preview/{name}"
+
+    def picture(self, name: str) -> bytes | None:
+        """A JPEG that was kept; None if it was dropped."""
+        return self._pictures.get(name)
+
+    def close(self) -> None:
+        """Stop the worker."""
+        self.worker.close()

@@ -1,0 +1,131 @@
+"""The page in a browser: choose, render, watch, survive a kill; messages for what goes wrong."""
+
+import pytest
+
+from streamfx.jobs.checkpoint import work_folder_of
+
+
+def view(page, name):
+    page.get_by_role("tab", name=name).click()
+
+
+def here(page):
+    """The open view; the others are hidden and may have elements with the same labels."""
+    return page.locator("section.view:visible")
+
+
+def choose(page, name):
+    view(page, "Media")
+    page.locator(f'[data-file="{name}"]').click()
+    page.locator(f'.file.chosen[data-file="{name}"]').wait_for()
+
+
+def use_line(page, line):
+    """Set the page to a command line."""
+    view(page, "Render")
+    here(page).get_by_label("As a command").fill(line)
+    here(page).get_by_role("button", name="Use", exact=True).click()
+
+
+def test_a_clip_is_chosen_and_stepped_through(studio, open_page):
+    page = open_page(studio)
+    choose(page, "video.mp4")
+    here(page).get_by_text("0:00.20 / 0:01.00 · frame 5").wait_for()
+    page.keyboard.press("ArrowRight")
+    here(page).get_by_text("frame 6").wait_for()
+    page.keyboard.press("i")
+    page.keyboard.press("Shift+ArrowRight")
+    here(page).get_by_text("frame 16").wait_for()
+    page.keyboard.press("o")
+    here(page).get_by_text("renders 0:00.24 to 0:00.68").wait_for()
+    picture = page.locator("img.picture:visible")
+    page.wait_for_function("image => image.complete && image.naturalWidth == 64", arg=picture.element_handle())
+
+
+def test_a_render_is_queued_watched_and_played(studio, open_page, run_command, rgb, tmp_path):
+    page = open_page(studio)
+    choose(page, "video.mp4")
+    use_line(page, "streamfx run video.mp4 x.mp4 --chain 'mirror,hue=s=0' --to 0.8")
+    page.get_by_text("the page is set to this command").wait_for()
+    here(page).get_by_label("Frames/s").fill("12")
+    here(page).get_by_label("Frames/s").press("Enter")
+    page.keyboard.press("Control+Enter")
+    here(page).locator(".entry.finished", has_text="video-mirror-hue.mp4").wait_for()
+    video = page.locator(".result video")
+    page.wait_for_function("video => video.readyState >= 1", arg=video.element_handle())
+    shown = page.locator(".result .line").inner_text()
+    assert shown == "streamfx run video.mp4 renders/video-mirror-hue.mp4 --chain mirror,hue=s=0 --to 0.8 --fps 12"
+    whole = tmp_path / "whole.mp4"
+    source = studio.folder / "video.mp4"
+    run_command("run", source, whole, "--chain", "mirror,hue=s=0", "--to", "0.8", "--fps", "12")
+    assert (rgb(studio.folder / "renders" / "video-mirror-hue.mp4") == rgb(whole)).all()
+
+
+def test_two_pages_share_the_queue(studio, open_page):
+    pages = [open_page(studio) for _ in range(2)]
+    for page in pages:
+        choose(page, "video.mp4")
+        use_line(page, "streamfx run video.mp4 x.mp4 --chain mirror")
+        page.get_by_text("the page is set to this command").wait_for()
+    for page in pages:
+        page.keyboard.press("Control+Enter")
+    for page in pages:
+        for name in ("renders/video-mirror.mp4", "renders/video-mirror-2.mp4"):
+            page.locator(".entry.finished", has_text=name).wait_for()
+
+
+def test_a_killed_studio_resumes_its_render(
+    start_studio, open_page, long_video, tmp_path, wait_until, run_command, rgb
+):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    (folder / "long.mp4").write_bytes(long_video.read_bytes())
+    server = start_studio(folder)
+    page = open_page(server)
+    choose(page, "long.mp4")
+    line = "streamfx run long.mp4 x.mp4 --chain trails --segment 50"
+    use_line(page, line)
+    page.get_by_text("the page is set to this command").wait_for()
+    page.keyboard.press("Control+Enter")
+    page.locator(".entry.running").wait_for()
+    target = folder / "renders" / "long-trails.mp4"
+    wait_until(lambda: len(list(work_folder_of(target).glob("*.packets"))) >= 2)
+    server.kill()
+    assert not target.exists()
+    page.close()
+    page = open_page(start_studio(folder))
+    page.locator(".clip", has_text="long.mp4").wait_for()  # the project comes back
+    view(page, "Render")
+    page.locator(".entry.finished", has_text="long-trails.mp4").wait_for(timeout=60000)
+    whole = tmp_path / "whole.mp4"
+    run_command("run", folder / "long.mp4", whole, "--chain", "trails", "--segment", "50")
+    assert (rgb(target) == rgb(whole)).all()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("streamfx run video.mp4 x.mp4 --chain mirro", "did you mean mirror"),
+        ("streamfx run video.mp4 x.mp4 --chain movie=/etc/passwd", "may access files"),
+        ("streamfx run ../video.mp4 x.mp4 --chain mirror", "outside of the studio's folder"),
+        ("ls", "starts with streamfx"),
+    ],
+)
+def test_bad_lines_are_explained(studio, open_page, line, message):
+    page = open_page(studio)
+    use_line(page, line)
+    page.get_by_role("alert").filter(has_text=message).wait_for()
+
+
+def test_a_bad_file_and_a_full_disk_are_explained(small_disk, start_studio, open_page, tmp_path, long_video):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    (folder / "bad.mp4").write_text("not a video")
+    (folder / "long.mp4").write_bytes(long_video.read_bytes())
+    page = open_page(start_studio(folder, "--output", small_disk))
+    page.locator('[data-file="bad.mp4"]').click()
+    page.get_by_role("alert").filter(has_text="bad.mp4").wait_for()
+    choose(page, "long.mp4")
+    use_line(page, f"streamfx run long.mp4 {small_disk}/x.mp4 --chain mirror")
+    page.keyboard.press("Control+Enter")
+    page.locator(".entry.failed").filter(has_text="No space left").wait_for()
