@@ -12,7 +12,7 @@ def long(clip, moving):
 
 def test_workers_report_like_one_process(streamfx, long, rgb):
     arguments = ["run", long, "out.mkv", "--chain", "hflip", "--encoder", "ffv1", "--json", "--device", "cpu"]
-    done = streamfx(*arguments, "--workers", "2", "--segment", "30", "--progress")
+    done = streamfx(*arguments, "--workers", "2", "--segment", "30", "--progress", fresh=True)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["frames"], report["frames_read"], report["encoder"]) == (75, 75, "ffv1")

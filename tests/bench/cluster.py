@@ -1,0 +1,120 @@
+"""Measures rendering in pieces: seams by warm-up, CPU seconds by executor, and a simulation of larger clusters.
+
+python tests/bench/cluster.py seams CLIP ...     difference after a seam in a long shot, by the frames of warm-up
+python tests/bench/cluster.py cost CLIP [N ...]  wall clock and CPU seconds with N processes, and in one run
+python tests/bench/cluster.py growth             speedup of 1 to 64 nodes, from measured times
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import math
+import resource
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+from streamfx.effects.defaults import resolve
+from streamfx.effects.style import Style
+from streamfx.frame import Frame
+from streamfx.jobs.executor import Distribution
+from streamfx.jobs.job import Job, run_job
+from streamfx.jobs.processes import LocalProcesses
+from streamfx.media.encoding import Output
+from streamfx.media.filters.graph import Filter
+from streamfx.media.input.reader import Reader
+
+CPU = torch.device("cpu")
+SEAM, AFTER = 60, 10  # frame of the seam; frames after it that are compared
+WARM_UPS = 0, 5, 10, 20, 40
+SIZE = Filter("scale", "640:360")
+
+
+def main() -> None:
+    """Run one measurement."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    seams = commands.add_parser("seams")
+    seams.add_argument("clips", nargs="+")
+    seams.add_argument("--preset", default="vangogh")
+    seams.add_argument("--quality", default="fine")
+    cost = commands.add_parser("cost")
+    cost.add_argument("clip")
+    cost.add_argument("workers", nargs="*", type=int, default=[1, 2])
+    commands.add_parser("growth")
+    options = parser.parse_args()
+    if options.command == "seams":
+        for clip in options.clips:
+            print_seams(clip, Style(preset=options.preset, quality=options.quality))
+    elif options.command == "cost":
+        print_costs(options.clip, options.workers)
+    else:
+        print_growth()
+
+
+def print_seams(clip: str, style: Style) -> None:
+    """Print the mean absolute difference to one run, in 8-bit levels, for each frame after a seam."""
+    effect = resolve(style, CPU, Fraction(0))  # chooses the precision
+    with Reader(clip) as reader:
+        frames = [frame for frame, _ in zip(reader.frames((SIZE,)), range(SEAM + AFTER))]
+    if any(frame.cut for frame in frames):
+        print(f"{clip}: has a cut in its first {len(frames)} frames")
+    whole = render(effect, frames)[SEAM:]
+    for warm_up in WARM_UPS:
+        parts = render(effect, frames[SEAM - warm_up :])[warm_up:]
+        levels = [float((a - b).abs().mean()) * 255 for a, b in zip(whole, parts)]
+        shown = " ".join(f"{level:.2f}" for level in levels)
+        print(f"{Path(clip).name} {style.preset} {style.quality}: warm-up {warm_up:2}: {shown}", flush=True)
+
+
+def render(effect: Style, frames: list[Frame]) -> list[torch.Tensor]:
+    """The stylized images of consecutive frames, from an empty memory."""
+    step, memory = effect.build(CPU), {}
+    return [output.image for frame in frames for output in step(frame, memory)]
+
+
+def print_costs(clip: str, workers: list[int]) -> None:
+    """Print frames, wall clock and CPU seconds of this process and its children, for one run and for N processes."""
+    for count in (0, *workers):
+        with tempfile.TemporaryDirectory() as folder:
+            job = Job(clip, Path(folder, "out.mp4"), "style", Output(audio=False), size=(640, 360), segment=100)
+            began, before = time.monotonic(), cpu_seconds()
+            distribution = Distribution(LocalProcesses(count)) if count else None
+            frames = run_job(job, distribution=distribution).frames
+            wall, cpu = time.monotonic() - began, cpu_seconds() - before
+        name = f"{count} processes" if count else "one run"
+        print(f"{name}: {frames} frames, {wall:.1f} s, {cpu:.1f} CPU seconds", flush=True)
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def print_growth(frames: int = 170_000, per_frame: float = 0.2, scan: float = 0.004, start: float = 3.0) -> None:
+    """Print the speedup of 1 to 64 nodes on a film, by piece length.
+
+    `per_frame` are seconds of a node for a frame, `scan` those of the first pass, `start` those until a task renders.
+    """
+    for length in (100, 300):
+        tasks = [(length + 10) * per_frame + start] * math.ceil(frames / length)
+        for nodes in (1, 2, 4, 8, 16, 32, 64):
+            wall = frames * scan + makespan(tasks, nodes) + frames * 0.0005  # the last: joining
+            print(f"pieces of {length}, {nodes:2} nodes: {wall / 3600:6.2f} h, {frames * per_frame / wall:5.1f} times")
+
+
+def makespan(tasks: list[float], nodes: int) -> float:
+    """Seconds until all tasks are done, each on the node that is free first."""
+    free = [0.0] * nodes
+    for seconds in tasks:
+        heapq.heappush(free, heapq.heappop(free) + seconds)
+    return max(free)
+
+
+if __name__ == "__main__":
+    main()
