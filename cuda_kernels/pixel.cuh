@@ -21,6 +21,13 @@ __device__ __forceinline__ unsigned short float_to_half(float value) {
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
     return bits;
 }
+
+// The sum over the 32 threads of a warp
+__device__ __forceinline__ float warp_sum(float value) {
+#pragma unroll
+    for (int lanes = 16; lanes > 0; lanes /= 2) value += __shfl_xor_sync(0xffffffffu, value, lanes);
+    return value;
+}
 #endif
 
 __device__ __forceinline__ float load(const float* at) { return *at; }

@@ -87,7 +87,7 @@ def inspect_machine() -> dict[str, Any]:
         | {name: package_version(name) for name in LIBRARIES}
         | versions(),
         "devices": {"cpu": _cpu(), "cuda": _cuda()},
-        "encoders": {name: name in available for name in ENCODERS},
+        "encoders": {name: _encoder_state(name, name in available) for name in ENCODERS},
         "counts": {
             "video encoders": len(encoders("video")),
             "video decoders": len(decoders("video")),
@@ -138,6 +138,16 @@ def _device_encoders() -> dict[str, str]:
     return try_encoders(torch.device("cuda", torch.cuda.current_device()))
 
 
+def _encoder_state(name: str, available: bool) -> str:
+    """ "missing" or "built in"; for encoders that need hardware "works", or "built in, but: " and a reason."""
+    if not available or not name.endswith("_nvenc"):
+        return "built in" if available else "missing"
+    from streamfx.media.output.encoder_selection import hardware_problem
+
+    problem = hardware_problem(name)
+    return f"built in, but: {problem}" if problem else "works"
+
+
 def _missing(facts: dict[str, Any]) -> list[dict[str, str]]:
     """What is missing, and how to install or fix it."""
     missing = []
@@ -154,7 +164,7 @@ def _missing(facts: dict[str, Any]) -> list[dict[str, str]]:
         )
     if cuda["works"] and facts["versions"]["cupy-cuda13x"] is None:
         add("CUDA kernels", "pip install '.[cuda]'")
-    absent = [name for name, available in facts["encoders"].items() if not available]
+    absent = [name for name, state in facts["encoders"].items() if state == "missing"]
     if absent:
         add(f"encoders {', '.join(absent)}", "pip install --force-reinstall av: its wheels include FFmpeg")
     if not facts["counts"]["presets"]:
@@ -186,9 +196,7 @@ def _print(facts: dict[str, Any]) -> None:
     for name, why in cuda.get("encoders", {}).items():
         devices[name] = f"no: {why}" if why else "encodes from GPU memory"
     _print_table(console, "Devices", devices)
-    encoders = {
-        name: f"{'yes' if available else 'no '}  {ENCODERS[name]}" for name, available in facts["encoders"].items()
-    }
+    encoders = {name: f"{ENCODERS[name]}: {state}" for name, state in facts["encoders"].items()}
     _print_table(console, "Encoders", encoders)
     _print_table(console, "Counts", {name: str(number) for name, number in facts["counts"].items()})
     _print_table(console, "Folders", facts["folders"])

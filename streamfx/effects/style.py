@@ -62,7 +62,7 @@ class Style:
         Doc("off: each frame alone; warp: mixes in the previous one, warped; full: also feeds it to networks of 0.1"),
     ] = "warp"
     motion: Annotated[
-        Literal["dis", "lk", "raft"], Doc("Motion estimation: dis, lk (fast on a GPU), raft (a network, slow)")
+        Literal["dis", "lk", "raft"], Doc("Motion estimation: dis, lk (Lucas-Kanade), raft (a network, slow)")
     ] = "dis"
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "int8"],
@@ -302,6 +302,8 @@ def _visible_parts(opacity: Tensor | None) -> list[str]:
     """Which parts of the mask [1, H, W] are to be seen: white, black, or both."""
     if opacity is None:
         return ["white"]
+    if opacity.device.type != "cpu":
+        return ["white", "black"]  # to look would make the CPU wait for the device
     return ["white"] * bool(opacity.max() > BLACK) + ["black"] * bool(opacity.min() < WHITE)
 
 
@@ -326,10 +328,11 @@ def _match_exposure(source: Tensor, stylized: Tensor) -> Tensor:
     """Fade to black or white with the source: a network with instance normalization does not see the exposure."""
     from streamfx.ops.color import luma
 
-    light = luma(source[:, ::4, ::4]).mean().item()
-    if light < DARK:
-        return stylized * (light / DARK)
-    return stylized if light <= BRIGHT else 1 - (1 - stylized) * ((1 - light) / (1 - BRIGHT))
+    light = luma(source[:, ::4, ::4]).mean()
+    if light.device.type == "cpu" and DARK <= light <= BRIGHT:  # on other devices, looking would take longer
+        return stylized
+    not_black, not_white = (light / DARK).clamp(max=1), ((1 - light) / (1 - BRIGHT)).clamp(max=1)
+    return 1 - (1 - stylized * not_black) * not_white
 
 
 def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:

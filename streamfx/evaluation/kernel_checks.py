@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from streamfx.motion import inverse_search, patch_search, variational
 from streamfx.motion.lucas_kanade import DAMPING, KERNELS, LIMIT, RADIUS, REFERENCE, search
 from streamfx.motion.occlusion import OUTSIDE, consistency_mask
-from streamfx.ops import cuda, launch
+from streamfx.ops import cuda, cuda_dis, launch
 from streamfx.ops.color import _code_range, _nv12_to_rgb, _rgb_to_nv12, nv12_planes
 from streamfx.ops.mix import _ring
 from streamfx.ops.warp import _warp
@@ -70,6 +71,7 @@ def comparisons(height: int, width: int, dtype: torch.dtype, device: torch.devic
         )
     yield from _color_rows(image, fine)
     yield from _flow_rows(image, other, flow)
+    yield from _inverse_search_rows(image)
     yield from _mix_rows(image, other, share, fine)
 
 
@@ -155,4 +157,64 @@ def _flow_rows(image: Tensor, other: Tensor, flow: Tensor) -> Iterator[Compariso
         lambda: search(image, other, 1, REFERENCE),
         0,
         0.5,  # random images have no common motion, so iterations diverge
+    )
+
+
+def _inverse_search_rows(image: Tensor) -> Iterator[Comparison]:
+    """Dense inverse search of a smooth image that moves; random pixels would have no motion to find."""
+    height, width = image.shape[1:]
+    fine, coarse = (
+        F.interpolate(image[None, :, ::step, ::step].float(), (height + 8, width + 8), mode="bicubic")
+        for step in (6, 24)
+    )
+    large = (fine / 3 + coarse / 3)[0].clamp(0, 1).to(image.dtype)
+    previous, current = large[:, :height, :width].contiguous(), large[:, 3 : 3 + height, 5 : 5 + width].contiguous()
+    size = min(height, 180), min(width, 320)
+    kernels, reference = inverse_search.KERNELS, inverse_search.REFERENCE
+    lumas = reference.lumas(current, previous, size)
+    levels, brightness = reference.pyramid(lumas, 2)
+    patches = patch_search.search(levels[1], None)
+    with_cost = torch.cat([patches, torch.zeros_like(patches[:, :1])], 1)
+    motion = patch_search.densify(levels[1], patches)
+    moved, plane = size_of(lumas), size_of(motion)
+    yield Comparison(
+        "small_lumas",
+        lambda: kernels.lumas(current, previous, size),
+        lambda: reference.lumas(current, previous, size),
+        size_of(current, previous, lumas),
+        1e-3 if image.dtype == torch.float32 else 0.1,
+    )
+    yield Comparison(
+        "pyramid", lambda: kernels.pyramid(lumas, 2)[0], lambda: reference.pyramid(lumas, 2)[0], 5 * moved // 2, 1e-3
+    )
+    yield Comparison(
+        "search",
+        lambda: cuda_dis.search(levels[1], None, patch_search.ROUNDS)[:, :2],
+        lambda: patch_search.search(levels[1], None),
+        0,
+        0.05,  # pixels; two candidates that match about as well may change places
+    )
+    yield Comparison(
+        "densify",
+        lambda: cuda_dis.densify(levels[1], with_cost),
+        lambda: patch_search.densify(levels[1], patches),
+        plane,
+        1e-4,
+    )
+    yield Comparison(
+        "refine",
+        lambda: cuda_dis.refine(levels[1], motion, variational.ITERATIONS),
+        lambda: variational.refine(levels[1], motion),
+        0,
+        0.01,
+    )
+    yield Comparison("median", lambda: kernels.median(motion), lambda: reference.median(motion), 2 * plane, 1e-6)
+    settings = (levels[1], motion, brightness.view(1), OUTSIDE, (2.0, 2.0))
+    yield Comparison("assess", lambda: kernels.assess(*settings), lambda: reference.assess(*settings), 0, 0.01)
+    yield Comparison(
+        "inverse search, whole",
+        lambda: inverse_search.inverse_search(previous, current, kernels),
+        lambda: inverse_search.inverse_search(previous, current, reference),
+        0,
+        0.1,  # pixels
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
-from streamfx.errors import StreamfxError
 from streamfx.inference.cuda_graph import Engine, halved, record
 
 
@@ -25,8 +25,7 @@ def build_engine(
     runs in `dtype`, channels last, and is recorded as a CUDA graph. On the CPU `write` may return another module to
     compile instead; it is called only if no compiled network is cached. `hint` is OpenVINO's precision of operations
     that are not quantized, "f32" or "bf16"; by default float32 with `write`, else the faster one
-    (`streamfx.inference.precision`). Compiled networks are cached on disk.
-    Raises StreamfxError for other devices.
+    (`streamfx.inference.precision`). Compiled networks are cached on disk. Other devices run the module as it is.
     """
     if device.type == "cuda":
         return record(halved(module, device, dtype), shapes, device, dtype)
@@ -35,4 +34,4 @@ def build_engine(
         from streamfx.inference.precision import rates
 
         return build_cpu_engine(module, shapes, hint or ("f32" if write else rates().hint), write)
-    raise StreamfxError(f"no engine for the device '{device}'; use cpu or cuda")
+    return torch.no_grad()(copy.deepcopy(module).to(device).eval())

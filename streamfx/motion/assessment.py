@@ -37,20 +37,20 @@ def median(planes: Tensor) -> Tensor:
     return windows.median(1).values.view(planes.shape)
 
 
-def assess(before: Tensor, after: Tensor, motion: Tensor, brightness: Tensor, outside: float) -> Tensor:
-    """The backward flow, zeroed in still areas, and its confidence: [3, H, W].
+def assess(lumas: Tensor, motion: Tensor, brightness: Tensor, outside: float, scale: tuple[float, float]) -> Tensor:
+    """The backward flow, zeroed in still areas and multiplied by `scale` (x, y), and its confidence: [3, H, W].
 
-    `before` and `after` are lumas [H, W] 0..255; `brightness` has been added to `before`. `motion` [2, 2, H, W] is the
-    backward and the forward flow.
+    `lumas` [2, H, W] 0..255 are those of the current and the previous image; `brightness` has been added to the latter.
+    `motion` [2, 2, H, W] is the backward and the forward flow. Flows may lead `outside` pixels out of the image.
     """
-    flow = motion[0]
+    (after, before), flow = lumas, motion[0]
     warped, *back = _at_sources(torch.cat([before[None], motion[1]]), flow)
     residuals = _low_pass(torch.stack([after - before, after - warped]))
     moving = _moving(residuals, after, flow)
     residual = torch.lerp(residuals[0], residuals[1], moving) + brightness
     flow = flow * moving
     confidence = _consistency(flow, torch.stack(back) * moving, outside) * torch.exp(-(residual / SIGMA).square())
-    return torch.cat([flow, confidence[None]])
+    return torch.stack([flow[0] * scale[0], flow[1] * scale[1], confidence])
 
 
 def _moving(residuals: Tensor, after: Tensor, flow: Tensor) -> Tensor:

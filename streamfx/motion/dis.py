@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from streamfx.motion.assessment import (
     BETTER,
@@ -183,9 +182,6 @@ def _photometric_confidence(residual: Array) -> Array:
 
 def _small_luma(image: Tensor, halvings: int) -> Array:
     """BT.709 luma [h, w] 0..255 of an image [3, H, W], halved `halvings` times; odd sides are rounded up."""
-    if image.is_cuda:
-        size = [-(-side // 2**halvings) for side in image.shape[-2:]]
-        return _small_luma(F.interpolate(image[None], size=size, mode="area")[0].cpu(), 0)
     planes = [_halved(plane) if halvings else plane for plane in image.detach().float().numpy()]
     red, green, blue = (plane * np.float32(255 * weight) for plane, weight in zip(planes, LUMA))
     luma: Array = red + green + blue
@@ -200,16 +196,13 @@ def _halved(plane: Array) -> Array:
 
 
 def _enlarged(flow: Array, confidence: Array, like: Tensor) -> Motion:
-    """The Motion from flow [2, h, w] and confidence [h, w], resized to the image `like` and moved to its device."""
+    """The Motion from flow [2, h, w] and confidence [h, w], resized to the image `like`."""
     size = like.shape[-2:]
     scales = size[1] / confidence.shape[1], size[0] / confidence.shape[0]
     planes = np.stack([flow[0] * np.float32(scales[0]), flow[1] * np.float32(scales[1]), confidence])
-    if like.is_cuda:
-        large = F.interpolate(torch.from_numpy(planes).to(like.device)[None], size=size, mode="bilinear")[0]
-    else:
-        large = torch.empty(3, *size)
-        for plane, out in zip(planes, large.numpy()):
-            cv2.resize(plane, size[::-1], dst=out, interpolation=cv2.INTER_LINEAR)
+    large = torch.empty(3, *size)
+    for plane, out in zip(planes, large.numpy()):
+        cv2.resize(plane, size[::-1], dst=out, interpolation=cv2.INTER_LINEAR)
     return Motion(large[:2], large[2:])
 
 

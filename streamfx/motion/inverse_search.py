@@ -1,60 +1,94 @@
-"""Optical flow by dense inverse search in torch, on the images' device; the counterpart of streamfx/motion/dis.py."""
+"""Optical flow by dense inverse search on the images' device: CUDA kernels, or the same in torch on any device."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamfx.motion.assessment import SMALLEST, assess, halvings_of, median
-from streamfx.motion.occlusion import OUTSIDE, SIGMA, Motion, check_pair
-from streamfx.motion.patch_search import densify, search
-from streamfx.motion.variational import refine
-from streamfx.ops import color
+from streamfx.motion import assessment, patch_search, variational
+from streamfx.motion.assessment import SMALLEST, halvings_of
+from streamfx.motion.occlusion import OUTSIDE, SIGMA
+from streamfx.ops import color, cuda_dis
+
+Scale = tuple[float, float]
 
 
-@torch.no_grad()
-def estimate(previous: Tensor, current: Tensor) -> Motion:
-    """The Motion between two images [3, H, W] RGB 0..1; see `streamfx.motion.flow.build_motion`."""
-    check_pair(previous, current)
-    planes = inverse_search(previous, current)
-    return Motion(planes[:2], planes[2:])
+class Steps(NamedTuple):
+    """Parts of the search; lumas are [2, H, W] in 0..255, of the current and the previous image; all float32."""
+
+    lumas: Callable[[Tensor, Tensor, tuple[int, int]], Tensor]  # current, previous, size
+    pyramid: Callable[[Tensor, int], tuple[list[Tensor], Tensor]]  # lumas, levels -> lumas of levels, brightness
+    flow: Callable[[Tensor, Tensor | None], Tensor]  # lumas, motion at half the size -> motion [2, 2, H, W]
+    median: Callable[[Tensor], Tensor]
+    assess: Callable[[Tensor, Tensor, Tensor, float, Scale], Tensor]  # see `assessment.assess`
 
 
-def inverse_search(previous: Tensor, current: Tensor) -> Tensor:
+def inverse_search(previous: Tensor, current: Tensor, steps: Steps) -> Tensor:
     """[3, H, W]: the flow in pixels from `current` back to `previous`, both RGB [3, H, W] 0..1, and its confidence.
 
-    As on the CPU, lumas of about 320x180 are searched, coarse to fine. The median difference is added to the luma of
-    `previous`, as a brightness change would look like motion. Nothing is read by the host.
+    As on the CPU (streamfx/motion/dis.py), lumas of about 320x180 are searched, coarse to fine. Their median difference
+    is added to the luma of `previous`, as a brightness change would look like motion. The host reads nothing.
     """
     height, width = current.shape[1:]
     factor = 2 ** halvings_of(height, width)
-    before, after = _small_lumas(torch.stack([previous, current]), factor)
-    brightness = (after - before)[::4, ::4].median()
-    if min(after.shape) < SMALLEST:
-        error = F.avg_pool2d(F.pad((after - before)[None], (1, 1, 1, 1), mode="replicate"), 3, 1)
-        small = torch.cat([torch.zeros_like(error).expand(2, -1, -1), torch.exp(-(error / SIGMA).square())])
+    size = -(-height // factor), -(-width // factor)
+    lumas = steps.lumas(current, previous, size)
+    if min(size) < SMALLEST:
+        small = _zero_motion(lumas)
     else:
-        before = before + brightness
-        motion = median(_coarse_to_fine(torch.stack([after, before])))
-        small = assess(before, after, motion, brightness, OUTSIDE / factor)
-    scale = small.new_tensor([width / small.shape[2], height / small.shape[1], 1])
-    return F.interpolate((small * scale[:, None, None])[None], (height, width), mode="bilinear")[0]
+        levels, brightness = steps.pyramid(lumas, _level_count(size))
+        motion: Tensor | None = None
+        for level in reversed(levels):
+            motion = steps.flow(level, motion)
+        assert motion is not None
+        scale = width / size[1], height / size[0]
+        small = steps.assess(levels[0], steps.median(motion), brightness, OUTSIDE / factor, scale)
+    return F.interpolate(small[None], (height, width), mode="bilinear")[0]
 
 
-def _small_lumas(images: Tensor, factor: int) -> Tensor:
-    """Lumas [2, h, w] 0..255 of two images [2, 3, H, W], reduced by `factor`; sides are rounded up."""
-    size = [-(-side // factor) for side in images.shape[-2:]]
-    return F.interpolate(255 * color.luma(images.float()), size, mode="area")[:, 0].clamp(0, 255)
+def _level_count(size: tuple[int, int]) -> int:
+    """How many levels a pyramid has whose coarsest level is at least SMALLEST pixels high and wide."""
+    count = 1
+    while min(-(-side // 2**count) for side in size) >= SMALLEST:
+        count += 1
+    return count
 
 
-def _coarse_to_fine(lumas: Tensor) -> Tensor:
-    """Motion [2, 2, H, W] of two lumas [2, H, W] 0..255: from the first to the second, and back."""
-    levels = [lumas]
-    while min((side + 1) // 2 for side in levels[-1].shape[1:]) >= SMALLEST:
-        levels.append(F.avg_pool2d(lumas[:, None], 2 ** len(levels), ceil_mode=True)[:, 0])
-    motion: Tensor | None = None
-    for level in reversed(levels):
-        motion = refine(level, densify(level, search(level, motion)))
-    assert motion is not None
-    return motion
+def _zero_motion(lumas: Tensor) -> Tensor:
+    error = F.avg_pool2d(F.pad((lumas[:1] - lumas[1:]), (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return torch.cat([torch.zeros_like(error).expand(2, -1, -1), torch.exp(-(error / SIGMA).square())])
+
+
+def _small_lumas(current: Tensor, previous: Tensor, size: tuple[int, int]) -> Tensor:
+    lumas = 255 * color.luma(torch.stack([current, previous]).float())
+    return F.interpolate(lumas, size, mode="area")[:, 0].clamp(0, 255)
+
+
+def _pyramid(lumas: Tensor, count: int) -> tuple[list[Tensor], Tensor]:
+    brightness = (lumas[0] - lumas[1])[::4, ::4].median()
+    lumas = torch.stack([lumas[0], lumas[1] + brightness])
+    coarser = [F.avg_pool2d(lumas[:, None], 2**level, ceil_mode=True)[:, 0] for level in range(1, count)]
+    return [lumas, *coarser], brightness
+
+
+def _flow(lumas: Tensor, coarse: Tensor | None) -> Tensor:
+    patches = patch_search.search(lumas, coarse)
+    return variational.refine(lumas, patch_search.densify(lumas, patches))
+
+
+def _pyramid_by_kernels(lumas: Tensor, count: int) -> tuple[list[Tensor], Tensor]:
+    brightness = cuda_dis.median_difference(lumas)
+    return cuda_dis.pyramid(lumas, brightness, count), brightness
+
+
+def _flow_by_kernels(lumas: Tensor, coarse: Tensor | None) -> Tensor:
+    patches = cuda_dis.search(lumas, coarse, patch_search.ROUNDS)
+    return cuda_dis.refine(lumas, cuda_dis.densify(lumas, patches), variational.ITERATIONS)
+
+
+REFERENCE = Steps(_small_lumas, _pyramid, _flow, assessment.median, assessment.assess)
+KERNELS = Steps(cuda_dis.small_lumas, _pyramid_by_kernels, _flow_by_kernels, cuda_dis.median, cuda_dis.assess)

@@ -51,8 +51,10 @@ def estimate_motions(memory: Memory, frame: Tensor, size: tuple[int, int], estim
     motions = {"last": _scaled(motion, size)}
     old = memory.get("old.seen")
     disoccluded = F.adaptive_avg_pool2d(_subsampled(motion.confidence), _CELLS) < 0.1
-    if isinstance(old, Tensor) and disoccluded.sum() >= _MIN_DISOCCLUDED:
-        motions["old"] = _scaled(estimate(old, frame), size)
+    needed = disoccluded.sum() >= _MIN_DISOCCLUDED
+    if isinstance(old, Tensor) and (needed.device.type != "cpu" or needed):
+        older = estimate(old, frame)  # on other devices than the CPU always: looking would take longer
+        motions["old"] = _scaled(Motion(older.flow, older.confidence * needed), size)
     return motions
 
 

@@ -18,7 +18,7 @@ from streamfx.ops import launch
 from streamfx.ops.launch import Size
 from streamfx.resources import resource
 
-FAMILIES = ("flow", "mix", "nv12", "warp")
+FAMILIES = ("assessment", "dis", "flow", "mix", "nv12", "variational", "warp")
 OPTIONS = ("--std=c++17",)  # CuPy adds the GPU's architecture and -ftz=true
 MAX_RADIUS = 5  # of the window of lucas_kanade; limited by its shared memory
 
@@ -95,7 +95,7 @@ def _module(family: str, half: bool) -> Any:
 LAUNCHERS: dict[str, Callable[[Call, torch.device], None]] = {"cuda": launch_cuda}  # by device type
 
 
-def _run(family: str, kernel: str, like: Tensor, grid: Size, block: Size, *arguments: Argument) -> None:
+def run_kernel(family: str, kernel: str, like: Tensor, grid: Size, block: Size, *arguments: Argument) -> None:
     for value in arguments:
         if isinstance(value, Tensor) and value.device != like.device:
             raise ValueError(f"kernel {kernel}: tensors are on {like.device} and {value.device}; use one device")
@@ -113,7 +113,7 @@ def warp(image: Tensor, flow: Tensor, filter: str = "bilinear", border: str = "r
     flow = launch.check_plane("flow", flow, image, 2)
     out = torch.empty_like(image)
     arguments = (image, flow, out, *launch.sides(image), launch.border(border))
-    _run("warp", f"warp_{launch.filter(filter)}", image, launch.tiles(image), launch.BLOCK, *arguments)
+    run_kernel("warp", f"warp_{launch.filter(filter)}", image, launch.tiles(image), launch.BLOCK, *arguments)
     return out
 
 
@@ -124,7 +124,7 @@ def consistency_mask(backward: Tensor, forward: Tensor, outside: float) -> Tenso
     out = torch.empty_like(backward[..., :1, :, :])
     height, width = backward.shape[-2:]
     arguments = (backward, forward, out, height, width, float(outside))
-    _run("flow", "consistency_mask", backward, launch.tiles(backward), launch.BLOCK, *arguments)
+    run_kernel("flow", "consistency_mask", backward, launch.tiles(backward), launch.BLOCK, *arguments)
     return out
 
 
@@ -133,7 +133,7 @@ def luma(image: Tensor) -> Tensor:
     image = launch.check_rgb(image)
     out = image.new_empty((1, *image.shape[1:]), dtype=torch.float32)
     grid = (launch.blocks(out.numel(), launch.LINE), 1, 1)
-    _run("flow", "luma", image, grid, (launch.LINE, 1, 1), image, out, out.numel())
+    run_kernel("flow", "luma", image, grid, (launch.LINE, 1, 1), image, out, out.numel())
     return out
 
 
@@ -142,7 +142,7 @@ def halve(plane: Tensor) -> Tensor:
     plane = launch.check_flow("plane", plane, 1)
     height, width = plane.shape[-2:]
     out = plane.new_empty((1, (height + 1) // 2, (width + 1) // 2))
-    _run("flow", "halve", plane, launch.tiles(out), launch.BLOCK, plane, out, height, width)
+    run_kernel("flow", "halve", plane, launch.tiles(out), launch.BLOCK, plane, out, height, width)
     return out
 
 
@@ -153,7 +153,7 @@ def enlarge(flow: Tensor, height: int, width: int) -> Tensor:
         raise ValueError(f"flow {tuple(flow.shape)} is not half of {height} x {width}")
     out = flow.new_empty((2, height, width))
     columns, rows, _ = launch.tiles(flow)
-    _run("flow", "enlarge", flow, (columns, rows, 2), launch.BLOCK, flow, out, height, width)
+    run_kernel("flow", "enlarge", flow, (columns, rows, 2), launch.BLOCK, flow, out, height, width)
     return out
 
 
@@ -166,7 +166,7 @@ def lucas_kanade(image: Tensor, other: Tensor, flow: Tensor, radius: int, dampin
     out = torch.empty_like(flow)
     height, width = image.shape[-2:]
     arguments = (image, other, flow, out, height, width, radius, float(damping), float(limit))
-    _run("flow", "lucas_kanade", image, launch.tiles(image), launch.BLOCK, *arguments)
+    run_kernel("flow", "lucas_kanade", image, launch.tiles(image), launch.BLOCK, *arguments)
     return out
 
 
@@ -180,7 +180,7 @@ def blend(background: Tensor, foreground: Tensor, share: Tensor) -> Tensor:
     channels, height, width = launch.sides(background)
     grid = (launch.blocks(height * width, 4 * launch.LINE), 1, launch.batch(background))
     arguments = (background, foreground, share, out, channels, height * width)
-    _run("mix", "blend", background, grid, (launch.LINE, 1, 1), *arguments)
+    run_kernel("mix", "blend", background, grid, (launch.LINE, 1, 1), *arguments)
     return out
 
 
@@ -190,7 +190,7 @@ def ring(
     """`streamfx.ops.mix.ring`: a mask [1, H, W] float32."""
     out = torch.empty((1, *size), device=device)
     arguments: tuple[Argument, ...] = (out, *size, *map(float, (*center, inner, outer, soft)))
-    _run("mix", "ring", out, launch.tiles(out), launch.BLOCK, *arguments)
+    run_kernel("mix", "ring", out, launch.tiles(out), launch.BLOCK, *arguments)
     return out
 
 
@@ -200,7 +200,7 @@ def nv12_to_rgb(y: Tensor, uv: Tensor, coding: Coding, shift: int, dtype: torch.
     out = torch.empty((3, *y.shape), dtype=dtype, device=y.device)
     launch.check_rgb(out)
     name = "nv12_to_rgb" if y.dtype == torch.uint8 else "p010_to_rgb"
-    _run("nv12", name, out, launch.tiles(uv[..., 0]), launch.BLOCK, y, uv, out, *sides, shift, *coding)
+    run_kernel("nv12", name, out, launch.tiles(uv[..., 0]), launch.BLOCK, y, uv, out, *sides, shift, *coding)
     return out
 
 
@@ -211,4 +211,4 @@ def rgb_to_nv12(image: Tensor, y: Tensor, uv: Tensor, coding: Coding, shift: int
     if y.shape != image.shape[1:]:
         raise ValueError(f"image {tuple(image.shape)} does not fit luma {tuple(y.shape)}")
     name = "rgb_to_nv12" if y.dtype == torch.uint8 else "rgb_to_p010"
-    _run("nv12", name, image, launch.tiles(uv[..., 0]), launch.BLOCK, image, y, uv, *sides, shift, *coding)
+    run_kernel("nv12", name, image, launch.tiles(uv[..., 0]), launch.BLOCK, image, y, uv, *sides, shift, *coding)

@@ -104,7 +104,7 @@ def _painter(
     def paint(image: Tensor, previous: WarpedFrame | None, sharpness: float, detail: float) -> Tensor:
         inputs = [image.unsqueeze(0), style]
         if sees_previous:
-            shown = torch.zeros(4, *image.shape[1:])
+            shown = image.new_zeros(4, *image.shape[1:])
             if previous is not None:
                 shown = torch.cat([previous.warped, previous.moving])
             inputs.append(shown.to(device).unsqueeze(0))

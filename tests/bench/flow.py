@@ -22,7 +22,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "motion"))
 from clips import Moment, crossing, load_photo, pan
 from conftest import Pair, Scene
 
-from streamfx.motion import inverse_search
 from streamfx.motion.flow import build_motion
 from streamfx.motion.occlusion import Estimate
 
@@ -62,7 +61,8 @@ def as_pair(previous: Moment, current: Moment) -> Pair:
 
 
 def method(name: str) -> Estimate:
-    return inverse_search.estimate if name == "twin" else build_motion(name, torch.device("cpu"))
+    """An estimator of motion on the CPU; for any other device, "dis" is computed in torch."""
+    return build_motion("dis", torch.device("meta")) if name == "twin" else build_motion(name, torch.device("cpu"))
 
 
 def percent(mask: np.ndarray) -> str:

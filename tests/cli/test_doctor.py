@@ -29,8 +29,10 @@ def test_versions_and_devices_are_those_of_this_machine():
 
 def test_encoders_and_folders():
     facts = report()
-    assert facts["encoders"]["libx264"]
-    assert facts["encoders"]["aac"]
+    assert facts["encoders"]["libx264"] == facts["encoders"]["aac"] == "built in"
+    assert facts["encoders"]["h264_nvenc"] == "works" or facts["encoders"]["h264_nvenc"].startswith("built in, but: ")
+    if not torch.cuda.is_available():
+        assert facts["encoders"]["h264_nvenc"] != "works"
     assert facts["counts"]["filters"] > 200
     assert facts["counts"]["presets"] >= 1
     assert all(Path(folder).is_absolute() for folder in facts["folders"].values())

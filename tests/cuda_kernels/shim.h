@@ -1,6 +1,7 @@
 // Runs CUDA C++ on the CPU for tests: block by block, with the threads of a block as coroutines that switch at
 // __syncthreads(). Odd blocks run their threads in reverse order, to reveal results that depend on the order.
 #pragma once
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cmath>
@@ -38,27 +39,60 @@ static inline unsigned short float_to_half(float value) {
     return bits;
 }
 
+static inline unsigned int __float_as_uint(float value) {
+    unsigned int bits;
+    std::memcpy(&bits, &value, 4);
+    return bits;
+}
+static inline float __uint_as_float(unsigned int bits) {
+    float value;
+    std::memcpy(&value, &bits, 4);
+    return value;
+}
+
 struct Thread {
-    ucontext_t context;
+    ucontext_t context;  // starts the thread; later switches use `jump`, which needs no system calls
+    jmp_buf jump;
     std::vector<char> stack = std::vector<char>(64 << 10);
     Dim index;
     enum { READY, WAITS, DONE } state;
 };
 static std::vector<Thread> threads;
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static Thread* self;
 static std::function<void()> body;
 
 static void run_thread() {
     body();
     self->state = Thread::DONE;
-    swapcontext(&self->context, &scheduler);
+    _longjmp(scheduler, 1);
+}
+
+// Returns when the thread waits or is done
+[[gnu::noinline]] static void resume(Thread& thread) {
+    if (_setjmp(scheduler)) return;
+    if (thread.state == Thread::READY) setcontext(&thread.context);
+    _longjmp(thread.jump, 1);
 }
 
 [[maybe_unused]] static void __syncthreads() {
     self->state = Thread::WAITS;
-    swapcontext(&self->context, &scheduler);
+    if (!_setjmp(self->jump)) _longjmp(scheduler, 1);
     threadIdx = self->index;
+}
+
+// As in pixel.cuh; all threads of the block must call it together
+[[maybe_unused]] static float warp_sum(float value) {
+    static float values[1024];
+    const unsigned int at = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+    values[at] = value;
+    __syncthreads();
+    float sums[32];
+    std::memcpy(sums, values + at / 32 * 32, sizeof(sums));
+    for (int lanes = 16; lanes > 0; lanes /= 2)
+        for (int i = 0; i < lanes; ++i) sums[i] += sums[i + lanes];
+    __syncthreads();
+    return sums[0];
 }
 
 // Whether all threads of the block reach every barrier, or the end, together
@@ -83,7 +117,7 @@ static bool run_block(bool backwards) {
             self = &threads[backwards ? count - 1 - i : i];
             if (self->state != Thread::DONE) {
                 threadIdx = self->index;
-                swapcontext(&scheduler, &self->context);
+                resume(*self);
             }
             done += self->state == Thread::DONE;
             waiting += self->state == Thread::WAITS;

@@ -15,12 +15,13 @@ EVENTS = [
     {"cat": "gpu_memcpy", "name": "Memcpy DtoH (Device -> Pageable)", "args": {"bytes": 9216}},
     {"cat": "gpu_memcpy", "name": "Memcpy DtoD (Device -> Device)", "args": {"bytes": 3110400}},
     {"cat": "kernel", "name": "nv12_to_rgb", "args": {}},
+    {"cat": "cuda_runtime", "name": "cudaStreamSynchronize", "args": {}},
     {"name": "process_name", "args": {"name": "python"}},
 ]
 
 
 def test_copies_are_counted_by_direction_and_size():
-    assert gpu.count_copies({"traceEvents": EVENTS}) == {"up": 1, "down": 1, "small": 2}
+    assert gpu.count_copies({"traceEvents": EVENTS}) == {"up": 1, "down": 1, "small": 2, "waits": 1}
 
 
 @pytest.fixture

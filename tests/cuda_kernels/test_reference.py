@@ -11,7 +11,7 @@ def test_kernels_match_their_reference(dtype, device):
     rows = list(comparisons(54, 96, dtype, device))
     errors = {row.name: mean_difference(row) for row in rows}
     assert {row.name: errors[row.name] for row in rows if not errors[row.name] <= row.tolerance} == {}
-    assert len(errors) == len(rows) == 14
+    assert len(errors) == len(rows) == 22
 
 
 def test_wrong_results_are_detected():

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from streamfx.errors import StreamfxError
 from streamfx.inference.engine import build_engine
 from streamfx.inference.openvino import build_cpu_engine
 
@@ -31,6 +30,8 @@ def test_written_modules_have_full_precision_by_default(cache):
     assert len(list(cache.iterdir())) == 2
 
 
-def test_devices_without_an_engine_are_refused():
-    with pytest.raises(StreamfxError, match="cpu or cuda"):
-        build_engine(nn.Identity(), [(1,)], torch.device("meta"))
+def test_other_devices_run_the_module_as_it_is():
+    engine = build_engine(nn.Conv2d(3, 4, 1), [(1, 3, 5, 6)], torch.device("meta"))
+    output = engine(torch.empty(1, 3, 5, 6, device="meta"))
+    assert output.shape == (1, 4, 5, 6)
+    assert not output.requires_grad

@@ -30,7 +30,7 @@ def test_assessment_matches_opencv(brightness):
     before = after.clone()
     before[:, 52:] = after[:, 50:-2]
     before = before + torch.randn(before.shape, generator=torch.Generator().manual_seed(4))
-    planes = assess(before, after, motion, torch.tensor(brightness), OUTSIDE)
+    planes = assess(torch.stack([after, before]), motion, torch.tensor(brightness), OUTSIDE, (1, 1))
     arrays = before.numpy(), after.numpy(), motion[0].permute(1, 2, 0).numpy().copy(), list(motion[1].numpy())
     flow, confidence = dis._assess(*arrays, brightness, OUTSIDE)
     assert np.abs(planes[:2].numpy() - flow).max() < 1e-3

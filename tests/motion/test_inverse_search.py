@@ -6,7 +6,9 @@ import torch
 from torch.nn import functional as F
 
 from streamfx.motion.dis import build_dis
-from streamfx.motion.inverse_search import estimate
+from streamfx.motion.flow import build_motion
+
+estimate = build_motion("dis", torch.device("meta"))  # not OpenCV, which is for the CPU
 
 ASTRONAUT, COFFEE = "skimage/data/astronaut.png", "skimage/data/coffee.png"
 SCENES = {

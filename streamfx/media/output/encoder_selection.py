@@ -16,6 +16,7 @@ from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 from av.video.format import names as pixel_formats  # type: ignore[attr-defined]  # its stub has no names
+from av.video.frame import VideoFrame
 
 from streamfx.errors import StreamfxError, unknown
 from streamfx.media.encoding import Encoding, Output
@@ -138,6 +139,23 @@ def try_encoders(device: torch.device) -> dict[str, str]:
         trial = Encoding(name, coding, SETTINGS.get(name, {}), coding.pix_fmt, str(driver.device))
         problems[f"{name}, {bits} bits"] = encoder_problem(driver, trial, (1080, 1920))
     return problems
+
+
+def hardware_problem(encoder: str) -> str:
+    """Why an encoder that needs hardware does not encode a test frame from the CPU's memory; "" if it does."""
+    context = CodecContext.create(encoder, "w")
+    assert isinstance(context, VideoCodecContext)
+    context.width, context.height, context.pix_fmt = 640, 360, "yuv420p"
+    context.framerate, context.time_base = Fraction(25), Fraction(1, 25)
+    frame = VideoFrame(context.width, context.height, context.pix_fmt)
+    frame.pts, frame.time_base = 0, context.time_base
+    with ffmpeg_messages() as messages:
+        try:
+            context.open()
+            packets = [*context.encode(frame), *context.encode(None)]
+        except (av.error.FFmpegError, OSError) as error:
+            return " ".join(messages[0][2].split()) if messages else str(error)
+    return "" if packets else "it returned no packet"
 
 
 def _candidates(target: str, form: Format, output: Output, source: Coding) -> Iterator[tuple[str, str, dict[str, str]]]:
