@@ -235,7 +235,8 @@ def count_copies(trace: Mapping[str, Any]) -> Counter[str]:
     """
     counts: Counter[str] = Counter()
     for event in trace["traceEvents"]:
-        counts["waits"] += event.get("name") == "cudaStreamSynchronize"
+        if event.get("name") == "cudaStreamSynchronize":
+            counts["waits"] += 1
         if event.get("cat") != "gpu_memcpy":
             continue
         for direction, code in (("up", "HtoD"), ("down", "DtoH")):

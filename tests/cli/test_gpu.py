@@ -90,7 +90,7 @@ def test_other_chains_are_checked_after_one_has_failed(monkeypatch):
         *("| streamfx", "| torch, CUDA", "| CuPy", "| PyAV, FFmpeg")
     }
     failing, unchanged, dark = lines[-3:]
-    assert failing == ("| failing | | | | | failed: ValueError: no more ink |", False)
+    assert failing == ("| failing | | | | | | failed: ValueError: no more ink |", False)
     assert unchanged[0].endswith(f"| 0.0 | 0.0 | 0.0 | {DECODED}; {ENCODING} |")
     assert (unchanged[1], dark[1]) == (True, True)
     assert lines[-5][0].startswith("\n| video 64x48 | fps |")
@@ -128,12 +128,13 @@ def test_missing_cupy_fails_the_check_of_the_kernels(monkeypatch):
         ("style, motion=lk", 0, 0, [], 0.001, False),  # nothing was stylized
         ("style, motion=lk", 0, 0, [], 0.6, False),  # not plausible
         ("style, motion=lk", 0, 0.5, [], 0.1, False),
-        ("style, motion=dis", 2, 2, [], 0.1, True),  # dis runs on the CPU
+        ("style, motion=dis", 2, 2, [], 0.1, False),  # copied for a search on the CPU
+        ("style, motion=dis", 0, 0, [], 0.1, True),
         ("style, motion=dis", 0, 0, [], float("nan"), False),
     ],
 )
 def test_correct_results(name, uploads, downloads, messages, difference, correct):
-    result = Result(25.0, uploads, downloads, 9.0, messages, difference)
+    result = Result(25.0, uploads, downloads, 9.0, 1.0, messages, difference)
     assert _gpu._is_correct(name, result) == correct
 
 

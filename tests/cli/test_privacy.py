@@ -20,6 +20,7 @@ RUNS = [  # one process runs all of them, in this order, in a folder with INPUTS
     ["explore", "in.png", "layers", "--steps", "1", "--octaves", "1", "--layers", "block1", "--channels", "0:1"],
     ["measure", "in.mkv", "run.mkv", "--json", "--plot", "plot.png"],
     ["train", "painting.png", "--out", "mine", "--minutes", "0.01", "--quality", "fast"],
+    ["batch", "in.mkv", "batched", "--chain", "mirror"],
     ["live", "in.mkv", "hls:live", "--chain", "mirror"],
     ["doctor"],
     ["models"],
@@ -29,7 +30,7 @@ RUNS = [  # one process runs all of them, in this order, in a folder with INPUTS
 INPUTS = {"in.mkv", "in.png", "painting.png", "timeline.toml"}
 OUTPUTS = {
     *("run.mkv", "style.mkv", "optimise.png", "dream.mkv", "image-dream.png", "feedback.mkv", "render.mkv"),
-    *("demo.mp4", "demo-source.mp4", "sheet.png", "layers", "plot.png", "mine", "live", "found.json"),
+    *("demo.mp4", "demo-source.mp4", "sheet.png", "layers", "plot.png", "mine", "live", "batched", "found.json"),
 }
 TIMELINE = """kind = "timeline"
 size = [64, 48]
