@@ -110,7 +110,6 @@ class Page:
     def _listen(self) -> None:
         session = self.session
         keys: dict[str, Callable[[], object]] = {
-            "enqueue": self._enqueue,
             "back": lambda: session.step(-1),
             "forward": lambda: session.step(1),
             "back10": lambda: session.step(-10),
@@ -120,8 +119,10 @@ class Page:
             "play": lambda: self.views[str(self.tabs.value)].play(),
         }
 
-        def on_key(event: GenericEventArguments) -> None:
+        async def on_key(event: GenericEventArguments) -> None:
             name = str(event.args)
+            if name == "enqueue":
+                await self._enqueue()
             if name.isdigit() and 0 < int(name) <= len(VIEWS):
                 self.show(list(VIEWS)[int(name) - 1])
             elif name in keys:

@@ -129,3 +129,103 @@ def test_a_bad_file_and_a_full_disk_are_explained(small_disk, start_studio, open
     use_line(page, f"streamfx run long.mp4 {small_disk}/x.mp4 --chain mirror")
     page.keyboard.press("Control+Enter")
     page.locator(".entry.failed").filter(has_text="No space left").wait_for()
+
+
+def image_loaded(page, selector):
+    """Wait until an image has been decoded; returns its address."""
+    page.wait_for_function(
+        "selector => { const i = document.querySelector(selector); return i && i.complete && i.naturalWidth > 0; }",
+        arg=selector,
+    )
+    return page.locator(selector).get_attribute("src")
+
+
+def set_chain(page, chain):
+    view(page, "Look")
+    field = here(page).get_by_label("Chain as text")
+    field.fill(chain)
+    page.wait_for_function("() => document.querySelector('img[data-stage=full]')")
+
+
+def test_a_preset_is_chosen_and_a_slider_changes_the_preview(studio, open_page):
+    page = open_page(studio)
+    choose(page, "video.mp4")
+    set_chain(page, "trails")  # cheap: the networks are tested elsewhere
+    first = image_loaded(page, "img[data-stage=full]")
+    slider = page.locator('[data-setting="decay"]')
+    slider.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+    changed = "old => document.querySelector('img[data-stage=full]')?.getAttribute('src') != old"
+    page.wait_for_function(changed, arg=first)
+    assert "trails=decay=0.85" in here(page).get_by_label("Chain as text").input_value()
+    page.locator(".look-choose", has_text="munch").click()
+    page.locator(".look-card.chosen", has_text="munch").wait_for()
+    assert here(page).get_by_label("Chain as text").input_value().startswith("style=munch,trails")
+    here(page).get_by_label("Blend with vangogh").click()
+    page.locator(".look-card.second", has_text="vangogh").wait_for()
+    page.get_by_role("slider", name="Blend").wait_for()
+
+
+def test_errors_of_the_chain_are_marked(studio, open_page):
+    page = open_page(studio)
+    choose(page, "video.mp4")
+    set_chain(page, "mirror")
+    here(page).get_by_label("Chain as text").fill("mirror,hue=s=0,sty=munch")
+    page.locator(".chain-problem mark", has_text="sty=munch").wait_for()
+    here(page).get_by_label("Chain as text").fill("mirror,hue=s=0")
+    page.locator(".chain-problem").wait_for(state="hidden")
+    page.get_by_role("button", name="Filter", exact=True).click()
+    page.get_by_label("Search").fill("vignette")
+    page.locator(".found-row", has_text="Make or reverse a vignette effect").click()
+    page.locator(".part", has_text="hue=s=0,vignette").wait_for()
+
+
+def test_before_and_after_are_compared_with_a_wipe(studio, open_page):
+    page = open_page(studio)
+    choose(page, "video.mp4")
+    set_chain(page, "mirror")
+    view(page, "Compare")
+    image_loaded(page, ".before")
+    image_loaded(page, ".after")
+    clip = "getComputedStyle(document.querySelector('.after')).clipPath"
+    assert "50%" in page.evaluate(clip)
+    page.locator(".wipe-handle").focus()
+    page.keyboard.press("Home")
+    page.wait_for_function(f"() => !{clip}.includes('50%')")
+    page.get_by_role("button", name="Side by side").click()
+    page.locator(".halves").wait_for()
+
+
+def test_schedules_are_drawn_and_their_errors_marked(studio, open_page, clip):
+    song = clip("tone.wav", "-f", "lavfi", "-i", "sine=frequency=440:duration=1:sample_rate=22050")
+    (studio.folder / "tone.wav").write_bytes(song.read_bytes())
+    page = open_page(studio)
+    view(page, "Dream")
+    here(page).get_by_label("Audio").click()
+    page.get_by_role("option", name="tone.wav").click()
+    page.locator(".wave-lane .wave").first.wait_for(state="attached")
+    field = here(page).get_by_label("Schedule of zoom")
+    field.fill("0:(1), 15:(1.1)")
+    page.locator(".schedule-row", has=field).locator(".range", has_text="1.1").wait_for()
+    field.fill("0:(1), 15:(1.1")
+    page.locator(".schedule-row", has=field).locator(".chain-problem").wait_for()
+
+
+def test_a_timeline_is_shown_edited_and_its_errors_marked(studio, open_page, noise_image):
+    (studio.folder / "begin.png").write_bytes(noise_image)
+    (studio.folder / "film.toml").write_text(
+        'kind = "timeline"\nsize = [64, 48]\nfps = 10\n[pictures]\nbegin = "begin.png"\n'
+        '[[section]]\nname = "title"\nkind = "still"\npicture = "begin"\nlength = 10\n'
+    )
+    page = open_page(studio)
+    view(page, "Timeline")
+    here(page).get_by_label("Timeline", exact=True).first.click()
+    page.get_by_role("option", name="film.toml").click()
+    page.locator(".section-block.still", has_text="title").click()
+    page.locator(".section-text", has_text='picture = "begin"').wait_for()
+    page.locator(".toml .cm-content").click()
+    page.keyboard.press("Control+End")
+    page.keyboard.type("lenght = 3")
+    page.locator(".timeline .chain-problem mark", has_text="lenght").wait_for()
+    (studio.folder / "film.toml").unlink()
