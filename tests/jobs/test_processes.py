@@ -37,6 +37,16 @@ def test_two_processes_render_a_video_although_one_is_killed(clip, moving, tmp_p
     assert executor.running() == 0
 
 
+def _gpus_of(process):
+    """The variable of the GPUs in the environment of a process, which is empty for a moment after its start."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        environment = Path(f"/proc/{process}/environ").read_text().split("\0")
+        if any(environment):
+            return [line for line in environment if line.startswith("CUDA_VISIBLE_DEVICES")]
+    return []
+
+
 def test_each_process_sees_one_gpu():
     executor = LocalProcesses(3, gpus=["0", "GPU-5f"])
     with executor:
@@ -44,8 +54,7 @@ def test_each_process_sees_one_gpu():
         for index in range(3):
             worker = executor._start_process(index)
             executor._workers[index] = worker
-            environment = Path(f"/proc/{worker.process.pid}/environ").read_text().split("\0")
-            seen += [line for line in environment if line.startswith("CUDA_VISIBLE_DEVICES")]
+            seen += _gpus_of(worker.process.pid)
     assert seen == [f"CUDA_VISIBLE_DEVICES={gpu}" for gpu in ("0", "GPU-5f", "0")]
 
 
