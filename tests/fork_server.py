@@ -16,9 +16,8 @@ MAX_REQUEST = 1 << 16  # bytes
 
 def serve(channel):
     import cv2  # noqa: F401
-    import librosa
-    import numpy as np
 
+    from streamfx.animation.audio_features import load_librosa
     from streamfx.inference.openvino import import_openvino
 
     import_openvino()
@@ -30,7 +29,7 @@ def serve(channel):
     import streamfx.effects.style
     import streamfx.pipeline
 
-    librosa.yin(np.zeros(8192, np.float32), fmin=100.0, fmax=1000.0, sr=22050)  # compiles librosa's numba functions
+    load_librosa()  # with its compiled functions
     while True:
         data, streams, _, _ = socket.recv_fds(channel, MAX_REQUEST, 3)
         if not data:

@@ -20,7 +20,8 @@ from streamfx.presets import presets, user_presets
 folders = [resources.cache_folder(), resources.library_cache("numba"), resources.user_folder()]
 folders.append(resources.cache_folder())
 os.makedirs(folders[1])
-import librosa.filters  # looks for a cache as well
+from streamfx.animation.audio_features import load_librosa
+load_librosa()  # looks for a cache as well
 print(json.dumps([str(folder) for folder in folders] + [len(presets()) > 5, str(user_presets())]))
 """
 

@@ -5,9 +5,12 @@ Audio is processed in blocks, so memory holds only a few numbers per hundredth o
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from itertools import chain, pairwise
 from typing import Any, TypeAlias
@@ -66,18 +69,36 @@ class _Windows:
         return buffer[: (count - 1) * self.hop + self.size] if count else None
 
 
-def _find_cache_for_numba() -> None:
-    """Let numba, which fails otherwise, cache librosa's compiled functions if their own folder is not writable."""
+@cache
+def load_librosa() -> Any:
+    """Import librosa with its compiled functions, one process at a time.
+
+    numba's cache does not allow for several writers: a process that compiles a function while another one stores it may
+    store an index that names the wrong code, and whoever loads that crashes.
+    """
     package = find_spec("librosa")
-    if package and package.origin and not os.access(os.path.dirname(package.origin), os.W_OK):
+    assert package is not None
+    assert package.origin is not None
+    if not os.access(os.path.dirname(package.origin), os.W_OK):  # numba fails if it can write nowhere
         os.environ.setdefault("NUMBA_CACHE_DIR", library_cache("numba"))
+    with open(package.origin) as lock:
+        with suppress(OSError):  # not all network file systems have locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        import librosa
+
+        clicks = np.random.default_rng(0).normal(0, 0.01, 4 * SAMPLE_RATE).astype(np.float32)
+        clicks[:: SAMPLE_RATE // 2] = 1
+        features = _extract(librosa, [clicks])
+        find_beats(features, find_onsets(features)[0])
+        return librosa
 
 
 def extract_features(blocks: Iterable[Samples]) -> Features:
     """Features of mono audio, given as blocks of samples at SAMPLE_RATE."""
-    _find_cache_for_numba()
-    import librosa
+    return _extract(load_librosa(), blocks)
 
+
+def _extract(librosa: Any, blocks: Iterable[Samples]) -> Features:
     filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=_WINDOW, n_mels=_MEL_BANDS, fmin=20.0)
     short, long = _Windows(_WINDOW, HOP), _Windows(_YIN_SIZE, 2 * HOP)
     mels, levels, peaks, pitches = [], [], [], []

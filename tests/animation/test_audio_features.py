@@ -1,5 +1,9 @@
 """Audio features: onsets and beats within 40 ms, sections within a bar, band loudness and pitch."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import synthetic_audio
@@ -107,3 +111,21 @@ def test_sections_are_found_without_beats():
 def test_features_are_small():
     features = features_of(synthetic_audio.synthesize(120, seconds=10.0).samples)
     assert sum(getattr(features, name).nbytes for name in ("mel", "rms", "peak", "pitch")) < 10 * 40_000
+
+
+def test_processes_that_compile_at_once_do_not_spoil_the_cache(tmp_path):
+    script = "from streamfx.animation.audio_features import load_librosa; load_librosa()"
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    processes = [subprocess.Popen([sys.executable, "-c", script], env=environment) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    compiled = {path.name: path.read_bytes() for path in tmp_path.rglob("*.nb?")}
+    assert len(compiled) > 20
+    script = (
+        "import numpy as np; from streamfx.animation import audio_features as audio\n"
+        "noise = np.random.default_rng(1).normal(0, 0.1, (9, 50_000)).astype(np.float32)\n"
+        "features = audio.extract_features(noise)\n"
+        "beats = audio.find_beats(features, audio.find_onsets(features)[0])\n"
+        "audio.find_sections(features, beats), audio.loudness(features), audio.pitch_curve(features)"
+    )
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.rglob("*.nb?")} == compiled  # it had all that it needs
