@@ -26,6 +26,7 @@ log = logging.getLogger("streamfx")
 FRAME_CLOCK_ENCODERS = frozenset(("mpeg4", "msmpeg4v2", "msmpeg4", "mpeg1video", "mpeg2video", "h263", "flv"))
 GIF_TICK = Fraction(1, 100)  # seconds
 MAX_REPEAT = 600  # seconds for which a format with a constant frame rate repeats one frame
+X265_REORDERED = 2  # frames; libx265 4.1 gives videos of so few frames dts from memory that it did not initialize
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class VideoEncoder:
         fps = [Filter("fps", str(rate))]
         self._graph = FilterGraph(fps, time_base=shape.time_base, rate=shape.rate) if rate else None
         self._previous: Fraction | None = None  # seconds, of the frame before
+        self._is_x265 = encoding.encoder == "libx265"
         self._palette = PaletteMapper() if encoding.pix_fmt != encoding.coding.pix_fmt else None
         base = 1 / shape.rate if form.constant_rate or encoding.encoder in FRAME_CLOCK_ENCODERS else shape.time_base
         if shortest:
@@ -87,8 +89,10 @@ class VideoEncoder:
         """Flush the encoder and yield the remaining packets; it accepts no more frames."""
         for filtered in self._graph.push(None) if self._graph else []:
             yield from self._encode(filtered)
-        if self.written:
-            yield from self.stream.encode(None)
+        for packet in self.stream.encode(None) if self.written else []:
+            if self._is_x265 and self.written <= X265_REORDERED:
+                packet.dts = packet.pts
+            yield packet
 
     def _check_gap(self, frame: VideoFrame) -> None:
         """Raise StreamfxError if the fps filter would repeat the frame before this one without bound."""

@@ -45,6 +45,24 @@ def encoded(encoder, frames):
 # --- timestamps
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_the_packets_of_short_hevc_videos_are_in_order(count):
+    shape = Shape(64, 64, Fraction(25), Fraction(1, 25), Fraction(1))
+    for _ in range(5):  # what libx265 does not initialize differs
+        container = av.open(io.BytesIO(), "w", format="matroska")
+        encoder = VideoEncoder(container, FORMATS["matroska"], Encoding("libx265", Coding("yuv420p"), {}, "yuv420p"), shape)
+        packets = []
+        for pts in range(count):
+            frame = VideoFrame(64, 64, "yuv420p")
+            frame.pts, frame.time_base = pts, shape.time_base
+            packets += encoder.encode(frame)
+        packets += encoder.finish()
+        dts = [packet.dts for packet in packets]
+        assert dts == list(range(dts[0], dts[0] + count))
+        assert all(-2 <= packet.dts <= packet.pts for packet in packets)
+        container.close()
+
+
 def test_a_gap_is_filled_with_copies_only_if_it_is_short():
     encoder, container = encoder_of("yuv4mpegpipe", "rawvideo", rate=Fraction(1, 10))
     assert len(encoded(encoder, [frame_at(0), frame_at(590_000)])) == 60
