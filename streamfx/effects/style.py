@@ -32,7 +32,7 @@ _WarpPrevious: TypeAlias = "Callable[[Memory, Tensor, tuple[int, int], Sequence[
 
 BLACK, WHITE = 0.25 / 255, 1 - 0.25 / 255  # a mask that is all below or above them needs only one stylized image
 DARK, BRIGHT = 0.1, 0.92  # mean luma of a frame; beyond them the stylized frame fades with the source
-SHARPNESS = 1.04  # to aim at when blending with the previous frame, relative to the new stylized image
+SHARPNESS = 1.06  # to aim at when blending with the previous frame, relative to the new stylized image
 WARM_UP = 10  # frames; see tests/bench/cluster.py
 REDUCED_SHARPNESS = 0.78  # where the stylized image is scaled down at the end, which sharpens it
 
