@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from streamfx.errors import StreamfxError
 from streamfx.media.input.channel_layout import settle_layout
 from streamfx.media.input.open import open_input
+from streamfx.media.invalid_samples import silence_invalid
 
 log = logging.getLogger("streamfx")
 
 Samples: TypeAlias = NDArray[np.float32]
 
-_MAX_SAMPLE = 1e6  # larger ones are garbage, even in files scaled to 16 bits
 _MAX_DELAY = 600  # seconds of leading silence; a later audio start is taken for a wrong timestamp
 
 
@@ -52,7 +52,7 @@ def _decode_mono(source: str, container: InputContainer, rate: int) -> Iterator[
     """Yield decoded audio, resampled and mixed to mono."""
     stream, _ = default_audio_stream(source, container)
     resampler, audio_format = None, None
-    count = invalid = 0
+    count, invalid = 0, False
     for frame in _decode(source, container, stream):
         if frame is not None and (frame.format.name, frame.layout.name, frame.rate) != audio_format:  # it may change
             if resampler is None and (silence := _delay(container, frame, rate)):
@@ -62,10 +62,7 @@ def _decode_mono(source: str, container: InputContainer, rate: int) -> Iterator[
         for resampled in _resample(source, resampler, frame) if resampler else ():
             count += resampled.samples
             mono = resampled.to_ndarray().reshape(resampled.samples, -1).mean(axis=1)
-            usable = np.abs(mono) < _MAX_SAMPLE  # false for NaN
-            if not usable.all():
-                invalid += 1
-                mono = np.where(usable, mono, np.float32(0))
+            invalid |= silence_invalid(mono)
             yield mono
     if invalid:
         log.warning("samples in the audio of '%s' are not numbers, or much too large; they count as 0", source)

@@ -35,8 +35,7 @@ def open_input(
     name: str, input_format: str | None, rate: Fraction | None, expected: str = "a video or image"
 ) -> InputContainer:
     """Open a source as an FFmpeg container; `rate` is for raw data and cameras. Raises StreamfxError."""
-    if input_format is not None and input_format not in demuxers():
-        raise StreamfxError(f"unknown input format '{input_format}'; ffmpeg -demuxers lists them")
+    check_input_format(input_format)
     if name == "-":
         check_stdin()
     source = "pipe:0" if name == "-" else name
@@ -64,6 +63,12 @@ def open_input(
         container.close()
         raise
     return container
+
+
+def check_input_format(name: str | None) -> None:
+    """Raise StreamfxError if FFmpeg has no demuxer of this name."""
+    if name is not None and name not in demuxers():
+        raise StreamfxError(f"unknown input format '{name}'; ffmpeg -demuxers lists them")
 
 
 def _check_file(path: Path) -> None:

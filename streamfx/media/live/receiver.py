@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,16 +17,20 @@ from numpy.typing import NDArray
 
 from streamfx.errors import StreamfxError
 from streamfx.media.filters.graph import FilterGraph
-from streamfx.media.input.open import NOT_VIDEO, default_video_stream
+from streamfx.media.input.open import NOT_VIDEO, check_input_format, default_video_stream
 from streamfx.media.input.side_data import upright_filters
+from streamfx.media.invalid_samples import silence_invalid
 from streamfx.media.live.address import LiveSource
 from streamfx.media.pixel_formats import coding_of, tag, to_image
+from streamfx.media.probe import TAG_ERRORS
 
 if TYPE_CHECKING:
     from av import Packet
     from av.container import InputContainer
     from av.stream import Stream
     from torch import Tensor
+
+log = logging.getLogger("streamfx")
 
 SAMPLE_RATE = 48000  # Hz, of all live audio
 CHANNELS = 2
@@ -82,6 +87,7 @@ class Receiver:
         self._audio = next((stream for stream in self._container.streams.audio if stream.codec_context), None)
         self._upright: FilterGraph | None = None  # rotates the frames of a source that declares a rotation
         self._started = False
+        self._invalid = False  # whether a sample was invalid
         self._resampler = AudioResampler("fltp", "stereo", SAMPLE_RATE)
         self.rate: Fraction | None = self._video.average_rate or self._video.guessed_rate
         self.size = self._video.height, self._video.width
@@ -132,21 +138,24 @@ class Receiver:
             elif isinstance(frame, AudioFrame) and frame.pts is not None:
                 for block in self._resampler.resample(frame):
                     if block.pts is not None and block.time_base and block.samples:
-                        yield AudioBlock(block.to_ndarray().astype(np.float32, copy=False), block.pts * block.time_base)
+                        samples = block.to_ndarray().astype(np.float32, copy=False)
+                        if silence_invalid(samples) and not self._invalid:
+                            self._invalid = True
+                            log.warning("samples of the audio are not numbers, or much too large; they become silence")
+                        yield AudioBlock(samples, block.pts * block.time_base)
 
 
 def _open(source: LiveSource) -> InputContainer:
+    check_input_format(source.format)
+    timeout, options = (source.open_timeout, source.stall), dict(source.options)
     try:
-        timeout = (source.open_timeout, source.stall)
-        return av.open(source.url, format=source.format, options=dict(source.options), timeout=timeout)
-    except av.error.FFmpegError as error:
+        return av.open(source.url, format=source.format, options=options, timeout=timeout, metadata_errors=TAG_ERRORS)
+    except Exception as error:  # PyAV raises more than FFmpeg's errors
         kind = SourceLostError if source.reconnects else StreamfxError
         raise kind(f"cannot open '{source.name}': {_reason(error)}") from error
-    except ValueError as error:
-        raise StreamfxError(f"unknown input format '{source.format}'; ffmpeg -demuxers lists them") from error
 
 
-def _reason(error: av.error.FFmpegError) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, av.error.ExitError):
         return "no data arrives"
-    return (error.strerror or str(error)).lower()
+    return (getattr(error, "strerror", None) or str(error)).lower()

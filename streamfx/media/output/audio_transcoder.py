@@ -17,10 +17,12 @@ from av.stream import Stream
 
 from streamfx.media.ffmpeg_log import ffmpeg_messages
 from streamfx.media.input.channel_layout import channel_names
+from streamfx.media.invalid_samples import silence_invalid_frame
 
 log = logging.getLogger("streamfx")
 
 ENCODERS = {"webm": "libopus"}  # muxer -> encoder; others get AAC
+SAMPLE_FORMATS = {"libopus": "flt", "aac": "fltp"}
 OPUS_RATE = 48_000  # Hz; what every Opus decoder returns
 LAYOUTS = ("mono", "stereo", "2.1", "3.0", "4.0", "quad", "5.0", "5.1", "6.0", "6.1", "7.0", "7.1")
 BITS_PER_CHANNEL = 96_000  # bits per second
@@ -30,7 +32,7 @@ class AudioTranscoder:
     """Decodes the packets of `source` and encodes them into a new stream of `output`, whose header is not written yet.
 
     `channels` are those of the source in stream order, if that is not the native order. Packets that cannot be decoded
-    are skipped.
+    are skipped, and samples that are not numbers become silence.
     """
 
     def __init__(self, output: OutputContainer, muxer: str, source: AudioStream, channels: Sequence[str]) -> None:
@@ -41,7 +43,9 @@ class AudioTranscoder:
         self.stream = stream
         stream.layout = nearest_layout(self.encoder, stream.rate, source.layout.name)
         stream.bit_rate = BITS_PER_CHANNEL * stream.channels
+        stream.format = SAMPLE_FORMATS[self.encoder]
         self._undecodable = self._decoded = 0  # packets, frames
+        self._invalid = False  # whether there are invalid samples
         self._graph: Graph | None = None
         self._audio_format: tuple[str, str, int] | None = None  # of the graph's input
 
@@ -67,6 +71,8 @@ class AudioTranscoder:
         elif self._undecodable:
             log.warning("none of the audio can be decoded")
         yield from self._encode(None)
+        if self._invalid:
+            log.warning("samples of the audio are not numbers, or much too large; they are silent in the output")
         yield from self.stream.encode(None)
 
     def _encode(self, frame: AudioFrame | None) -> Iterator[Packet[AudioStream]]:
@@ -80,6 +86,7 @@ class AudioTranscoder:
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
             assert isinstance(resampled, AudioFrame)
+            self._invalid |= silence_invalid_frame(resampled)
             yield from self.stream.encode(resampled)
 
     def _resampler(self, frame: AudioFrame) -> Graph:

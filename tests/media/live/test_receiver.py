@@ -4,6 +4,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import av
+import numpy as np
 import pytest
 import torch
 
@@ -74,3 +75,36 @@ def test_a_network_source_that_is_not_there_is_lost():
         Receiver(live_source("tcp://127.0.0.1:9"))
     with pytest.raises(StreamfxError, match="unknown input format 'nonsense'"):
         Receiver(live_source("tcp://127.0.0.1:9", input_format="nonsense"))
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts", "a.flv"])
+def test_tags_that_are_not_utf8(name, video, clip, tmp_path):
+    tags = ["-metadata", "title=XXXXXX", "-metadata", "service_name=XXXXXX"]
+    data = clip(name, "-i", video, "-c", "copy", *tags).read_bytes()
+    assert b"XXXXXX" in data
+    (tmp_path / name).write_bytes(data.replace(b"XXXXXX", b"S\xfc\xdfer!"))
+    assert len(receive(tmp_path / name)[1]) == 25
+
+
+def test_no_error_of_pyav_is_taken_for_an_unknown_format(video, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("a track is odd")
+
+    monkeypatch.setattr("av.open", fail)
+    with pytest.raises(StreamfxError, match=r"cannot open '.*video\.mp4': a track is odd"):
+        Receiver(live_source(str(video)))
+
+
+@pytest.mark.parametrize(("codec", "bad"), [("pcm_f32le", np.nan), ("pcm_f64le", np.inf), ("pcm_f32le", -1e30)])
+def test_samples_that_are_not_numbers_become_silence(codec, bad, ffmpeg, moving, tmp_path, caplog):
+    raw, samples = codec.removeprefix("pcm_"), np.full((SAMPLE_RATE, 2), 0.25)
+    samples[20000:30000] = bad
+    (tmp_path / "bad.raw").write_bytes(samples.astype("<f4" if raw == "f32le" else "<f8").tobytes())
+    source = ["-f", raw, "-ar", SAMPLE_RATE, "-ac", "2", "-i", tmp_path / "bad.raw"]
+    ffmpeg(*moving(), *source, "-c:v", "mpeg4", "-c:a", codec, tmp_path / "bad.mkv")
+    _, _, audio = receive(tmp_path / "bad.mkv")
+    heard = np.concatenate([block.samples for block in audio], axis=1)
+    assert np.unique(heard).tolist() == [0, 0.25]
+    assert (heard[0] == 0).sum() == 10000
+    lines = [record.getMessage() for record in caplog.records if "not numbers" in record.getMessage()]
+    assert lines == ["samples of the audio are not numbers, or much too large; they become silence"]

@@ -106,3 +106,34 @@ def test_packets_that_cannot_be_decoded_are_left_out_with_a_warning(clip, moving
     broken = tmp_path / "broken.mkv"
     broken.write_bytes(data)
     assert convert(broken, "a.ts").warned("of the audio are damaged and left out")
+
+
+@pytest.mark.parametrize("target", ["a.webm", "a.mp4", "a.ts"])
+@pytest.mark.parametrize(
+    ("codec", "channels", "bad"),
+    [
+        ("pcm_f32le", 2, np.nan),
+        ("pcm_f64le", 1, np.inf),
+        ("pcm_f32le", 8, -np.inf),
+        ("pcm_f32le", 12, np.nan),
+        ("pcm_f64le", 2, 1e300),
+    ],
+)
+def test_samples_that_are_not_numbers_become_silence(ffmpeg, moving, convert, tmp_path, target, codec, channels, bad):
+    samples = np.tile(np.sin(np.arange(44100) / 20)[:, None] * 0.5, channels)
+    samples[20000:30000] = bad
+    raw = codec.removeprefix("pcm_")
+    (tmp_path / "bad.raw").write_bytes(samples.astype("<f4" if raw == "f32le" else "<f8").tobytes())
+    source = ["-f", raw, "-ar", 44100, "-ac", channels, "-i", tmp_path / "bad.raw"]
+    ffmpeg(*moving(rate="5"), *source, "-c:v", "mpeg4", "-c:a", codec, tmp_path / "bad.mkv")
+    made = convert(tmp_path / "bad.mkv", target)
+    assert [text for text in made.warnings if "not numbers" in text] == [
+        "samples of the audio are not numbers, or much too large; they are silent in the output"
+    ]
+    sound = ffmpeg("-i", made.path, "-map", "0:a", "-ac", "1", "-ar", "44100", "-f", "f32le", "-")
+    heard = np.abs(np.frombuffer(sound, np.float32))
+    assert len(heard) == pytest.approx(44100, rel=0.1)
+    assert heard[22500:27500].max() < 0.01
+    assert heard[5000:15000].max() > 0.2
+    assert heard[35000:40000].max() > 0.2
+    assert heard.max() < 1 + channels  # mixed to mono without a limit

@@ -50,7 +50,8 @@ def test_the_packets_of_short_hevc_videos_are_in_order(count):
     shape = Shape(64, 64, Fraction(25), Fraction(1, 25), Fraction(1))
     for _ in range(5):  # what libx265 does not initialize differs
         container = av.open(io.BytesIO(), "w", format="matroska")
-        encoder = VideoEncoder(container, FORMATS["matroska"], Encoding("libx265", Coding("yuv420p"), {}, "yuv420p"), shape)
+        encoding = Encoding("libx265", Coding("yuv420p"), {}, "yuv420p")
+        encoder = VideoEncoder(container, FORMATS["matroska"], encoding, shape)
         packets = []
         for pts in range(count):
             frame = VideoFrame(64, 64, "yuv420p")
