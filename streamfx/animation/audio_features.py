@@ -6,6 +6,7 @@ Audio is processed in blocks, so memory holds only a few numbers per hundredth o
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from itertools import chain, pairwise
+from threading import Timer
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,12 +26,15 @@ from streamfx.resources import library_cache
 Array: TypeAlias = NDArray[np.float64]
 Samples: TypeAlias = NDArray[np.float32]
 
+log = logging.getLogger("streamfx")
+
 SAMPLE_RATE = 22050  # Hz
 HOP = 256  # samples
 FEATURE_RATE = SAMPLE_RATE / HOP  # values per second of all curves
 BANDS = {"bass": (0.0, 200.0), "mid": (200.0, 2500.0), "high": (2500.0, SAMPLE_RATE / 2)}  # Hz
 MIN_PITCH, MAX_PITCH = 65.4, 2093.0  # Hz, C2 and C7: 0 and 1 on the pitch curve
 
+_PATIENCE = 4.0  # seconds after which loading librosa's compiled functions is explained
 _WINDOW, _YIN_SIZE = 1024, 2048  # samples
 _MEL_BANDS = 40
 _SILENCE = 0.05  # share of the peak loudness below which there is no pitch
@@ -71,7 +76,7 @@ class _Windows:
 
 @cache
 def load_librosa() -> Any:
-    """Import librosa with its compiled functions, one process at a time.
+    """Import librosa with its compiled functions, one process at a time. The first time, they are compiled.
 
     numba's cache does not allow for several writers: a process that compiles a function while another one stores it may
     store an index that names the wrong code, and whoever loads that crashes.
@@ -81,16 +86,27 @@ def load_librosa() -> Any:
     assert package.origin is not None
     if not os.access(os.path.dirname(package.origin), os.W_OK):  # numba fails if it can write nowhere
         os.environ.setdefault("NUMBA_CACHE_DIR", library_cache("numba"))
-    with open(package.origin) as lock:
-        with suppress(OSError):  # not all network file systems have locks
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        import librosa
+    notice = Timer(_PATIENCE, log.info, ["preparing the audio analysis; only the first time takes up to a minute"])
+    notice.daemon = True
+    notice.start()
+    try:
+        with open(package.origin) as lock:
+            with suppress(OSError):  # not all network file systems have locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            return _compiled_librosa()
+    finally:
+        notice.cancel()
+        notice.join()  # so that a process that forks has one thread
 
-        clicks = np.random.default_rng(0).normal(0, 0.01, 4 * SAMPLE_RATE).astype(np.float32)
-        clicks[:: SAMPLE_RATE // 2] = 1
-        features = _extract(librosa, [clicks])
-        find_beats(features, find_onsets(features)[0])
-        return librosa
+
+def _compiled_librosa() -> Any:
+    import librosa
+
+    clicks = np.random.default_rng(0).normal(0, 0.01, 4 * SAMPLE_RATE).astype(np.float32)
+    clicks[:: SAMPLE_RATE // 2] = 1
+    features = _extract(librosa, [clicks])
+    find_beats(features, find_onsets(features)[0])
+    return librosa
 
 
 def extract_features(blocks: Iterable[Samples]) -> Features:

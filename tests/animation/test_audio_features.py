@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import synthetic_audio
 
+from streamfx.animation import audio_features
 from streamfx.animation.audio_features import (
     FEATURE_RATE,
     SAMPLE_RATE,
@@ -111,6 +112,13 @@ def test_sections_are_found_without_beats():
 def test_features_are_small():
     features = features_of(synthetic_audio.synthesize(120, seconds=10.0).samples)
     assert sum(getattr(features, name).nbytes for name in ("mel", "rms", "peak", "pitch")) < 10 * 40_000
+
+
+def test_a_slow_start_is_explained(monkeypatch, caplog):
+    caplog.set_level("INFO", "streamfx")
+    monkeypatch.setattr(audio_features, "_PATIENCE", 0)
+    audio_features.load_librosa.__wrapped__()
+    assert [record.getMessage()[:28] for record in caplog.records] == ["preparing the audio analysis"]
 
 
 def test_processes_that_compile_at_once_do_not_spoil_the_cache(tmp_path):
