@@ -15,15 +15,17 @@ def distribution_of(options: VideoOptions) -> Distribution | None:
     """How to render a video in pieces; None if the options do not ask for it."""
     if options.ray is not None and options.workers is not None:
         raise Misuse("give --workers for processes on this machine, or --ray for a cluster, not both")
-    if options.ray_cpus is not None and options.ray is None:
-        raise Misuse("--ray-cpus is for segments on a cluster; give --ray auto, local or HOST:PORT as well")
+    for option, value in (("--ray-cpus", options.ray_cpus), ("--ray-gpus", options.ray_gpus)):
+        if value is not None and options.ray is None:
+            raise Misuse(f"{option} is for segments on a cluster; give --ray auto, local or HOST:PORT as well")
     if options.exact and options.ray is None and options.workers is None:
         raise Misuse("--exact is for videos that are split; give --workers N or --ray as well")
     if options.ray is not None:
         from streamfx.jobs.executor import Distribution
         from streamfx.jobs.ray_cluster import RayCluster
 
-        return Distribution(RayCluster(options.ray, options.ray_cpus, device=options.device), options.exact)
+        cluster = RayCluster(options.ray, options.ray_cpus, options.ray_gpus, options.device)
+        return Distribution(cluster, options.exact)
     if options.workers is not None:
         from streamfx.jobs.executor import Distribution
         from streamfx.jobs.processes import LocalProcesses, visible_gpus

@@ -94,6 +94,10 @@ class VideoOptions:
     ray_cpus: Annotated[
         int | None, _option(RUN, metavar="N", min=1, max=1024, help="Cores of each segment on Ray; default: up to 4.")
     ] = None
+    ray_gpus: Annotated[
+        float | None,
+        _option(RUN, metavar="N", min=0, max=64, help="GPUs of each segment on Ray, such as 0.5; default: 1 if any."),
+    ] = None
     exact: Annotated[
         bool, _option(RUN, "--exact", help="With --workers or --ray: split only where no frame changes, at cuts.")
     ] = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, Self
 
 from streamfx.jobs.render_piece import Outcome, PieceRequest
@@ -19,7 +20,7 @@ class Executor(Protocol):
         """Tasks that run at the same time."""
         ...
 
-    def check(self, request: PieceRequest, files: list[str]) -> None:
+    def check(self, current_folder: str, work_folder: Path, files: list[str]) -> None:
         """Raise StreamfxError if a worker lacks one of `files` or cannot write to the work folder."""
         ...
 

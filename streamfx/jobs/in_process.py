@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Self
@@ -18,7 +19,7 @@ class InProcess:
         self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
         self._running = 0
 
-    def check(self, request: PieceRequest, files: list[str]) -> None:
+    def check(self, current_folder: str, work_folder: Path, files: list[str]) -> None:
         """Nothing to check: this process has opened the files."""
 
     def free(self) -> bool:

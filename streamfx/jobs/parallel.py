@@ -100,20 +100,16 @@ def run_in_pieces(
     """Render the job in pieces and join them; None if it has only one piece, with a warning why."""
     tracker = Tracker(task, callbacks)
     try:
+        callbacks.start(JobStart(task.length, saved_frames(files.folder), True))
+        plan, segments = plan_and_render(files, task, distribution, tracker)
+        if plan.is_whole:
+            log.warning("'%s' is not split: %s", task.job.source, why_one_piece(task, exact=distribution.exact))
+            return None
         with writer:
-            callbacks.start(JobStart(task.length, saved_frames(files.folder), True))
-            plan = open_plan(files, task, distribution, tracker)
-            if len(plan.pieces) == 1:
-                log.warning("'%s' is not split: %s", task.job.source, why_one_piece(task, exact=distribution.exact))
-                raise _OnePiece
-            files.store_plan(plan)
-            segments = render_pieces(files, plan, task, distribution.executor, tracker)
             writer.use_segments(Segments(files.folder, segments, plan.layout))
         task.damaged_at = plan.damaged_at
         discard(files.folder)
         return Ending("finished", plan.frames, tracker.resumed)
-    except _OnePiece:
-        return None
     except StopRequest as stop:
         if str(stop) == "cancel":
             discard(files.folder)
@@ -134,6 +130,22 @@ def run_in_pieces(
         callbacks.status.end(resumable=resumable)
 
 
+def plan_and_render(
+    files: PieceFiles, task: Task, distribution: Distribution, tracker: Tracker
+) -> tuple[Plan, list[Segment]]:
+    """The plan of a job and its rendered segments; none if it is a single piece.
+
+    Raises StreamfxError if a worker lacks a file, which is checked first, or if a piece fails.
+    """
+    with distribution.executor as executor:
+        executor.check(os.getcwd(), files.folder.absolute(), _needed_files(task))
+        plan = open_plan(files, task, distribution, tracker)
+        if plan.is_whole:
+            return plan, []
+        files.store_plan(plan)
+        return plan, render_pieces(files, plan, task, executor, tracker)
+
+
 def attach_leading_pieces(folder: Path, writer: Writer) -> bool:
     """Let `writer` join the finished pieces before the first unfinished one; False if the job was not split."""
     files = PieceFiles(folder)
@@ -143,10 +155,6 @@ def attach_leading_pieces(folder: Path, writer: Writer) -> bool:
     segments = list(takewhile(lambda segment: segment is not None, (files.finished(p.number) for p in plan.pieces)))
     writer.use_segments(Segments(folder, [segment for segment in segments if segment], plan.layout))
     return True
-
-
-class _OnePiece(Exception):
-    """The plan has only one piece."""
 
 
 def _saved(files: PieceFiles) -> str:
@@ -182,15 +190,13 @@ def render_pieces(files: PieceFiles, plan: Plan, task: Task, executor: Executor,
     missing = [piece for piece in plan.pieces if piece.number not in finished]
     tracker.resumed = sum(plan.pieces[number].frames for number in finished)
     files.start()
-    if missing:
-        with executor:
-            requests = [piece_request(files.folder, plan, task, piece) for piece in missing]
-            executor.check(requests[0], _needed_files(task))
-            run = _Run(files, plan, executor, deque(requests), finished, tracker)
-            try:
-                run.to_end()
-            finally:
-                run.stop_tasks()
+    files.clean(finished.values())
+    requests = deque(piece_request(files.folder, plan, task, piece) for piece in missing)
+    run = _Run(files, plan, executor, requests, finished, tracker)
+    try:
+        run.to_end()
+    finally:
+        run.stop_tasks()
     return [finished[piece.number] for piece in plan.pieces]
 
 
@@ -236,11 +242,13 @@ class _Run:
             self.finished[number] = segment
             return
         error = outcome.error or f"{outcome.worker} wrote a segment to '{self.files.folder}' that is not there"
+        piece = self.plan.pieces[number]
+        frames = f"frames {piece.first} to {piece.stop - 1}"
         self._tries[number] += 1
         if not (outcome.retry or not outcome.error) or self._tries[number] >= MAX_TRIES:
-            piece = self.plan.pieces[number]
             tries = f" ({self._tries[number]} tries)" if self._tries[number] > 1 else ""
-            raise StreamfxError(f"frames {piece.first} to {piece.stop - 1}: {error}{tries}")
+            raise StreamfxError(f"{frames}: {error}{tries}")
+        log.warning("%s are rendered again: %s", frames, error)
         self.waiting.append(self._requests[number])
 
     def _update(self) -> None:
@@ -267,7 +275,8 @@ def piece_request(folder: Path, plan: Plan, task: Task, piece: Piece) -> PieceRe
     fields = {name: getattr(task.job, name) for name in JobSettings.__dataclass_fields__}
     text = chain_text(task.chain)  # with the filters for rate, size and width
     settings = replace(JobSettings(**fields), chain=text, output=task.output, rate=None, size=None, width=None)
-    return PieceRequest(settings, os.getcwd(), folder.absolute(), piece, plan.layout, plan.rate, pixel_limit())
+    folder, files = folder.absolute(), _needed_files(task)
+    return PieceRequest(settings, os.getcwd(), folder, files, piece, plan.layout, plan.rate, pixel_limit())
 
 
 def _needed_files(task: Task) -> list[str]:

@@ -1,13 +1,14 @@
 """The files of a job that is rendered in pieces: its plan, and what the tasks write.
 
 They are in the work folder OUT.streamfx, which all machines share. A piece is finished once its record, NNNNNN.json,
-exists; its segment, NNNNNN.packets, is written before.
+exists; its segment, NNNNNN.TOKEN.packets, is written before. Each try writes a segment of its own.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -43,6 +44,11 @@ class Plan:
     def frames(self) -> int:
         """Frames in all pieces."""
         return self.pieces[-1].stop
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is only one piece."""
+        return len(self.pieces) == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +134,21 @@ class PieceFiles:
         """Whether the tasks should stop: they are asked to, or the work folder is gone."""
         return (self.folder / _STOP).exists() or not self.folder.exists()
 
+    def clean(self, kept: Iterable[Segment]) -> None:
+        """Remove what tasks of earlier runs left, besides the segments in `kept`: they take space."""
+        files = {segment.file for segment in kept}
+        for path in self.folder.iterdir():
+            if path.suffix in (".part", ".progress") or (path.suffix == ".packets" and path.name not in files):
+                path.unlink(missing_ok=True)
+
     def _write(self, name: str, content: bytes) -> None:
         part = self.folder / f"{name}.{secrets.token_hex(4)}.part"
         try:
             part.write_bytes(content)
             replace_durably(part, self.folder / name)
-        except OSError:
+        except OSError as error:
             part.unlink(missing_ok=True)
-            raise
+            raise StreamfxError(f"cannot write '{self.folder / name}': {error.strerror}") from error
 
 
 @cache

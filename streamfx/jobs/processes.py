@@ -45,7 +45,7 @@ class LocalProcesses:
         """Tasks that run at the same time."""
         return self.count
 
-    def check(self, request: PieceRequest, files: list[str]) -> None:
+    def check(self, current_folder: str, work_folder: Path, files: list[str]) -> None:
         """Nothing to check: the processes see the files of this one."""
 
     def free(self) -> bool:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self, TypeAlias
 
 from streamfx.errors import StreamfxError
-from streamfx.jobs.ray_task import NodeReport, inspect_node, render, versions
+from streamfx.jobs.ray_task import NodeReport, inspect_node, quoted, render, version_difference, versions
 from streamfx.jobs.render_piece import Outcome, PieceRequest
 
 MAX_RETRIES = 3  # by Ray, if a node is lost; our own tries come after that
 CPUS = 4  # of a task by default; fewer if no node has as many
+QUEUED = 2  # tasks per slot that Ray knows of, so that a cluster that can grow does
 _ANSWER = 60.0  # seconds for a node to answer before the work
+
+Node: TypeAlias = Mapping[str, Any]  # as Ray describes it
 
 
 @dataclass
@@ -27,11 +32,11 @@ class RayCluster:
 
     address: str
     cpus: int | None = None
-    gpus: float | None = None
+    gpus: float | None = None  # below 1, several tasks share a GPU
     device: str = "auto"
     _ray: Any = field(default=None, init=False)
-    _tasks: dict[Any, PieceRequest] = field(default_factory=dict, init=False)
-    _nodes_failed: dict[int, str] = field(default_factory=dict, init=False)  # piece -> name of the machine
+    _tasks: dict[Any, tuple[PieceRequest, str]] = field(default_factory=dict, init=False)  # with the ID of a node or ""
+    _failed: set[str] = field(default_factory=set, init=False)  # IDs of nodes that had an error of their machine
 
     def connect(self) -> None:
         """Connect, or start a cluster on this machine that only it can reach."""
@@ -41,11 +46,10 @@ class RayCluster:
     @property
     def slots(self) -> int:
         """Tasks that run at the same time."""
-        self.connect()
-        return max(1, int(self._ray.cluster_resources().get("CPU", 1) // self._cpus()))
+        return max(1, sum(_slots(node, self._cpus(), self._gpus()) for node in self.nodes()))
 
-    def nodes(self) -> list[Mapping[str, Any]]:
-        """The nodes that can run tasks, as Ray describes them."""
+    def nodes(self) -> list[Node]:
+        """The nodes that can run tasks."""
         self.connect()
         return [node for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
 
@@ -56,7 +60,7 @@ class RayCluster:
         strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         answers = [
             task.options(num_cpus=0, scheduling_strategy=strategy(node["NodeID"], soft=False)).remote(
-                current_folder, files, folder, token
+                _name(node), current_folder, files, folder, token
             )
             for node in nodes
         ]
@@ -68,41 +72,60 @@ class RayCluster:
             raise StreamfxError(f"a node of the cluster cannot run streamfx: {_first_line(error)}") from None
         return reports
 
-    def check(self, request: PieceRequest, files: list[str]) -> None:
-        """Raise StreamfxError if a node lacks a file, does not share the work folder, or has other versions."""
-        token = f"shared-{secrets.token_hex(4)}"
-        (request.folder / token).touch()
+    def check(self, current_folder: str, work_folder: Path, files: list[str]) -> None:
+        """Raise StreamfxError if a node lacks a file, does not share the work folder, or has other versions.
+
+        Also if no node has the cores and GPUs that a task gets.
+        """
+        self._check_size()
+        token = work_folder / f"shared-{secrets.token_hex(4)}"
+        token.touch()
         try:
-            reports = self.inspect(request.current_folder, files, str(request.folder), token)
+            reports = self.inspect(current_folder, files, str(work_folder), token.name)
         finally:
-            (request.folder / token).unlink(missing_ok=True)
-        if not reports:
-            raise StreamfxError("the cluster has no node with a CPU; start one: ray start --address HOST:PORT")
+            token.unlink(missing_ok=True)
         check_versions(reports)
-        problems = [f"{report.name} does not see {_quoted(report.missing)}" for report in reports if report.missing]
-        problems += [f"{report.name} cannot write to '{request.folder}'" for report in reports if not report.shared]
+        problems = [f"{report.name} does not see {quoted(report.missing)}" for report in reports if report.missing]
+        problems += [f"{report.name} cannot write to '{work_folder}'" for report in reports if not report.shared]
         if problems:
             raise StreamfxError(f"{'; '.join(problems)}: give paths that all nodes share")
 
+    def _check_size(self) -> None:
+        nodes, cpus, gpus = self.nodes(), self._cpus(), self._gpus()
+        if not nodes:
+            raise StreamfxError("the cluster has no node with a CPU; start one: ray start --address HOST:PORT")
+        if not any(_slots(node, cpus, gpus) for node in nodes):
+            largest = max(nodes, key=lambda node: (_amount(node, "GPU"), _amount(node, "CPU")))
+            has = f"{_name(largest)} has {_amount(largest, 'CPU'):g} and {_amount(largest, 'GPU'):g}"
+            raise StreamfxError(
+                f"no node has the {cpus} cores and {gpus:g} GPUs of a segment ({has}); "
+                "give a smaller --ray-cpus or --ray-gpus"
+            )
+
     def free(self) -> bool:
-        """Always: Ray queues the tasks."""
-        return True
+        """Whether another task can be queued."""
+        return len(self._tasks) < QUEUED * self.slots
 
     def running(self) -> int:
         """Number of tasks that have not ended."""
         return len(self._tasks)
 
     def start(self, request: PieceRequest) -> None:
-        """Queue a task."""
+        """Queue a task; after an error of a machine, on one of the others."""
         self.connect()
         options: dict[str, Any] = {"num_cpus": self._cpus(), "num_gpus": self._gpus(), "max_retries": MAX_RETRIES}
-        failed = self._nodes_failed.get(request.piece.number)
-        other = next((node["NodeID"] for node in self.nodes() if node["NodeManagerHostname"] != failed), None)
-        if failed and other:
+        node = self._healthy_node() if self._failed else ""
+        if node:
             strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-            options["scheduling_strategy"] = strategy(other, soft=True)
-        task = self._ray.remote(render).options(**options)
-        self._tasks[task.remote(request, self._cpus())] = request
+            options["scheduling_strategy"] = strategy(node, soft=True)
+        task = self._ray.remote(_render).options(**options)
+        self._tasks[task.remote(request, self._cpus(), versions())] = request, node
+
+    def _healthy_node(self) -> str:
+        """The node with the fewest tasks that has had no error of its machine; "" if there is none."""
+        count = Counter(node for _, node in self._tasks.values())
+        fit = [node["NodeID"] for node in self.nodes() if _slots(node, self._cpus(), self._gpus())]
+        return min((node for node in fit if node not in self._failed), key=lambda node: count[node], default="")
 
     def wait(self, seconds: float) -> list[Outcome]:
         """The tasks that have ended; waits for one, up to `seconds`."""
@@ -133,16 +156,17 @@ class RayCluster:
             self._ray = None
 
     def _outcome(self, reference: Any) -> Outcome:
-        request = self._tasks.pop(reference)
-        number = request.piece.number
+        request, _ = self._tasks.pop(reference)
         try:
-            outcome = self._ray.get(reference)
+            node, outcome = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            return Outcome(number, "a node", _first_line(error), retry=True)
+            return Outcome(request.piece.number, "a node", _first_line(error), retry=True)
         assert isinstance(outcome, Outcome)
-        if outcome.retry:
-            self._nodes_failed[number] = outcome.worker
-        return outcome
+        name = next((_name(known) for known in self._ray.nodes() if known["NodeID"] == node), outcome.worker)
+        if not outcome.retry:
+            return replace(outcome, worker=name)
+        self._failed.add(node)
+        return replace(outcome, worker=name, error=f"{name}: {outcome.error}")
 
     def _cpus(self) -> int:
         largest = max((int(node["Resources"]["CPU"]) for node in self.nodes()), default=1)
@@ -151,19 +175,37 @@ class RayCluster:
     def _gpus(self) -> float:
         if self.gpus is not None:
             return self.gpus
-        return 1 if self.device != "cpu" and self._ray.cluster_resources().get("GPU", 0) >= 1 else 0
+        return 1 if self.device != "cpu" and any(_amount(node, "GPU") for node in self.nodes()) else 0
+
+
+def _render(request: PieceRequest, threads: int, expected: Mapping[str, str]) -> tuple[str, Outcome]:
+    """The task of Ray: render a piece; returns the ID of the node as well."""
+    import ray
+
+    return ray.get_runtime_context().get_node_id(), render(request, threads, expected)
+
+
+def _slots(node: Node, cpus: int, gpus: float) -> int:
+    """Tasks that a node can run at the same time."""
+    slots = int(_amount(node, "CPU") // cpus)
+    return min(slots, int(_amount(node, "GPU") / gpus + 1e-6)) if gpus else slots
+
+
+def _amount(node: Node, resource: str) -> float:
+    return float(node["Resources"].get(resource, 0))
+
+
+def _name(node: Node) -> str:
+    """The name given with --node-name, or that of the machine."""
+    name = node["NodeName"]
+    return str(node["NodeManagerHostname"] if name == node["NodeManagerAddress"] else name)
 
 
 def check_versions(reports: list[NodeReport]) -> None:
     """Raise StreamfxError if a node has other versions than this machine."""
-    ours = versions()
     for report in reports:
-        for name, number in ours.items():
-            if report.versions.get(name) != number:
-                raise StreamfxError(
-                    f"{report.name} has {name} {report.versions.get(name)}, this machine {number}; "
-                    "install the same versions on all nodes"
-                )
+        if difference := version_difference(report.versions, versions()):
+            raise StreamfxError(f"{report.name} has {difference}; install the same versions on all nodes")
 
 
 def _connect(address: str) -> Any:
@@ -193,7 +235,3 @@ def _connect(address: str) -> Any:
 
 def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-def _quoted(names: list[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names)

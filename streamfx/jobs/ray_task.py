@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,10 +27,28 @@ class NodeReport:
     shared: bool = True  # whether it sees the work folder and can write to it
 
 
-def render(request: PieceRequest, threads: int) -> Outcome:
-    """Render a piece on this node."""
+def render(request: PieceRequest, threads: int, expected: Mapping[str, str]) -> Outcome:
+    """Render a piece on this node, if it has the `expected` versions and sees the files.
+
+    That is checked before the work, but this node may have joined later.
+    """
     logging.getLogger("streamfx").setLevel(logging.ERROR)  # the driver has read the same source and warned
+    number = request.piece.number
+    if difference := version_difference(versions(), expected):
+        return Outcome(number, node_name(), f"it has {difference}", retry=True)
+    if missing := missing_files(request.current_folder, request.files):
+        return Outcome(number, node_name(), f"it does not see {quoted(missing)}", retry=True)
     return try_piece(request, node_name(), threads)
+
+
+def missing_files(current_folder: str, files: Sequence[str]) -> list[str]:
+    """Those of the files that this node does not see or cannot read."""
+    return [name for name in files if not os.access(Path(current_folder, name), os.R_OK)]
+
+
+def quoted(names: Sequence[str]) -> str:
+    """Names for a message."""
+    return ", ".join(f"'{name}'" for name in names)
 
 
 def node_name() -> str:
@@ -54,10 +73,17 @@ def versions() -> dict[str, str]:
     }
 
 
-def inspect_node(current_folder: str, files: list[str], folder: str, token: str) -> NodeReport:
+def version_difference(theirs: Mapping[str, str], ours: Mapping[str, str]) -> str:
+    """The first version of a node that differs from ours; empty if none does."""
+    for name, number in ours.items():
+        if theirs.get(name) != number:
+            return f"{name} {theirs.get(name)}, the machine with the command {number}"
+    return ""
+
+
+def inspect_node(name: str, current_folder: str, files: list[str], folder: str, token: str) -> NodeReport:
     """Look for `files`, and for the file `token` in the work `folder`, which is answered by another one."""
-    base = Path(current_folder)
-    missing = [name for name in files if not os.access(base / name, os.R_OK)]
+    missing = missing_files(current_folder, files)
     shared = True
     if folder:
         try:
@@ -67,4 +93,4 @@ def inspect_node(current_folder: str, files: list[str], folder: str, token: str)
             answer.unlink()
         except OSError:
             shared = False
-    return NodeReport(node_name(), versions(), os.cpu_count() or 1, missing, shared)
+    return NodeReport(name, versions(), os.cpu_count() or 1, missing, shared)

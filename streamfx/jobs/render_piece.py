@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,7 +23,7 @@ from streamfx.jobs.settings import JobSettings
 from streamfx.media.filters.effect import Filters
 from streamfx.media.limits import limit_pixels
 from streamfx.media.output.encoder import Layout
-from streamfx.media.output.segments import Segments
+from streamfx.media.output.segments import Segments, segment_name
 from streamfx.media.output.writer import Writer
 from streamfx.media.threads import limit_threads
 from streamfx.pipeline import run
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
     from streamfx.frame import Effect, Memory
 
 _REPORT_EVERY = 0.5  # seconds
-# errors of a machine or its disk, not of the input: another try, or another machine, may succeed
-_TRANSIENT = frozenset(
-    (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS, errno.EFBIG, errno.ENOMEM, errno.ETIMEDOUT)
+# errors of a machine, its disk or its network, not of the input: another try, or another machine, may succeed
+_TRANSIENT = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS, errno.EFBIG, errno.ENOMEM, errno.ETIMEDOUT),
+    *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTDOWN),
 )
 
 
@@ -46,6 +48,7 @@ class PieceRequest:
     settings: JobSettings  # with the chain as text
     current_folder: str  # to which relative paths refer
     folder: Path  # the work folder
+    files: list[str]  # that the task reads
     piece: Piece
     layout: Layout
     rate: Fraction  # frames per second, for schedules
@@ -78,7 +81,9 @@ def try_piece(
         render_piece(request, worker, threads, alive)
         return Outcome(number, worker)
     except _Stopped:
-        return Outcome(number, worker, stopped=True)
+        if request.folder.exists():
+            return Outcome(number, worker, stopped=True)
+        return Outcome(number, worker, f"the folder '{request.folder}' is gone", retry=True)
     except StreamfxError as error:
         cause = error.__cause__
         return Outcome(number, worker, str(error), retry=isinstance(cause, OSError) and cause.errno in _TRANSIENT)
@@ -104,31 +109,31 @@ def render_piece(request: PieceRequest, worker: str, threads: int | None, alive:
             reader.resume_at(piece.start)
         writer = Writer(str(settings.target), reader, replace(settings.output, overwrite=True))
         writer.begin = piece.begin
-        segments = Segments(request.folder, layout=request.layout, first=piece.number, previous=piece.previous)
+        # several processes may write the same segment, if one was taken for dead: each has a file of its own
+        name = segment_name(piece.number, secrets.token_hex(4))
+        segments = Segments(request.folder, layout=request.layout, name=name, previous=piece.previous)
         writer.use_segments(segments)
         task = _Task(request, worker, files, writer, chain, alive)
         try:
             with thread_limits(chain):
                 if threads and any(uses_all_cores(effect) for effect in chain):
                     _limit_torch(threads)
-                run(
-                    reader,
-                    chain,
-                    writer,
-                    device=settings.device,
-                    progress=task.advance,
-                    checkpoint=task,
-                    stop=piece.stop,
-                )
-            if (received := sum(segment.received for segment in segments.closed)) != piece.frames:
-                raise StreamfxError(
-                    f"frames {piece.first} to {piece.stop - 1} of '{settings.source}': {received} instead of "
-                    f"{piece.frames} frames; has the file changed?"
-                )
+                device, advance = settings.device, task.advance
+                run(reader, chain, writer, device=device, progress=advance, checkpoint=task, stop=piece.stop)
+            _check_count(request, segments)
             files.finish(piece.number, segments.closed[0])
         except BaseException:
             writer.abandon()
             raise
+
+
+def _check_count(request: PieceRequest, segments: Segments) -> None:
+    piece, received = request.piece, sum(segment.received for segment in segments.closed)
+    if received != piece.frames:
+        raise StreamfxError(
+            f"frames {piece.first} to {piece.stop - 1} of '{request.settings.source}': {received} instead of "
+            f"{piece.frames} frames; has the file changed?"
+        )
 
 
 def _limit_torch(threads: int) -> None:

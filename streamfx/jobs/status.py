@@ -92,14 +92,14 @@ class StatusFile:
         for name in (REQUEST, STATUS):
             (self.folder / name).unlink(missing_ok=True)
         if resumable and self.error:
-            with suppress(OSError):  # the disk may be full
-                self._write(Status("paused", error=self.error))
+            self._write(Status("paused", error=self.error))
 
     def _write(self, status: Status) -> None:
         assert self.folder is not None
         part = self.folder / f"{STATUS}.part"
-        part.write_text(json.dumps(asdict(status)))
-        part.replace(self.folder / STATUS)
+        with suppress(OSError):  # the disk may be full, which the run reports
+            part.write_text(json.dumps(asdict(status)))
+            part.replace(self.folder / STATUS)
 
 
 def read_status(target: str | Path) -> Status:

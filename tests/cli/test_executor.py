@@ -28,9 +28,18 @@ def test_one_line_says_that_a_video_is_not_split(streamfx, video):
     assert done.stderr.strip() == f"streamfx: '{video}' is not split: it is short; a smaller --segment splits it"
 
 
-def test_exact_needs_workers(streamfx, video):
-    done = streamfx("run", video, "out.mp4", "--chain", "hflip", "--exact")
-    assert (done.returncode, done.stderr) == (
-        2,
-        "streamfx: --exact is for videos that are split; give --workers N or --ray as well\n",
-    )
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--exact"], "--exact is for videos that are split; give --workers N or --ray as well"),
+        (["--ray-gpus", "0.5"], "--ray-gpus is for segments on a cluster; give --ray auto, local or HOST:PORT as well"),
+        (["--ray-cpus", "2"], "--ray-cpus is for segments on a cluster; give --ray auto, local or HOST:PORT as well"),
+        (
+            ["--ray", "auto", "--workers", "2"],
+            "give --workers for processes on this machine, or --ray for a cluster, not both",
+        ),
+    ],
+)
+def test_misuse(streamfx, video, options, reason):
+    done = streamfx("run", video, "out.mp4", "--chain", "hflip", *options)
+    assert (done.returncode, done.stderr) == (2, f"streamfx: {reason}\n")

@@ -1,5 +1,9 @@
 """Short jobs, callbacks that stop them, and requests for pieces."""
 
+import resource
+import signal
+from contextlib import contextmanager
+
 import pytest
 
 from streamfx.jobs.job import Job
@@ -49,3 +53,21 @@ def request_for(video, tmp_path, plan_of):
             return piece_request(folder, plan, task, plan.pieces[0])
 
     return request_for
+
+
+@pytest.fixture(scope="session")
+def file_size_limit():
+    """file_size_limit(size): a context in which no file can grow beyond `size` bytes, as on a full disk."""
+
+    @contextmanager
+    def file_size_limit(size):
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, before)
+
+    return file_size_limit

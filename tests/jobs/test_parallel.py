@@ -75,11 +75,12 @@ def interrupt():
     raise KeyboardInterrupt
 
 
-def test_lost_tasks_are_tried_again(job, split, rgb, video, output_files, tmp_path):
+def test_lost_tasks_are_tried_again(job, split, rgb, video, output_files, tmp_path, caplog):
     Job(video, tmp_path / "whole.mp4", "hflip", segment=10).run()
     result, executor = split(lost=[0, 1])
     assert (result.state, result.frames, result.frames_read) == ("finished", 25, 25)
     assert executor.tried == [0, 1, 2, 0, 1]
+    assert "frames 0 to 9 are rendered again: a was lost" in caplog.text
     assert (rgb(job.target) == rgb(tmp_path / "whole.mp4")).all()
     assert output_files() == ["out.mp4"]
 
@@ -127,7 +128,8 @@ def test_nothing_is_left_if_nothing_is_finished(split, output_files):
 def test_a_damaged_segment_is_rendered_again(job, split, stop_after_one):
     stop_after_one(job.pause)
     folder = job.target.with_name("out.mp4.streamfx")
-    (folder / "000000.packets").write_bytes(b"damaged")
+    (segment,) = folder.glob("000000.*.packets")
+    segment.write_bytes(b"damaged")
     result, executor = split(resume=True)
     assert (result.frames, result.resumed_frames, executor.tried) == (25, 0, [0, 1, 2])
 
@@ -176,3 +178,17 @@ def test_the_plan_is_json(job, stop_after_one):
     stop_after_one(job.pause)
     plan = json.loads((job.target.with_name("out.mp4.streamfx") / "plan.json").read_text())
     assert [(piece["first"], piece["stop"]) for piece in plan["pieces"]] == [(0, 10), (10, 20), (20, 25)]
+
+
+def test_what_a_lost_task_left_is_removed(job, split, stop_after_one):
+    stop_after_one(job.pause)
+    folder = job.target.with_name("out.mp4.streamfx")
+    for name in ("000001.0a.part", "000001.0a.packets", "000000.progress"):
+        (folder / name).touch()
+
+    def remaining(progress):
+        names.append(sorted(path.name for path in folder.glob("00*")))
+
+    names = []
+    assert split(resume=True, on_progress=remaining)[0].resumed_frames == 10
+    assert not {"000001.0a.part", "000001.0a.packets", "000000.progress"} & set(names[0])

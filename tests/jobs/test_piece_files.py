@@ -60,3 +60,10 @@ def test_reports_and_requests(files):
     files.start()
     assert not files.stopping
     assert PieceFiles(files.folder / "gone").stopping
+
+
+def test_a_full_disk_is_one_line(files, plan_of, file_size_limit):
+    plan = plan_of("mirror")
+    with file_size_limit(200), pytest.raises(StreamfxError, match=r"cannot write '.*plan\.json': File too large"):
+        files.store_plan(plan)
+    assert list(files.folder.iterdir()) == []

@@ -1,88 +1,90 @@
-"""A cluster of two nodes on this machine: a node and a task are killed, a file is missing, versions differ."""
+"""A cluster of two nodes on this machine: one lacks a file, has a full disk, is killed; versions differ."""
 
-import os
-import re
-import signal
-import subprocess
-import sys
-import tempfile
+import json
 import time
-from pathlib import Path
 
 import pytest
+from ray_nodes import RayNodes, can_mount
 
 from streamfx.errors import StreamfxError
-from streamfx.jobs.ray_cluster import RayCluster, check_versions
-from streamfx.jobs.ray_task import NodeReport, inspect_node, versions
+from streamfx.jobs.job import Job
+from streamfx.jobs.ray_cluster import RayCluster, _slots, check_versions
+from streamfx.jobs.ray_task import NodeReport, inspect_node, render, versions
+from streamfx.media.encoding import Output
 
-RAY = str(Path(sys.executable).with_name("ray"))
-STREAMFX = [sys.executable, "-c", "from streamfx.cli import main; main()"]
-SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t" * 32}
-
-
-class Cluster:
-    """Two nodes with one CPU each; their processes end at `close`."""
-
-    def __init__(self, folder):
-        self.folder, self.environment = folder, os.environ | SETTINGS | {"PYTHONWARNINGS": "ignore"}
-        self.processes = []
-
-    def start(self):
-        self.address = self._start("--head", "--port=0", "--include-dashboard=false", f"--temp-dir={self.folder}")
-        self._start(f"--address={self.address}")
-
-    def _start(self, *options):
-        """Start a node in the foreground, so that killing it takes its children along; returns the address."""
-        log = self.folder.with_suffix(f".{len(self.processes)}.log")
-        local = ["--num-cpus=1", "--node-ip-address=127.0.0.2", "--block", "--disable-usage-stats"]
-        how = {"stdin": subprocess.DEVNULL, "env": self.environment, "start_new_session": True}
-        with log.open("wb") as stream:
-            process = subprocess.Popen([RAY, "start", *options, *local], stdout=stream, stderr=stream, **how)
-        self.processes.append(process)
-        deadline = time.monotonic() + 90
-        while "Ray runtime started" not in (text := log.read_text()):
-            assert time.monotonic() < deadline, text
-            assert process.poll() is None, text
-            time.sleep(0.1)
-        found = re.search(r"--address='([\d.:]+)'", text)
-        return found[1] if found else None
-
-    def kill_worker_node(self):
-        os.killpg(self.processes[1].pid, signal.SIGKILL)
-
-    def run(self, *arguments, **how):
-        how |= {"capture_output": True, "text": True, "env": self.environment, "timeout": 120}
-        return subprocess.run([*STREAMFX, *map(str, arguments)], **how)
-
-    def close(self):
-        for process in self.processes:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+CHAIN = ["--chain", "hflip", "--encoder", "ffv1", "--device", "cpu", "--segment", "50"]
+needs_mounts = pytest.mark.skipif(not can_mount(), reason="user namespaces are not allowed here")
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as folder:  # paths of sockets have at most 107 characters
-        cluster = Cluster(Path(folder, "ray"))
-        try:
-            cluster.start()
-            yield cluster
-        finally:
-            cluster.close()
+def nodes():
+    with RayNodes(2, own_mounts=can_mount()) as nodes:
+        yield nodes
+
+
+@pytest.fixture(scope="module")
+def source(clip, moving):
+    """A video of 500 frames."""
+    return clip("long.mkv", *moving(size="160x120", seconds="20"), "-c:v", "ffv1")
+
+
+@pytest.fixture(scope="module")
+def whole(source, rgb):
+    """The frames of `source` after a run in one process."""
+    target = source.with_name("whole.mkv")
+    Job(source, target, "hflip", Output(encoder="ffv1"), segment=0).run()
+    return rgb(target)
+
+
+@pytest.fixture
+def split(nodes, tmp_path, source, whole, rgb):
+    """split(action): render `source` on the cluster to out.mkv, call `action` after the first segment; returns stderr.
+
+    Asserts that the video is that of a run without Ray, and that no other files are left.
+    """
+
+    def split(action):
+        process = nodes.start("run", source, tmp_path / "out.mkv", *CHAIN, "--ray", nodes.address)
+        work = tmp_path / "out.mkv.streamfx"
+        while not list(work.glob("0*.json")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        action(work)
+        _, error = process.communicate()
+        assert process.returncode == 0, error
+        assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+        assert (rgb(tmp_path / "out.mkv") == whole).all()
+        return error
+
+    return split
 
 
 def test_reports_of_nodes(tmp_path):
     (tmp_path / "token").touch()
     (tmp_path / "a.mp4").touch()
-    report = inspect_node(str(tmp_path), ["a.mp4", "b.mp4", str(tmp_path / "a.mp4")], str(tmp_path), "token")
-    assert (report.missing, report.shared, report.versions) == (["b.mp4"], True, versions())
+    files = ["a.mp4", "b.mp4", str(tmp_path / "a.mp4")]
+    report = inspect_node("here", str(tmp_path), files, str(tmp_path), "token")
+    assert (report.name, report.missing, report.shared, report.versions) == ("here", ["b.mp4"], True, versions())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "token"]
-    assert not inspect_node(str(tmp_path), [], str(tmp_path / "gone"), "token").shared
+    assert not inspect_node("here", str(tmp_path), [], str(tmp_path / "gone"), "token").shared
     check_versions([report])
     other = NodeReport("b", {**versions(), "torch": "1.0"}, 1)
-    with pytest.raises(StreamfxError, match=r"b has torch 1\.0, this machine .*; install the same"):
+    with pytest.raises(StreamfxError, match=r"b has torch 1\.0, the machine with the command .*; install the same"):
         check_versions([report, other])
+
+
+def test_a_node_that_joins_later_is_checked(request_for, video):
+    request = request_for("mirror")
+    assert not render(request, 1, versions()).error
+    outcome = render(request, 1, {**versions(), "torch": "1.0"})
+    assert outcome.retry
+    assert "the machine with the command 1.0" in outcome.error
+    video.rename(gone := video.with_suffix(".gone"))
+    try:
+        outcome = render(request, 1, versions())
+    finally:
+        gone.rename(video)
+    assert (outcome.retry, outcome.error) == (True, f"it does not see '{video}'")
 
 
 def test_an_address_of_a_client_is_an_error():
@@ -90,24 +92,57 @@ def test_an_address_of_a_client_is_an_error():
         RayCluster("ray://127.0.0.1:1").connect()
 
 
-def test_a_film_is_whole_although_a_node_is_killed(cluster, tmp_path, clip, moving, rgb):
+def test_tasks_of_a_node():
+    node = {"Resources": {"CPU": 8.0, "GPU": 2.0}}
+    assert [_slots(node, 3, 0), _slots(node, 1, 1), _slots(node, 1, 0.3), _slots(node, 9, 0)] == [2, 2, 6, 0]
+    assert _slots({"Resources": {"CPU": 8.0}}, 1, 1) == 0
+
+
+def test_a_segment_that_fits_on_no_node_is_an_error(nodes, tmp_path, source):
+    done = nodes.run("run", source, tmp_path / "out.mkv", *CHAIN, "--ray", nodes.address, "--ray-gpus", "0.5")
+    assert done.returncode == 1
+    assert "no node has the 1 cores and 0.5 GPUs of a segment (node" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_mounts
+def test_one_line_names_the_node_that_does_not_see_the_source(nodes, tmp_path, source):
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    nodes.mount(1, hidden, "64k")
+    (hidden / "in.mkv").write_bytes(source.read_bytes())
+    done = nodes.run("run", hidden / "in.mkv", tmp_path / "out.mkv", *CHAIN, "--ray", nodes.address)
+    expected = f"streamfx: node1 does not see '{hidden / 'in.mkv'}': give paths that all nodes share\n"
+    assert (done.returncode, done.stderr) == (1, expected)
+    assert [path.name for path in tmp_path.iterdir()] == ["hidden"]
+
+
+def test_a_batch_on_a_cluster(nodes, tmp_path, source, whole, rgb):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    (clips / "a.mkv").write_bytes(source.read_bytes())
+    (clips / "broken.mkv").write_text("not a video")
+    done = nodes.run("batch", clips, tmp_path / "out", *CHAIN, "--ray", nodes.address, "--jobs", "2", "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    ends = {json.loads(line)["source"]: json.loads(line) for line in done.stdout.splitlines()}
+    assert (ends[str(clips / "a.mkv")]["state"], ends[str(clips / "a.mkv")]["frames"]) == ("finished", 500)
+    assert (ends[str(clips / "broken.mkv")]["state"]) == "failed"
+    assert (rgb(tmp_path / "out" / "a.mkv") == whole).all()
+
+
+def test_doctor_shows_the_nodes(nodes, tmp_path):
+    done = nodes.run("doctor", "--ray", nodes.address, cwd=tmp_path)
+    assert done.stdout.count(" yes") == 2, done.stderr
+    assert "node0" in done.stdout
+
+
+@needs_mounts
+def test_segments_of_a_node_with_a_full_disk_are_rendered_elsewhere(nodes, split):
+    error = split(lambda work: nodes.mount(1, work, "4k"))
+    assert "are rendered again: node1: cannot write" in error
+    assert "No space left on device" in error
+
+
+def test_a_video_is_whole_although_a_node_is_killed(nodes, split):
     """The last test with this cluster: one node is left."""
-    source = clip("long.mkv", *moving(size="160x120", seconds="20"), "-c:v", "ffv1")
-    arguments = ["run", source, "--chain", "hflip", "--encoder", "ffv1", "--device", "cpu"]
-    assert cluster.run(*arguments, tmp_path / "whole.mkv", "--segment", "0").returncode == 0
-    split = [*arguments, tmp_path / "parts.mkv", "--ray", cluster.address, "--segment", "50"]
-    doctor = cluster.run("doctor", "--ray", cluster.address, cwd=tmp_path)
-    assert doctor.stdout.count(" yes") == 2, doctor.stderr
-    command = [*STREAMFX, *map(str, split)]
-    with subprocess.Popen(command, env=cluster.environment, stderr=subprocess.PIPE, text=True) as process:
-        work = tmp_path / "parts.mkv.streamfx"
-        deadline = time.monotonic() + 100
-        while not list(work.glob("0*.json")):
-            assert time.monotonic() < deadline
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.05)
-        cluster.kill_worker_node()
-        _, error = process.communicate(timeout=100)
-    assert process.returncode == 0, error
-    assert (rgb(tmp_path / "whole.mkv") == rgb(tmp_path / "parts.mkv")).all()
-    assert [path.name for path in tmp_path.iterdir() if "streamfx" in path.name] == []
+    split(lambda work: nodes.kill(1))

@@ -1,7 +1,5 @@
 """Videos that are rendered in pieces have the frames of those that are not, for all kinds of sources."""
 
-import resource
-import signal
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -111,7 +109,7 @@ def test_errors_of_the_machine_are_tried_again_and_bad_input_is_not(request_for,
     request = request_for("mirror")
     gone = replace(request, folder=Path("/proc/streamfx"))  # a folder that cannot be written to
     outcome = try_piece(gone, "here")
-    assert outcome.stopped
+    assert (outcome.retry, outcome.error) == (True, "the folder '/proc/streamfx' is gone")
     missing = replace(request, settings=replace(request.settings, source="missing.mp4"))
     outcome = try_piece(missing, "here")
     assert (outcome.number, outcome.worker, outcome.retry) == (0, "here", False)
@@ -120,16 +118,10 @@ def test_errors_of_the_machine_are_tried_again_and_bad_input_is_not(request_for,
     assert try_piece(request, "here", alive=lambda: False).stopped
 
 
-def test_a_full_disk_is_tried_again(request_for):
+def test_a_full_disk_is_tried_again(request_for, file_size_limit):
     request = request_for("mirror")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
+    with file_size_limit(1000):
         outcome = try_piece(request, "here")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, before)
     assert outcome.retry, outcome
     assert "File too large" in outcome.error
     assert sorted(path.name for path in request.folder.iterdir()) == []

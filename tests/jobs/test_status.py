@@ -176,3 +176,10 @@ def test_the_end_of_a_job_whose_folder_is_gone_is_not_an_error(tmp_path):
     file.error = "no more ink"
     file.end(resumable=True)
     assert not (tmp_path / "gone").exists()
+
+
+def test_a_full_disk_does_not_end_a_run(tmp_path, file_size_limit):
+    status = StatusFile(tmp_path)
+    with file_size_limit(3):
+        status.update(HALF)
+    assert not (tmp_path / STATUS).exists()

@@ -10,7 +10,6 @@ import heapq
 import io
 import logging
 import os
-import secrets
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -58,7 +57,7 @@ class Segment:
 class Segments:
     """Encodes frames into segments in `folder`, with the interface of a Muxer. Not thread-safe.
 
-    `first` is the number of the first segment here, and `previous` the time in seconds of the frame before it.
+    `name` is the file of the only segment here, and `previous` the time in seconds of the frame before it.
     """
 
     def __init__(
@@ -67,12 +66,12 @@ class Segments:
         closed: Iterable[Segment] = (),
         layout: Layout | None = None,
         *,
-        first: int = 0,
+        name: str = "",
         previous: Fraction | None = None,
     ) -> None:
         self.folder, self.layout = folder, layout
         self.closed = list(closed)
-        self._first, self._previous = first, previous
+        self._name, self._previous = name, previous
         self._form: Format | None = None
         self._open: _OpenSegment | None = None
 
@@ -90,7 +89,7 @@ class Segments:
         if self._open is None:
             assert self._form is not None
             assert self.layout is not None
-            file = self.folder / segment_name(self._first + len(self.closed))
+            file = self.folder / (self._name or segment_name(len(self.closed)))
             last = self.closed[-1].last if self.closed else None
             self._open = _OpenSegment(file, self._form, self.layout, last)
             if last is None and self._previous is not None:
@@ -114,17 +113,16 @@ class Segments:
             self._open = None
 
 
-def segment_name(number: int) -> str:
-    """The file name of a segment."""
-    return f"{number:06d}.packets"
+def segment_name(number: int, token: str = "") -> str:
+    """The file name of a segment; a `token` distinguishes files with the same segment."""
+    return f"{number:06d}.{token}.packets" if token else f"{number:06d}.packets"
 
 
 class _OpenSegment:
     """The segment that is being written."""
 
     def __init__(self, path: Path, form: Format, layout: Layout, last: int | None) -> None:
-        # several processes may write the same segment, if one was taken for dead
-        self._path, self._part = path, path.with_suffix(f".{secrets.token_hex(4)}.part")
+        self._path, self._part = path, path.with_suffix(".part")
         # the format of the final video, so that the encoder gets the same flags; nothing is written to it
         self._container = av.open(io.BytesIO(), "w", format=form.muxer)
         self.encoder = VideoEncoder(self._container, form, layout.encoding, layout.shape, last)
