@@ -12,6 +12,7 @@ from threading import Condition, Event, Thread
 from streamfx.live.options import LiveOptions
 from streamfx.live.stats import Stats
 from streamfx.live.timing import Pacer, RateLimit, Timeline
+from streamfx.media.input.captions import Captions
 from streamfx.media.live.receiver import AudioBlock, Picture, Receiver, SourceLostError
 
 log = logging.getLogger("streamfx")
@@ -71,6 +72,7 @@ class SourceReader:
         self.error: BaseException | None = None
         self._options, self._timeline, self._stats, self._on_audio = options, timeline, stats, on_audio
         self._limit = RateLimit(options.rate)
+        self._captions: Captions | None = None  # watched only to report that they are lost
         self._stop = Event()
         self._thread = Thread(target=self._run, name="read", daemon=True)  # may wait in FFmpeg
 
@@ -147,6 +149,9 @@ class SourceReader:
         rate = receiver.rate or DEFAULT_RATE
         self.rate = min(rate, self._options.rate) if self._options.rate else rate
         self.size, self.has_audio = receiver.size, receiver.has_audio
+        self._captions = Captions(receiver.name) if receiver.may_have_captions else None
+        if receiver.omitted:
+            log.warning("live streams hold one video and one audio stream; omitted: %s", receiver.omitted)
         self.opened.set()
 
     def _connected(self) -> None:
@@ -163,6 +168,9 @@ class SourceReader:
             return
         if isinstance(arrival, AudioBlock):
             self._on_audio(AudioBlock(arrival.samples, output))
-        elif self._limit.passes(output):
+            return
+        if self._captions:
+            self._captions.lose_those_of(arrival.frame, "live streams are encoded without them")
+        if self._limit.passes(output):
             replaced = self.newest.put(Arrival(arrival, output, time.monotonic()))
             self._stats.count(received=1, dropped=int(replaced))

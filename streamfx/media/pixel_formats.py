@@ -8,7 +8,7 @@ read as BT.601, limited range, as FFmpeg does.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -207,6 +207,14 @@ def _write_planes(frame: VideoFrame, values: Tensor, bits: int, download: Copy |
         values = download(values.to(torch.int32).to(torch.uint8 if bits == 8 else torch.uint16).contiguous())
     for source, plane in zip(values, frame.planes):
         torch.from_numpy(samples_of(plane, bits)).copy_(source)
+
+
+def copy_planes(frame: VideoFrame, planes: Sequence[VideoPlane]) -> None:
+    """Copy planes into those of `frame`, which have the same sizes and sample formats."""
+    for target, plane in zip(frame.planes, planes, strict=True):
+        rows = np.frombuffer(memoryview(target), np.uint8).reshape(target.height, -1)
+        width = min(target.line_size, plane.line_size)
+        rows[:, :width] = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)[:, :width]
 
 
 def samples_of(plane: VideoPlane, bits: int) -> NDArray[Any]:

@@ -4,6 +4,8 @@ import threading
 import time
 from fractions import Fraction
 
+from captioned import with_captions
+
 from streamfx.live.options import LiveOptions
 from streamfx.live.reader import Arrival, Newest, SourceReader
 from streamfx.live.stats import Stats
@@ -62,3 +64,17 @@ def test_a_lower_frame_rate(video):
     reader, times, _ = read(video, rate=Fraction(5), pace=True)
     assert reader.rate == 5
     assert len(times) <= 6
+
+
+def test_one_line_each_says_what_is_not_sent(video, clip, ffmpeg, tmp_path, caplog):
+    with_captions(video, tmp_path / "cc.ts", 3)
+    (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:00,400\nHello\n")
+    inputs = ["-i", tmp_path / "cc.ts", "-i", video, "-i", tmp_path / "a.srt"]
+    maps = ["-map", "0:v", "-map", "1:a", "-map", "1:a", "-map", "2"]
+    ffmpeg(*inputs, *maps, "-c", "copy", "-c:s", "srt", tmp_path / "a.mkv")
+    _, times, _ = read(tmp_path / "a.mkv", loop=True)
+    assert times
+    assert [record.getMessage() for record in caplog.records] == [
+        "live streams hold one video and one audio stream; omitted: other audio, subtitles",
+        f"the closed captions of '{tmp_path / 'a.mkv'}' are lost: live streams are encoded without them",
+    ]

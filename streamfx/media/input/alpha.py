@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-import numpy as np
 from av import Packet, VideoFrame
 from av.codec.context import CodecContext
 from av.container import InputContainer
@@ -15,7 +14,7 @@ from av.video.format import VideoFormat
 from av.video.stream import VideoStream
 
 from streamfx.media.limits import decoder_options
-from streamfx.media.pixel_formats import convert_pixel_format
+from streamfx.media.pixel_formats import convert_pixel_format, copy_planes
 from streamfx.media.probe import decoders
 
 HEIF_BRANDS = frozenset(("avif", "avis", "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1"))
@@ -70,10 +69,7 @@ def add_alpha(color: VideoFrame, alpha: VideoFrame) -> VideoFrame:
     if alpha.format.components[0].bits != depth:
         alpha = convert_pixel_format(alpha, "gray" if depth == 8 else f"gray{depth}le")
     merged = VideoFrame(color.width, color.height, name)
-    for target, plane in zip(merged.planes, [*source.planes, alpha.planes[0]], strict=True):
-        rows = np.frombuffer(memoryview(target), np.uint8).reshape(target.height, -1)
-        width = min(target.line_size, plane.line_size)
-        rows[:, :width] = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)[:, :width]
+    copy_planes(merged, [*source.planes, alpha.planes[0]])
     merged.pts, merged.dts, merged.time_base, merged.duration = color.pts, color.dts, color.time_base, color.duration
     merged.colorspace, merged.color_range = color.colorspace, color.color_range
     merged.color_primaries, merged.color_trc = color.color_primaries, color.color_trc

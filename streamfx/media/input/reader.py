@@ -20,6 +20,8 @@ from streamfx.frame import Frame
 from streamfx.media.filters.graph import Filter, FilterGraph, prepend_filters
 from streamfx.media.gpu.nvidia import Driver, driver_of
 from streamfx.media.gpu.surfaces import decoder_mismatch, downscaled_luma, find_decoder, to_host, to_image
+from streamfx.media.input.captions import CODECS as CAPTION_CODECS
+from streamfx.media.input.captions import Captions
 from streamfx.media.input.deinterlacing import deinterlaced
 from streamfx.media.input.demuxer import Demuxer
 from streamfx.media.input.image_sequence import ImageSequence, check_rate, files_of, is_pattern
@@ -60,6 +62,7 @@ class Reader:
     ) -> None:
         self.name = str(source)
         self._keep_packets = False
+        self.captions: Captions | None = None  # collects those of `frames`, if a writer sets it
         self.cuts = CutDetector()
         self.resume_interval = 0  # frames between resume points; 0 for none
         self.resume_points: dict[int, ResumePoint] = {}  # number of the next frame -> resume point
@@ -98,6 +101,12 @@ class Reader:
     def video_index(self) -> int:
         """Index of the video stream in `input`."""
         return self._source.stream.index if self._source.stream else 0
+
+    @property
+    def may_have_captions(self) -> bool:
+        """Whether frames may have closed captions, because the codec supports them."""
+        stream = self._source.stream
+        return stream is not None and stream.codec_context.codec.canonical_name in CAPTION_CODECS
 
     @property
     def offset(self) -> Fraction:
@@ -239,6 +248,7 @@ class Reader:
         reason = self._decode_on(driver, filters) if driver else ""
         decoder = driver.device if driver and not reason else "the CPU"
         log.info("'%s' is decoded on %s", self.name, f"{decoder}: {reason}" if reason else decoder)
+        captions = self.captions if self.may_have_captions and not self._driver else None
         for decoded in self.video_frames(filters):
             if driver and driver.holds(decoded):
                 cut = self.cuts.begins_shot(downscaled_luma(decoded, driver, HEIGHT, WIDTH))
@@ -247,6 +257,8 @@ class Reader:
             image, alpha = to_image(decoded, device)
             base = decoded.time_base or self._source.tick
             pts = (decoded.pts or 0) * base
+            if captions:
+                captions.add(decoded, pts)
             length = decoded.duration * base if decoded.duration else 1 / (self.info.rate or SEQUENCE_RATE)
             frame = Frame(image, pts, length, cut, alpha)
             if pending is not None:
@@ -280,6 +292,8 @@ class Reader:
             return "resumed runs use the CPU decoder"
         if filters or self._upright_filters or self.info.interlaced:
             return "FFmpeg filters run on the CPU"
+        if self.info.captions:
+            return "closed captions need the CPU decoder"
         if isinstance(source, ImageSequence) or not source.can_restart:
             return "image sequences, alpha and a late first frame need the CPU decoder"
         decode = find_decoder(driver, source.stream, first)

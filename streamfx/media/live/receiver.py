@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from streamfx.errors import StreamfxError
 from streamfx.media.filters.graph import FilterGraph
+from streamfx.media.input.captions import CODECS as CAPTION_CODECS
 from streamfx.media.input.open import NOT_VIDEO, check_input_format, default_video_stream
 from streamfx.media.input.side_data import upright_filters
 from streamfx.media.invalid_samples import silence_invalid
@@ -95,6 +96,19 @@ class Receiver:
     @property
     def has_audio(self) -> bool:
         return self._audio is not None
+
+    @property
+    def may_have_captions(self) -> bool:
+        """Whether frames may have closed captions, because the codec supports them."""
+        return self._video.codec_context.codec.canonical_name in CAPTION_CODECS
+
+    @property
+    def omitted(self) -> str:
+        """The kinds of streams that are not received, such as "subtitles, data"; "" if there are none."""
+        used = {self._video.index, self._audio.index if self._audio else -1}
+        kinds = [stream.type for stream in self._container.streams if stream.index not in used]
+        names = {"audio": "other audio", "video": "other video", "subtitle": "subtitles", "attachment": "attachments"}
+        return ", ".join(dict.fromkeys(names.get(kind, kind) for kind in kinds))
 
     def arrivals(self) -> Iterator[Picture | AudioBlock]:
         """Yield frames and blocks of audio in the order of arrival; returns at the end of the source."""

@@ -40,7 +40,7 @@ BT2020_PRIMARIES, HDR_TRANSFERS = 9, (16, 18)  # of H.273: PQ and HLG
 FAST_SETTINGS = {"libx264": {"preset": "superfast"}, "libx265": {"preset": "ultrafast"}}  # changes for `fast`
 SETTINGS = {  # encoder -> default options
     "libx264": {"crf": "18", "preset": "veryfast"},
-    "libx265": {"crf": "18", "preset": "veryfast", "x265-params": "log-level=error"},
+    "libx265": {"crf": "18", "preset": "veryfast", "x265-params": "log-level=error", "a53cc": "1"},
     "libvpx-vp9": {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"},
     "libsvtav1": {"crf": "24", "preset": "8"},
     "prores_ks": {"profile": "4444"},

@@ -21,6 +21,7 @@ from streamfx.media.encoding import Encoding, Output
 from streamfx.media.filters.graph import Filter, FilterGraph
 from streamfx.media.gpu.nvidia import Driver, driver_of
 from streamfx.media.gpu.surfaces import to_video_frame
+from streamfx.media.input.captions import CaptionPainter, Captions
 from streamfx.media.input.reader import Reader
 from streamfx.media.output.encoder import Layout, Shape
 from streamfx.media.output.encoder_selection import choose_encoding, keeps_captions
@@ -81,8 +82,11 @@ class Writer:
         self._ended = False
         self._flattened = False
         self._driver: Driver | None = None  # of the device that holds the frames
+        self._captions, self._caption_painter = Captions(source.name if source else ""), CaptionPainter()
+        self._drops_captions = False  # whether the encoder cannot write those that the source may have
         if source is not None:
             source.keep_packets()
+            source.captions = self._captions
 
     def use_segments(self, segments: Segments) -> None:
         """Append to `segments` and join them when finished; call it before the first frame."""
@@ -110,6 +114,7 @@ class Writer:
 
     def write(self, frame: Frame) -> None:
         """Encode a frame; all frames must have the same size."""
+        carrier = self._captions.take(frame.pts)
         if frame.pts < self.begin:
             return
         self._base = self._base or time_base(self._source, frame.duration)
@@ -125,6 +130,10 @@ class Writer:
         video_frame = to_video_frame(image, alpha, coding, self._encodes_on_device)
         video_frame.pts, video_frame.time_base = round(frame.pts / self._base), self._base
         video_frame.duration = round(frame.duration / self._base)
+        if carrier and self._encodes_on_device:
+            self._captions.lose("the GPU encodes without them; --device cpu keeps them")
+        elif carrier:
+            video_frame = self._caption_painter.with_captions(video_frame, carrier)
         self.write_video_frame(video_frame)
 
     def write_video_frame(self, video_frame: VideoFrame) -> None:
@@ -249,6 +258,8 @@ class Writer:
         rate = self._graph.rate if self._graph else None
         base = video_frame.time_base or Fraction(1, 1000)
         target = self._open(coding_of(video_frame), (video_frame.height, video_frame.width), base, rate)
+        if self._drops_captions:
+            self._captions.lose_those_of(video_frame, f"{self.encoder} cannot write them")
         with self._write_errors():
             assert self._muxer is not None
             self._muxer.encode(video_frame if self._encodes_on_device else self._converted(video_frame, target))
@@ -267,7 +278,8 @@ class Writer:
         converted = to_host_frame(image, alpha, target)
         converted.pts, converted.time_base = video_frame.pts, video_frame.time_base
         converted.duration = video_frame.duration
-        return converted
+        captioned = self._source is not None and self._source.may_have_captions
+        return self._caption_painter.with_captions(converted, video_frame) if captioned else converted
 
     def _open(self, coding: Coding, size: tuple[int, int], base: Fraction, rate: Fraction | None) -> Coding:
         """Choose the encoder and open the output at the first frame; returns the coding of the encoder's input."""
@@ -289,9 +301,8 @@ class Writer:
             else:  # opened only so that warnings and errors appear now
                 muxer.abandon()
             self._encoding = self._apply_layout(Layout(encoding, shape, self._base))
-            if info and info.captions and (self._base or not keeps_captions(encoding.encoder)):
-                cause = "effects replace the frames that hold them" if self._base else f"{encoding.encoder} drops them"
-                log.warning("the closed captions of '%s' are lost: %s", source and source.name, cause)
+            captioned = source is not None and source.may_have_captions
+            self._drops_captions = captioned and not keeps_captions(encoding.encoder)
         elif size != self._size:
             old, new = (f"{width}x{height}" for height, width in (self._size, size))
             raise StreamfxError(f"the frame size changed from {old} to {new}; scale all frames to one size")
