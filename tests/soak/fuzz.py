@@ -39,12 +39,16 @@ PARTS = {  # of the joined files
     "part.ts": [*BOTH, "-c:v", "mpeg2video", "-g", "5", "-c:a", "mp2"],
     "later.ts": [*BOTH, "-c:v", "mpeg2video", "-g", "5", "-c:a", "mp2", *LATER],
     "part.vob": [*BOTH, "-c:v", "mpeg2video", "-g", "5", "-c:a", "ac3"],
+    "part.ogv": [*BOTH, "-c:v", "libtheora", "-c:a", "libvorbis"],
+    "part.ogg": [*AUDIO, "-c:a", "libopus"],
 }
 JOINED = {  # file name -> its parts
     "joined-restart.ts": ["part.ts", "part.ts"],
     "joined-jump.ts": ["part.ts", "later.ts"],
     "joined-back.ts": ["later.ts", "part.ts", "part.ts"],
     "joined.vob": ["part.vob", "part.vob"],
+    "joined.ogv": ["part.ogv", "part.ogv"],
+    "audiojoined.ogg": ["part.ogg", "part.ogg"],
 }
 KINDS = {  # file name -> ffmpeg's arguments
     "h264.mp4": [*BOTH, "-c:v", "libx264", "-g", "5", "-pix_fmt", "yuv420p", "-c:a", "aac"],

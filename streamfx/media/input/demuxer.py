@@ -257,11 +257,19 @@ class Demuxer:
                 if self._last_pts is None:
                     raise StreamfxError(self._read_error(error)) from error
                 self._damage.mark(self._latest)
+                yield from self._flushes()
                 return
             self._correct(packet)
             self._track(packet)
             if packet.stream is not self.stream:
                 self._collect(packet)
+            yield packet
+
+    def _flushes(self) -> Iterator[Packet[Stream]]:
+        """Yield the packets that make the decoders return their last frames, as at the end of a source."""
+        for stream in self._decoded:
+            packet: Packet[Stream] = Packet()
+            packet.stream = stream
             yield packet
 
     def _correct(self, packet: Packet[Stream]) -> None:

@@ -6,8 +6,10 @@ import av
 import numpy as np
 import pytest
 
+from streamfx.media.input.audio_decoder import read_audio
 from streamfx.media.input.discontinuities import Discontinuities
 from streamfx.media.input.reader import Reader
+from streamfx.media.output.soundtrack import Soundtrack
 
 PICTURE = ["-c:v", "mpeg2video", "-g", "5", "-bf", "2", "-c:a", "mp2"]
 ONE = Fraction(1, 25)
@@ -116,3 +118,34 @@ def test_packets_lost_away_from_a_discontinuity_are_damage(clip, tone, tmp_path,
     middle = len(packets) // 2 // 188 * 188
     lost.write_bytes(packets[:middle] + packets[middle + 20 * 188 :])
     assert float(convert(lost, "out.nut", "null").damaged_at) == pytest.approx(2, abs=0.6)
+
+
+CHAINS = {"c.ogg": ["-c:a", "libvorbis"], "c.opus": ["-c:a", "libopus"], "c.oga": ["-c:a", "flac"]}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_chained_ogg_files_are_read_and_copied_whole(name, clip, tone, tmp_path):
+    """Each link of a chain, such as a recording of web radio, starts over at 0."""
+    links = [clip(f"{pitch}{name}", *tone("2", pitch), *CHAINS[name]) for pitch in ("400", "800")]
+    chain = tmp_path / name
+    chain.write_bytes(b"".join(link.read_bytes() for link in links))
+    samples = np.concatenate(list(read_audio(str(chain), 48000)))
+    assert len(samples) / 48000 == pytest.approx(4, abs=0.05)
+    for second, pitch in ((1, 400), (3, 800)):
+        part = samples[second * 48000 : second * 48000 + 4800]
+        assert np.count_nonzero(np.diff(np.sign(part))) / 0.2 == pytest.approx(pitch, rel=0.1)
+    with Soundtrack(chain) as soundtrack:
+        soundtrack.read_until(None)
+        times = [packet.pts * packet.time_base for packet in soundtrack.take_packets()]
+    assert times == sorted(set(times))
+    assert float(times[-1]) == pytest.approx(4, abs=0.1)
+
+
+def test_a_chain_that_ffmpeg_cannot_read_keeps_all_frames_of_its_first_link(
+    clip, moving, tone, convert, tmp_path, times
+):
+    link = clip("link.ogv", *moving(), *tone(), "-c:v", "libtheora", "-c:a", "libvorbis")
+    (tmp_path / "chain.ogv").write_bytes(2 * link.read_bytes())
+    made = convert(tmp_path / "chain.ogv", "out.mkv", "null")
+    assert float(made.damaged_at) == pytest.approx(1, abs=0.05)
+    assert len(times(made.path)) == len(times(convert(link, "link.mkv", "null").path))
