@@ -144,8 +144,10 @@ def test_chained_ogg_files_are_read_and_copied_whole(name, clip, tone, tmp_path)
 def test_a_chain_that_ffmpeg_cannot_read_keeps_all_frames_of_its_first_link(
     clip, moving, tone, convert, tmp_path, times
 ):
-    link = clip("link.ogv", *moving(), *tone(), "-c:v", "libtheora", "-c:a", "libvorbis")
-    (tmp_path / "chain.ogv").write_bytes(2 * link.read_bytes())
+    """With several streams."""
+    code = ["-c:v", "libtheora", "-c:a", "libvorbis"]
+    link, other = clip("link.ogv", *moving(), *tone(), *code), clip("other.ogv", *moving(rate="20"), *tone(), *code)
+    (tmp_path / "chain.ogv").write_bytes(link.read_bytes() + other.read_bytes())
     made = convert(tmp_path / "chain.ogv", "out.mkv", "null")
     assert float(made.damaged_at) == pytest.approx(1, abs=0.05)
     assert len(times(made.path)) == len(times(convert(link, "link.mkv", "null").path))
