@@ -69,6 +69,19 @@ def test_a_short_job_can_be_paused_and_canceled(video, tmp_path, at_frame, outpu
     assert output_files() == []
 
 
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.mov"])
+def test_a_finished_run_removes_what_an_interrupted_one_kept(name, video, tmp_path, at_frame, output_files):
+    job = Job(video, tmp_path / name, "trails")
+    kept = name.replace(".", ".partial.")
+    assert job.run(at_frame(12, job.pause)).state == "stopped"
+    assert output_files() == [kept]
+    assert Job(video, tmp_path / name, "mirror").run().state == "finished"
+    assert output_files() == [name]
+    (tmp_path / kept).write_bytes(video.read_bytes())  # of another program
+    Job(video, tmp_path / name, "mirror,trails", output=Output(overwrite=True)).run()
+    assert output_files() == [name, kept]
+
+
 def test_the_finished_part_can_be_joined(job, rgb, at_frame):
     with pytest.raises(StreamfxError, match="there are no closed segments"):
         job.join_partial()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
 import shutil
 import stat
 from contextlib import suppress
@@ -80,6 +81,18 @@ def follow_link(path: Path) -> Path:
 def temporary_of(target: Path) -> Path:
     """The name under which this process writes `target` until it is complete."""
     return target.with_name(f".{target.name}.{os.getpid()}.part")
+
+
+def partial_of(target: Path) -> Path:
+    """The name of what an interrupted run keeps of `target`."""
+    return target.with_name(f"{target.stem}.partial{target.suffix}")
+
+
+def remove_partial(target: Path) -> None:
+    """Remove what an interrupted run kept of `target`, which is complete now; only files that say they are ours."""
+    partial = partial_of(target)
+    if re.search(r"^streamfx \S+: ", comment_of(str(partial)), re.MULTILINE):
+        partial.unlink(missing_ok=True)
 
 
 def reserve(file: Path, target: Path) -> None:

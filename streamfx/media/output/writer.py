@@ -27,7 +27,15 @@ from streamfx.media.output.encoder import Layout, Shape
 from streamfx.media.output.encoder_selection import choose_encoding, keeps_captions
 from streamfx.media.output.formats import format_of
 from streamfx.media.output.muxer import Muxer
-from streamfx.media.output.paths import check_target, keep_permissions, replace_durably, reserve, temporary_of
+from streamfx.media.output.paths import (
+    check_target,
+    keep_permissions,
+    partial_of,
+    remove_partial,
+    replace_durably,
+    reserve,
+    temporary_of,
+)
 from streamfx.media.output.segments import Segment, Segments, join, warnings_muted
 from streamfx.media.output.soundtrack import Soundtrack
 from streamfx.media.output.timestamps import changed_rate, rate_of, time_base
@@ -162,6 +170,7 @@ class Writer:
                 self._join(None)
             if self._temporary and self._path:
                 replace_durably(self._temporary, self._path)
+                remove_partial(self._path)
 
     def join_partial(self) -> Path | None:
         """Join the closed segments into 'NAME.partial.EXT'; None if there are none."""
@@ -217,7 +226,7 @@ class Writer:
         """Rename the temporary file to 'NAME.partial.EXT'; None if the output is not a regular file."""
         if self._path is None or self._temporary is None:
             return None
-        partial = self._path.with_name(f"{self._path.stem}.partial{self._path.suffix}")
+        partial = partial_of(self._path)
         keep_permissions(self._temporary, self._path)
         os.replace(self._temporary, partial)
         return partial
