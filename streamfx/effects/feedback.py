@@ -34,6 +34,10 @@ DEFAULT_LAYERS = {  # network -> alternating layers
 }
 REFERENCE_STEP = 0.015  # step at which `soften` applies fully; smaller steps soften less
 MIN_SIDE = 32  # pixels
+_CALM_STEP, _CALM_SOFTEN = (
+    0.75,
+    0.05,
+)  # in calm regions: share of the step left out, and of fine detail removed per frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,9 @@ class Feedback:
     regions: Annotated[
         float, Ge(0), Le(1), Doc("Share of the frame, in drifting soft regions, that dreams the next layer")
     ] = 0.0
+    calm: Annotated[
+        float, Ge(0), Le(1), Doc("Share of the frame, in drifting soft regions, that dreams little and has less detail")
+    ] = 0.35
     loop: Annotated[bool, Doc("Crossfade the end into the start")] = False
 
     segment_length: ClassVar = 60
@@ -264,6 +271,9 @@ class Feedback:
             in_regions = number // self.finest % 2 == 1
             mask = region_mask(*sizes[-1], self.regions, number / self.context.fps, self.seed).to(canvas)
             step_share = 2 * (mask if in_regions else 1 - mask)
+        if self.calm:
+            awake = 1 - _CALM_STEP * self._calm_regions(*sizes[-1], number).to(canvas)
+            step_share = awake if step_share is None else step_share * awake
         gradient = gradients(number, in_regions)
         if len(sizes) == 1 or number % self.finest == 0:
             return ascend(canvas, gradient, settings, step_share=step_share, number=number)
@@ -274,9 +284,15 @@ class Feedback:
         change = ascend(coarse, gradient, coarse_settings, step_share=step_share, number=number) - coarse
         return resize(change, sizes[-1]).add_(canvas)
 
+    def _calm_regions(self, height: int, width: int, number: int) -> Tensor:
+        """[1, H, W] 0..1, 1 where the frame is calm."""
+        from streamfx.ops.regions import region_mask
+
+        return region_mask(height, width, self.calm, number / self.context.fps, self.seed + 1)
+
     def _stabilize(self, canvas: Tensor, memory: Memory, values: Mapping[str, float], number: int) -> Tensor:
         """The canvas with its drift in brightness, color and contrast at each scale limited."""
-        from streamfx.ops.appearance import Corrections, hold_appearance
+        from streamfx.ops.appearance import Corrections, hold_appearance, smoothed
         from streamfx.ops.color import luma
         from streamfx.ops.color_statistics import correct_drift
 
@@ -292,6 +308,9 @@ class Feedback:
             soften_color=self.soften_color,
         )
         canvas = hold_appearance(canvas, memory_tensor(memory, "bands"), palettes[current], number, shares)
+        if self.calm:
+            mask = self._calm_regions(canvas.shape[1], canvas.shape[2], number).to(canvas)
+            canvas = canvas.lerp(smoothed(canvas), _CALM_SOFTEN * mask)
         return correct_drift(canvas, memory_tensor(memory, "targets")[current], self.hold)
 
     def _gradients(self, indices: Array, device: torch.device) -> Callable[[int, bool], Gradient]:

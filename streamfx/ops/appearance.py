@@ -59,6 +59,12 @@ def hold_appearance(image: Tensor, bands: Tensor, colors: Tensor, number: int, s
     return enlarge(half, size)[0].add_(fine, alpha=gain).add_(detail - fine, alpha=chroma_gain)
 
 
+def smoothed(image: Tensor) -> Tensor:
+    """`image` [3, H, W] without its details of 1 to 4 pixels."""
+    half = halve(image[None])
+    return enlarge(enlarge(halve(half), _size(half)), _size(image))[0]
+
+
 def _contrast_change(base: Tensor, targets: Tensor, share: float) -> Tensor:
     """What to add to `base` [1, 1, H, W] so that the contrast of its bands moves by `share` toward `targets`."""
     change: Tensor | None = None

@@ -16,6 +16,7 @@ from streamfx.animation.schedule import parse_schedule
 from streamfx.effects.feedback import Feedback
 from streamfx.errors import StreamfxError
 from streamfx.frame import Frame
+from streamfx.ops.appearance import smoothed
 from streamfx.ops.color_statistics import color_statistics
 from streamfx.ops.regions import region_mask
 
@@ -166,6 +167,18 @@ def test_regions_dream_the_next_layer(start):
     inside, outside = mask > 0.95, mask < 0.05
     assert (here * outside).sum() / outside.sum() > 2 * (here * inside).sum() / inside.sum()
     assert (there * inside).sum() / inside.sum() > 1.5 * (there * outside).sum() / outside.sum()
+
+
+def test_calm_regions_dream_less_and_lose_detail(start):
+    mask = region_mask(*SIZE, 0.5, 0.05, 1)
+    calm, busy = mask > 0.95, mask < 0.05
+
+    def detail(image, area):
+        return ((image - smoothed(image)).abs() * area).sum() / area.sum()
+
+    images, even = generate(start, 8, calm=0.5)[7], generate(start, 8, calm=0.0)[7]
+    assert detail(images, calm) < 0.8 * detail(even, calm)
+    assert detail(images, busy) > 0.9 * detail(even, busy)
 
 
 def test_schedules_know_the_layer():
