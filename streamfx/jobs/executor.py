@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
-from streamfx.jobs.render_piece import Outcome, PieceRequest
+from streamfx.jobs.render_piece import JobRequest, Outcome, PieceRequest
 
 
 class Executor(Protocol):
@@ -14,6 +14,8 @@ class Executor(Protocol):
 
     A task whose process or machine is lost comes back as an outcome with `retry`.
     """
+
+    has_other_machines: bool  # and so runs jobs that are not split there, too
 
     @property
     def slots(self) -> int:
@@ -28,7 +30,7 @@ class Executor(Protocol):
         """Whether another task can be started now."""
         ...
 
-    def start(self, request: PieceRequest) -> None:
+    def start(self, request: PieceRequest | JobRequest) -> None:
         """Start a task."""
         ...
 

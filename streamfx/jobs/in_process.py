@@ -7,13 +7,14 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Self
 
-from streamfx.jobs.render_piece import Outcome, PieceRequest, try_piece
+from streamfx.jobs.render_piece import JobRequest, Outcome, PieceRequest, try_piece
 
 
 class InProcess:
     """An executor with one thread."""
 
     slots = 1
+    has_other_machines = False
 
     def __init__(self) -> None:
         self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
@@ -30,8 +31,9 @@ class InProcess:
         """Number of tasks that have not ended."""
         return self._running
 
-    def start(self, request: PieceRequest) -> None:
+    def start(self, request: PieceRequest | JobRequest) -> None:
         """Start a task."""
+        assert isinstance(request, PieceRequest)
         self._running += 1
         # a daemon, so that an interrupt does not wait for a source that sends nothing
         Thread(target=self._render, args=(request,), name="piece", daemon=True).start()

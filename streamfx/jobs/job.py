@@ -19,6 +19,7 @@ from streamfx.jobs.result import Callbacks, JobStart, OnProgress, Result
 from streamfx.jobs.sequential import open_checkpoint, run_sequentially
 from streamfx.jobs.settings import JobSettings
 from streamfx.jobs.status import Status, StatusFile, cancel, pause, read_status
+from streamfx.jobs.whole import check_start, executor_elsewhere, run_elsewhere
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,19 @@ def run_job(
             with locked_folder(Path(task.target)) as leftover:
                 discard(leftover)  # of the run that finished it, if it was killed at the last moment
             return Result("already_finished", task.target)
-        with ExitStack() as stack:
+        with ExitStack() as workers, ExitStack() as stack:
             writer = task.writer(overwrite=job.output.overwrite)
             folder = stack.enter_context(locked_folder(Path(task.target))) if writer.atomic else None
             callbacks = Callbacks(StatusFile(folder), on_start, on_progress)
             ending = None
             if files := open_pieces(folder, task, distribution, resume=resume):
-                ending = run_in_pieces(files, task, writer, distribution or Distribution(InProcess()), callbacks)
+                distribution = distribution or Distribution(InProcess())
+                workers.enter_context(distribution.executor)  # stays connected if there is only one piece
+                ending = run_in_pieces(files, task, writer, distribution, callbacks)
+            if ending is None and (executor := executor_elsewhere(task, writer, distribution)):
+                check_start(folder, task, writer, callbacks, resume=resume)
+                stack.close()  # the other machine takes the lock
+                return run_elsewhere(task, executor, callbacks, resume=resume)
             if ending is None:
                 ending = run_sequentially(folder, task, writer, callbacks, resume=resume)
     task.check_damage(writer)

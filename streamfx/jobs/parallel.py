@@ -138,7 +138,7 @@ def plan_and_render(
     Raises StreamfxError if a worker lacks a file, which is checked first, or if a piece fails.
     """
     with distribution.executor as executor:
-        executor.check(os.getcwd(), files.folder.absolute(), _needed_files(task))
+        executor.check(os.getcwd(), files.folder.absolute(), needed_files(task))
         plan = open_plan(files, task, distribution, tracker)
         if plan.is_whole:
             return plan, []
@@ -275,11 +275,11 @@ def piece_request(folder: Path, plan: Plan, task: Task, piece: Piece) -> PieceRe
     fields = {name: getattr(task.job, name) for name in JobSettings.__dataclass_fields__}
     text = chain_text(task.chain)  # with the filters for rate, size and width
     settings = replace(JobSettings(**fields), chain=text, output=task.output, rate=None, size=None, width=None)
-    folder, files = folder.absolute(), _needed_files(task)
+    folder, files = folder.absolute(), needed_files(task)
     return PieceRequest(settings, os.getcwd(), folder, files, piece, plan.layout, plan.rate, pixel_limit())
 
 
-def _needed_files(task: Task) -> list[str]:
+def needed_files(task: Task) -> list[str]:
     """The files that a worker reads: the source, and those of the effects."""
     sources = list(task.files or ())
     needed = [*sources[:1], *sources[-1:], *(path for effect in task.chain for path in input_files(effect))]

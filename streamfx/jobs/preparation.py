@@ -99,6 +99,7 @@ def prepared(job: JobSettings) -> Iterator[Task]:
         fingerprint = fingerprint_of(_settings(job, text, frames, fast), files or (), scaled)
         comment = f"streamfx {__version__}: {text} [{fingerprint.key}]"
         output = replace(job.output, fast=fast, comment=comment)
+        job = replace(job, chain=chain)  # for another machine, which would choose by its own speed
         yield Task(job, target, scaled, source, files, length, frames, soundtrack, fingerprint, output)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from streamfx.errors import StreamfxError
-from streamfx.jobs.render_piece import Outcome, PieceRequest
+from streamfx.jobs.render_piece import JobRequest, Outcome, PieceRequest
 from streamfx.media.threads import available_threads
 
 MAX_WORKERS = 256
@@ -32,6 +32,7 @@ class _Worker:
 class LocalProcesses:
     """An executor with `count` processes; each has its share of the cores, and one of the GPUs in turn."""
 
+    has_other_machines = False
     count: int
     gpus: Sequence[str] | None = None  # values of CUDA_VISIBLE_DEVICES; None leaves the variable as it is
     _workers: dict[int, _Worker] = field(default_factory=dict, init=False)
@@ -56,8 +57,9 @@ class LocalProcesses:
         """Number of tasks that have not ended."""
         return sum(worker.request is not None for worker in self._workers.values())
 
-    def start(self, request: PieceRequest) -> None:
+    def start(self, request: PieceRequest | JobRequest) -> None:
         """Give the task to a free worker; its process starts at its first task."""
+        assert isinstance(request, PieceRequest)
         index = next(i for i in range(self.count) if i not in self._workers or self._workers[i].request is None)
         if index not in self._workers:
             self._workers[index] = self._start_process(index)

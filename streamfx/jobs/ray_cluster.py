@@ -13,14 +13,17 @@ from typing import Any, Self, TypeAlias
 
 from streamfx.errors import StreamfxError
 from streamfx.jobs.ray_task import NodeReport, inspect_node, quoted, render, version_difference, versions
-from streamfx.jobs.render_piece import Outcome, PieceRequest
+from streamfx.jobs.render_piece import JobRequest, Outcome, PieceRequest
 
 MAX_RETRIES = 3  # by Ray, if a node is lost; our own tries come after that
 CPUS = 4  # of a task by default; fewer if no node has as many
 QUEUED = 2  # tasks per slot that Ray knows of, so that a cluster that can grow does
 _ANSWER = 60.0  # seconds for a node to answer before the work
 
+log = logging.getLogger("streamfx")
+
 Node: TypeAlias = Mapping[str, Any]  # as Ray describes it
+Request: TypeAlias = PieceRequest | JobRequest
 
 
 @dataclass
@@ -30,12 +33,14 @@ class RayCluster:
     A task gets `cpus` cores and `gpus` GPUs; None chooses by the nodes. Raises StreamfxError if there is no cluster.
     """
 
+    has_other_machines = True
     address: str
     cpus: int | None = None
     gpus: float | None = None  # below 1, several tasks share a GPU
     device: str = "auto"
     _ray: Any = field(default=None, init=False)
-    _tasks: dict[Any, tuple[PieceRequest, str]] = field(default_factory=dict, init=False)  # with the ID of a node or ""
+    _tasks: dict[Any, tuple[Request, str]] = field(default_factory=dict, init=False)  # with the ID of a node or ""
+    _entered: int = field(default=0, init=False)  # contexts
     _failed: set[str] = field(default_factory=set, init=False)  # IDs of nodes that had an error of their machine
 
     def connect(self) -> None:
@@ -110,10 +115,11 @@ class RayCluster:
         """Number of tasks that have not ended."""
         return len(self._tasks)
 
-    def start(self, request: PieceRequest) -> None:
+    def start(self, request: Request) -> None:
         """Queue a task; after an error of a machine, on one of the others."""
         self.connect()
-        options: dict[str, Any] = {"num_cpus": self._cpus(), "num_gpus": self._gpus(), "max_retries": MAX_RETRIES}
+        retries = MAX_RETRIES if isinstance(request, PieceRequest) else 0  # a job that is not split must be resumed
+        options: dict[str, Any] = {"num_cpus": self._cpus(), "num_gpus": self._gpus(), "max_retries": retries}
         node = self._healthy_node() if self._failed else ""
         if node:
             strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
@@ -141,13 +147,16 @@ class RayCluster:
 
     def __enter__(self) -> Self:
         self.connect()
+        self._entered += 1
         return self
 
     def __exit__(self, *_: object) -> None:
         for reference in self._tasks:
             self._ray.cancel(reference, force=True)
         self._tasks.clear()
-        self.disconnect()
+        self._entered -= 1
+        if not self._entered:
+            self.disconnect()
 
     def disconnect(self) -> None:
         """Leave the cluster; one that was started here ends."""
@@ -160,7 +169,7 @@ class RayCluster:
         try:
             node, outcome = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            return Outcome(request.piece.number, "a node", _first_line(error), retry=True)
+            return Outcome(request.number, "a node", _first_line(error), retry=True)
         assert isinstance(outcome, Outcome)
         name = next((_name(known) for known in self._ray.nodes() if known["NodeID"] == node), outcome.worker)
         if not outcome.retry:
@@ -178,8 +187,8 @@ class RayCluster:
         return 1 if self.device != "cpu" and any(_amount(node, "GPU") for node in self.nodes()) else 0
 
 
-def _render(request: PieceRequest, threads: int, expected: Mapping[str, str]) -> tuple[str, Outcome]:
-    """The task of Ray: render a piece; returns the ID of the node as well."""
+def _render(request: Request, threads: int, expected: Mapping[str, str]) -> tuple[str, Outcome]:
+    """The task of Ray: render a piece, or run a job; returns the ID of the node as well."""
     import ray
 
     return ray.get_runtime_context().get_node_id(), render(request, threads, expected)
@@ -221,8 +230,10 @@ def _connect(address: str) -> Any:
         options |= {"_temp_dir": folder} if (folder := os.environ.get("RAY_TMPDIR")) else {}
     try:
         import ray
+        from ray._private import worker
     except ImportError:
         raise StreamfxError("--ray needs the package ray: pip install 'streamfx[ray]'") from None
+    worker.print_to_stdstream = _log_message  # it prints to stdout, where a report or a video may go
     try:
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
@@ -231,6 +242,11 @@ def _connect(address: str) -> Any:
             "start one with 'ray start --head --node-ip-address=127.0.0.1', or give --ray local"
         ) from None
     return ray
+
+
+def _log_message(data: Mapping[str, Any], ignore_prefix: bool = False) -> None:
+    for line in data["lines"]:
+        log.info("Ray: %s", line.split("\n")[0])
 
 
 def _first_line(error: BaseException) -> str:

@@ -7,13 +7,19 @@ import os
 import platform
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from streamfx.jobs.render_piece import Outcome, PieceRequest, try_piece
+from streamfx.jobs.job import Job, run_job
+from streamfx.jobs.render_piece import JobRequest, Outcome, PieceRequest, failed, limit_torch, try_piece
+from streamfx.media.limits import limit_pixels
 from streamfx.media.probe import versions as ffmpeg_versions
+from streamfx.media.threads import limit_threads
 from streamfx.version import __version__
+
+log = logging.getLogger("streamfx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +33,50 @@ class NodeReport:
     shared: bool = True  # whether it sees the work folder and can write to it
 
 
-def render(request: PieceRequest, threads: int, expected: Mapping[str, str]) -> Outcome:
-    """Render a piece on this node, if it has the `expected` versions and sees the files.
+def render(request: PieceRequest | JobRequest, threads: int, expected: Mapping[str, str]) -> Outcome:
+    """Render a piece or run a job on this node, if it has the `expected` versions and sees the files.
 
     That is checked before the work, but this node may have joined later.
     """
-    logging.getLogger("streamfx").setLevel(logging.ERROR)  # the driver has read the same source and warned
-    number = request.piece.number
+    number = request.number
     if difference := version_difference(versions(), expected):
         return Outcome(number, node_name(), f"it has {difference}", retry=True)
     if missing := missing_files(request.current_folder, request.files):
         return Outcome(number, node_name(), f"it does not see {quoted(missing)}", retry=True)
+    if isinstance(request, JobRequest):
+        return try_job(request, node_name(), threads)
+    log.setLevel(logging.ERROR)  # the driver has read the same source and warned
     return try_piece(request, node_name(), threads)
+
+
+def try_job(request: JobRequest, worker: str, threads: int | None = None) -> Outcome:
+    """Run a job that is not split, with `threads` threads if given; never raises."""
+    warnings: list[str] = []
+    handler = _Collector(warnings)
+    log.addHandler(handler)
+    try:
+        with suppress(OSError):  # where it does not exist, only absolute paths are found
+            os.chdir(request.current_folder)
+        limit_pixels(request.max_pixels)
+        if threads:
+            limit_threads(threads)
+            limit_torch(threads)
+        assert isinstance(request.job, Job)
+        result = run_job(request.job, resume=request.resume)
+        return Outcome(request.number, worker, result=result, warnings=tuple(warnings))
+    except Exception as error:
+        return replace(failed(request.number, worker, error), warnings=tuple(warnings))
+    finally:
+        log.removeHandler(handler)
+
+
+class _Collector(logging.Handler):
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append(record.getMessage())
 
 
 def missing_files(current_folder: str, files: Sequence[str]) -> list[str]:

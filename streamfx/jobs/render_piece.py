@@ -19,6 +19,7 @@ from streamfx.errors import StreamfxError
 from streamfx.jobs.piece_files import PieceFiles, Report
 from streamfx.jobs.planner import Piece
 from streamfx.jobs.preparation import open_source, thread_limits
+from streamfx.jobs.result import Result
 from streamfx.jobs.settings import JobSettings
 from streamfx.media.filters.effect import Filters
 from streamfx.media.limits import limit_pixels
@@ -54,6 +55,23 @@ class PieceRequest:
     rate: Fraction  # frames per second, for schedules
     max_pixels: int
 
+    @property
+    def number(self) -> int:
+        """Of the piece."""
+        return self.piece.number
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """A job that is not split, to run in another process or on another machine."""
+
+    job: JobSettings
+    current_folder: str
+    files: list[str]  # that the job reads
+    resume: bool
+    max_pixels: int
+    number: int = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -64,6 +82,8 @@ class Outcome:
     error: str = ""
     retry: bool = False  # whether another try may succeed
     stopped: bool = False  # at a request
+    result: Result | None = None  # of a job that is not split
+    warnings: tuple[str, ...] = ()  # of such a job
 
 
 class _Stopped(Exception):
@@ -84,14 +104,19 @@ def try_piece(
         if request.folder.exists():
             return Outcome(number, worker, stopped=True)
         return Outcome(number, worker, f"the folder '{request.folder}' is gone", retry=True)
-    except StreamfxError as error:
-        cause = error.__cause__
-        return Outcome(number, worker, str(error), retry=isinstance(cause, OSError) and cause.errno in _TRANSIENT)
     except Exception as error:
-        return Outcome(number, worker, f"{type(error).__name__}: {error}", retry=True)
+        return failed(number, worker, error)
     finally:
         with suppress(OSError):
             PieceFiles(request.folder).forget(number)
+
+
+def failed(number: int, worker: str, error: Exception) -> Outcome:
+    """The outcome of a task that raised an error; bad input is not tried again."""
+    if not isinstance(error, StreamfxError):
+        return Outcome(number, worker, f"{type(error).__name__}: {error}", retry=True)
+    cause = error.__cause__
+    return Outcome(number, worker, str(error), retry=isinstance(cause, OSError) and cause.errno in _TRANSIENT)
 
 
 def render_piece(request: PieceRequest, worker: str, threads: int | None, alive: Callable[[], bool]) -> None:
@@ -117,7 +142,7 @@ def render_piece(request: PieceRequest, worker: str, threads: int | None, alive:
         try:
             with thread_limits(chain):
                 if threads and any(uses_all_cores(effect) for effect in chain):
-                    _limit_torch(threads)
+                    limit_torch(threads)
                 device, advance = settings.device, task.advance
                 run(reader, chain, writer, device=device, progress=advance, checkpoint=task, stop=piece.stop)
             _check_count(request, segments)
@@ -136,7 +161,8 @@ def _check_count(request: PieceRequest, segments: Segments) -> None:
         )
 
 
-def _limit_torch(threads: int) -> None:
+def limit_torch(threads: int) -> None:
+    """Let torch and OpenCV use that many threads in this process."""
     import cv2
     import torch
 

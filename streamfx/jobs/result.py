@@ -60,10 +60,14 @@ class Callbacks:
             self.on_start(start)
             self.on_start = None
 
-    def update(self, progress: Progress) -> None:
-        """Called after a frame. Raises StopRequest if the run should stop, or what `on_progress` raises."""
+    def show(self, progress: Progress) -> None:
+        """Called when the run has advanced in another process. Raises what `on_progress` raises."""
         if self.on_progress:
             self.on_progress(progress)
+
+    def update(self, progress: Progress) -> None:
+        """Called after a frame. Raises StopRequest if the run should stop, or what `on_progress` raises."""
+        self.show(progress)
         self.status.update(progress)
         if request := self.status.request():
             raise StopRequest(request)

@@ -2,6 +2,7 @@
 
 python tests/bench/cluster.py seams CLIP ...     difference after a seam in a long shot, by the frames of warm-up
 python tests/bench/cluster.py cost CLIP [N ...]  wall clock and CPU seconds with N processes, and in one run
+python tests/bench/cluster.py nodes CLIP         the same with a Ray cluster of one and of two nodes, each with one CPU
 python tests/bench/cluster.py growth             speedup of 1 to 64 nodes, from measured times
 """
 
@@ -10,23 +11,30 @@ from __future__ import annotations
 import argparse
 import heapq
 import math
+import os
 import resource
 import tempfile
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import torch
+from ray_nodes import SETTINGS, RayNodes
 
 from streamfx.effects.defaults import resolve
 from streamfx.effects.style import Style
 from streamfx.frame import Frame
 from streamfx.jobs.executor import Distribution
+from streamfx.jobs.in_process import InProcess
 from streamfx.jobs.job import Job, run_job
 from streamfx.jobs.processes import LocalProcesses
+from streamfx.jobs.ray_cluster import RayCluster
+from streamfx.jobs.render_piece import limit_torch
 from streamfx.media.encoding import Output
 from streamfx.media.filters.graph import Filter
 from streamfx.media.input.reader import Reader
+from streamfx.media.threads import limit_threads
 
 CPU = torch.device("cpu")
 SEAM, AFTER = 60, 10  # frame of the seam; frames after it that are compared
@@ -45,6 +53,9 @@ def main() -> None:
     cost = commands.add_parser("cost")
     cost.add_argument("clip")
     cost.add_argument("workers", nargs="*", type=int, default=[1, 2])
+    nodes = commands.add_parser("nodes")
+    nodes.add_argument("clip")
+    nodes.add_argument("--chain", default="style=preset=vangogh")
     commands.add_parser("growth")
     options = parser.parse_args()
     if options.command == "seams":
@@ -52,6 +63,8 @@ def main() -> None:
             print_seams(clip, Style(preset=options.preset, quality=options.quality))
     elif options.command == "cost":
         print_costs(options.clip, options.workers)
+    elif options.command == "nodes":
+        print_nodes(options.clip, options.chain)
     else:
         print_growth()
 
@@ -88,6 +101,36 @@ def print_costs(clip: str, workers: list[int]) -> None:
             wall, cpu = time.monotonic() - began, cpu_seconds() - before
         name = f"{count} processes" if count else "one run"
         print(f"{name}: {frames} frames, {wall:.1f} s, {cpu:.1f} CPU seconds", flush=True)
+
+
+def print_nodes(clip: str, chain: str) -> None:
+    """Print wall clock and CPU seconds of the same pieces in this process, and on one and two nodes of a Ray cluster.
+
+    The processes of Ray have started, and have rendered a short video, before the clock starts.
+    """
+    os.environ.update(SETTINGS)
+    limit_threads(1)
+    limit_torch(1)
+    with tempfile.TemporaryDirectory() as folder:
+        short = Job(clip, Path(folder, "short.mp4"), chain, Output(audio=False), size=(640, 360), segment=10, end=1)
+        job = replace(short, target=Path(folder, "out.mp4"), segment=100, end=None)
+        run_job(short, distribution=Distribution(InProcess()))
+        began, before = time.monotonic(), cpu_seconds()
+        frames = run_job(job, distribution=Distribution(InProcess())).frames
+        print(f"{frames} frames in this process: {time.monotonic() - began:.1f} s, {cpu_seconds() - before:.1f} CPU s")
+        for count in (1, 2):
+            began = time.monotonic()
+            with RayNodes(count) as nodes, RayCluster(nodes.address, device="cpu") as cluster:
+                ready = time.monotonic()
+                run_job(replace(short, target=Path(folder, f"short{count}.mp4")), distribution=Distribution(cluster))
+                print(f"{count} nodes started in {ready - began:.1f} s, tasks in {time.monotonic() - ready:.1f} s")
+                before = [cpu_seconds(), *(nodes.cpu_seconds(number) for number in range(count))]
+                began = time.monotonic()
+                run_job(replace(job, target=Path(folder, f"{count}.mp4")), distribution=Distribution(cluster))
+                wall = time.monotonic() - began
+                after = [cpu_seconds(), *(nodes.cpu_seconds(number) for number in range(count))]
+            used = [f"{end - start:.1f}" for start, end in zip(before, after)]
+            print(f"{count} nodes: {wall:.1f} s; CPU s: command {used[0]}, nodes {', '.join(used[1:])}", flush=True)
 
 
 def cpu_seconds() -> float:

@@ -1,6 +1,7 @@
 """A cluster of two nodes on this machine: one lacks a file, has a full disk, is killed; versions differ."""
 
 import json
+import re
 import time
 
 import pytest
@@ -44,14 +45,15 @@ def split(nodes, tmp_path, source, whole, rgb):
     """
 
     def split(action):
-        process = nodes.start("run", source, tmp_path / "out.mkv", *CHAIN, "--ray", nodes.address)
+        process = nodes.start("run", source, tmp_path / "out.mkv", *CHAIN, "--ray", nodes.address, "--json")
         work = tmp_path / "out.mkv.streamfx"
         while not list(work.glob("0*.json")):
             assert process.poll() is None, process.communicate()
             time.sleep(0.02)
         action(work)
-        _, error = process.communicate()
+        report, error = process.communicate()
         assert process.returncode == 0, error
+        assert json.loads(report)["frames"] == 500
         assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
         assert (rgb(tmp_path / "out.mkv") == whole).all()
         return error
@@ -130,6 +132,15 @@ def test_a_batch_on_a_cluster(nodes, tmp_path, source, whole, rgb):
     assert (rgb(tmp_path / "out" / "a.mkv") == whole).all()
 
 
+def test_a_video_that_is_not_split_is_rendered_by_a_node(nodes, tmp_path, video):
+    arguments = "run", video, tmp_path / "out.mp4", *CHAIN, "--ray", nodes.address, "--verbose"
+    done = nodes.run(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert f"'{video}' is not split: it is short" in done.stderr
+    assert re.search(r"out\.mp4' was rendered by node[01]$", done.stderr, re.MULTILINE)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
 def test_doctor_shows_the_nodes(nodes, tmp_path):
     done = nodes.run("doctor", "--ray", nodes.address, cwd=tmp_path)
     assert done.stdout.count(" yes") == 2, done.stderr
@@ -145,4 +156,4 @@ def test_segments_of_a_node_with_a_full_disk_are_rendered_elsewhere(nodes, split
 
 def test_a_video_is_whole_although_a_node_is_killed(nodes, split):
     """The last test with this cluster: one node is left."""
-    split(lambda work: nodes.kill(1))
+    assert split(lambda work: nodes.kill(1)) == ""
