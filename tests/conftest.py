@@ -277,7 +277,7 @@ class _ForkServer:
 
     def close(self):
         self.channel.close()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=60)
 
 
 @pytest.fixture(scope="session")

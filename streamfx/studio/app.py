@@ -21,6 +21,7 @@ from streamfx.studio.views.compare import CompareView
 from streamfx.studio.views.dream import DreamView, enqueue_dream
 from streamfx.studio.views.look import LookView
 from streamfx.studio.views.media import MediaView
+from streamfx.studio.views.project_menu import ProjectMenu
 from streamfx.studio.views.render import RenderView
 from streamfx.studio.views.timeline import TimelineView, enqueue_timeline
 from streamfx.studio.views.view import View
@@ -48,7 +49,9 @@ def build_app(workspace: Workspace) -> FastAPI:
 
     @ui.page("/", title="streamfx studio")
     def page() -> None:
-        Page(Session(workspace)).build()
+        session = Session(workspace)
+        Page(session).build()
+        ui.context.client.on_delete(lambda: workspace.previews.drop(session.key))
         workspace.warm_up()
 
     ui.run_with(app, title="streamfx studio", dark=True, language="en-US", tailwind=False, show_welcome_message=False)
@@ -97,15 +100,24 @@ class Page:
                 for name in VIEWS:
                     ui.tab(name)
             ui.element("div").classes("grow")
+            ProjectMenu(self.session).build()
             self.clip = ui.label().classes("clip")
             self.status = ui.button(on_click=lambda: self.show("Render")).props("flat dense no-caps").classes("pill")
-            queue = ui.button("Add to queue", icon="add", on_click=self._enqueue).props("unelevated no-caps dense")
+            queue = ui.button("Add to queue", icon="add", on_click=self._enqueue).props(
+                "unelevated no-caps dense text-color=dark"
+            )
             queue.classes("main-button").props('title="Ctrl-Enter" aria-keyshortcuts="Control+Enter"')
-        self._show_clip("source")
-        self.session.subscribe(self._show_clip)
+        self._show_clip()
+        self.session.subscribe(self._changed)
 
-    def _show_clip(self, what: str) -> None:
+    def _show_clip(self) -> None:
         self.clip.set_text(self.session.project.source or "no clip chosen")
+
+    def _changed(self, what: str) -> None:
+        if what in ("source", "project"):
+            self._show_clip()
+        if what == "command" and (self.session.subject != "Look" or self.tabs.value in ("Dream", "Timeline")):
+            self.show(self.session.subject)
 
     def _listen(self) -> None:
         session = self.session

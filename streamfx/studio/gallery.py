@@ -53,16 +53,19 @@ class Gallery:
     def paint(
         self, moment: Moment, renderer: StillRenderer, is_stale: IsStale, report: Callable[[Preset, bool], object]
     ) -> None:
-        """Paint the missing pictures; `report` gets each preset and whether there is a picture of it now.
+        """Paint the missing pictures; `report` gets every preset and whether there is a picture of it now.
 
         Returns early if it gets stale, between two pictures.
         """
         from streamfx.effects.style import Style
 
-        frame = frame_at(moment.path, moment.time, DRAFT_PIXELS)
-        for preset in self.missing(moment):
+        for preset in presets():
+            if self.file(moment, preset).is_file():
+                report(preset, True)
+                continue
             if is_stale():
                 return
+            frame = frame_at(moment.path, moment.time, DRAFT_PIXELS)
             try:
                 image = renderer.render(frame, [Style(preset=preset.name)], draft=True)
             except StreamfxError:  # a preset without weights
@@ -70,7 +73,6 @@ class Gallery:
                 continue
             self._store(self.file(moment, preset), _reduced(jpeg(image, 95)))
             report(preset, True)
-        renderer.forget()
 
     def _store(self, file: Path, content: bytes) -> None:
         with suppress(OSError):

@@ -40,6 +40,7 @@ class Lanes:
     blocks: tuple[Block, ...]
     audio: str  # path of the audio file; "" without one
     analysis: AudioAnalysis | None
+    timeline: Timeline
 
 
 def read_lanes(path: Path, text: str | None = None) -> Lanes | Problem:
@@ -95,7 +96,7 @@ def _lanes(timeline: Timeline) -> Lanes:
         picture = _picture(timeline, getattr(section, "picture", "") or getattr(section, "start", ""))
         blocks.append(Block(section.name, section.kind, start, seconds, picture, starts[number], own))
     end = max(frames.stop for frames in ranges) / document.fps
-    return Lanes(end, document.fps, tuple(blocks), audio, analysis)
+    return Lanes(end, document.fps, tuple(blocks), audio, analysis, timeline)
 
 
 def _picture(timeline: Timeline, name: str) -> str:

@@ -53,4 +53,3 @@ class LayerPictures:
                     part.write_bytes(content)
                     part.replace(file)
             report(layer, file)
-        renderer.forget()

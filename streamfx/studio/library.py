@@ -50,6 +50,11 @@ class Library:
         """The folder of the studio's own files."""
         return self.folder / STATE_FOLDER
 
+    @property
+    def uploads(self) -> Path:
+        """The folder of unfinished uploads, on the disk of the studio's folder."""
+        return self.state / "uploads"
+
     def resolve(self, name: str) -> Path:
         """The real path of `name`, relative to the folder or absolute.
 

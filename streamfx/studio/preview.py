@@ -24,6 +24,7 @@ class PreviewWorker:
     def __init__(self) -> None:
         self._requests: OrderedDict[str, Work] = OrderedDict()
         self._background: deque[tuple[str, Work]] = deque()
+        self._idle_key: str | None = None  # of the running background work; None after it was dropped
         self._condition = Condition()
         self._closed = False
         self._busy = False
@@ -38,15 +39,23 @@ class PreviewWorker:
             self._condition.notify_all()
 
     def submit_background(self, key: str, work: Work) -> None:
-        """Add work for idle moments. It is stale as soon as there is a request; it then runs again later."""
+        """Replace the work of `key` for idle moments. It gets stale when there is a request, and runs again later."""
         with self._condition:
+            self.drop_background(key)
             self._background.append((key, work))
             self._condition.notify_all()
 
     def drop_background(self, key: str) -> None:
-        """Forget the background work of `key`."""
+        """Forget the background work of `key`; if it is running, it is stale."""
         with self._condition:
             self._background = deque(item for item in self._background if item[0] != key)
+            if self._idle_key == key:
+                self._idle_key = None
+
+    def drop_request(self, key: str) -> None:
+        """Forget the waiting request of `key`."""
+        with self._condition:
+            self._requests.pop(key, None)
 
     def wait_idle(self, seconds: float) -> bool:
         """Wait until nothing is waiting or running; False if that takes longer."""
@@ -68,8 +77,8 @@ class PreviewWorker:
         while (work := self._next()) is not None:
             try:
                 work()
-            except Exception:  # one failed preview must not end all
-                log.exception("the preview failed")
+            except Exception as error:  # one failed preview must not end all
+                log.exception("the preview failed: %r", error)
 
     def _next(self) -> Callable[[], object] | None:
         """The next work, bound to its staleness; None when closed."""
@@ -84,6 +93,7 @@ class PreviewWorker:
                 key, work = self._requests.popitem(last=False)
                 return lambda: work(lambda: self._closed or key in self._requests)
             name, idle = self._background.popleft()
+            self._idle_key = name
             return lambda: self._run_idle(name, idle)
 
     def _run_idle(self, key: str, work: Work) -> None:
@@ -93,9 +103,10 @@ class PreviewWorker:
         def is_stale() -> bool:
             nonlocal interrupted
             interrupted = interrupted or self._closed or bool(self._requests)
-            return interrupted
+            return interrupted or self._idle_key is None
 
         work(is_stale)
-        if interrupted and not self._closed:
-            with self._condition:
+        with self._condition:
+            if interrupted and self._idle_key is not None and not self._closed:
                 self._background.appendleft((key, work))
+            self._idle_key = None

@@ -8,17 +8,22 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from cachetools import LRUCache
 
 from streamfx.errors import StreamfxError
 from streamfx.studio.frames import PREVIEW_PIXELS, frame_at, jpeg
 from streamfx.studio.gallery import Gallery, Moment
+from streamfx.studio.lanes import Lanes
 from streamfx.studio.layer_pictures import LayerPictures
 from streamfx.studio.library import Library
 from streamfx.studio.preview import IsStale, PreviewWorker
+from streamfx.studio.section_picture import section_frames
 from streamfx.studio.stills import DRAFT_PIXELS, StillRenderer
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Deliver: TypeAlias = "Callable[[Preview], object]"  # called on the worker's thread
 
@@ -71,19 +76,48 @@ class Previews:
         self.worker.submit(key, work)
 
     def paint_gallery(self, key: str, moment: Moment, deliver: Callable[[str, bool], object]) -> None:
-        """Paint the missing pictures of the gallery in idle moments; `deliver` gets each preset's name."""
-        self.worker.drop_background(key)
+        """Paint the missing pictures of the gallery in idle moments; `deliver` gets each preset's name.
+
+        A newer call with the same key replaces this one.
+        """
         self.worker.submit_background(
-            key,
+            f"{key}-gallery",
             lambda is_stale: self.gallery.paint(
-                moment, self.renderer, is_stale, lambda preset, done: deliver(preset.name, done)
+                moment, StillRenderer(keep=1), is_stale, lambda preset, done: deliver(preset.name, done)
             ),
         )
 
     def paint_layers(self, key: str, image: Path, deliver: Callable[[str, Path], object]) -> None:
-        """Paint what each layer dreams into an image, in idle moments; `deliver` gets each layer with its file."""
-        self.worker.drop_background(key)
-        self.worker.submit_background(key, lambda is_stale: self.layers.paint(image, self.renderer, is_stale, deliver))
+        """Paint what each layer dreams into an image, in idle moments; `deliver` gets each layer with its file.
+
+        A newer call with the same key replaces this one.
+        """
+        self.worker.submit_background(
+            f"{key}-layers", lambda is_stale: self.layers.paint(image, StillRenderer(keep=1), is_stale, deliver)
+        )
+
+    def paint_section(self, key: str, lanes: Lanes, name: str, deliver: Deliver) -> None:
+        """Paint a section of a timeline up to its middle, in idle moments; `deliver` gets its frames as they come.
+
+        A newer call with the same key replaces this one.
+        """
+
+        def work(is_stale: IsStale) -> None:
+            def show(image: Tensor) -> None:
+                deliver(Preview("draft", self.store(jpeg(image, 85))))
+
+            try:
+                section_frames(lanes.timeline, lanes.analysis, name, is_stale, show)
+            except (StreamfxError, OSError, RuntimeError) as error:
+                deliver(Preview("failed", message=str(error).splitlines()[0][:300]))
+
+        self.worker.submit_background(f"{key}-section", work)
+
+    def drop(self, key: str) -> None:
+        """Forget the work of a page that was closed."""
+        self.worker.drop_request(key)
+        for part in ("gallery", "layers", "section"):
+            self.worker.drop_background(f"{key}-{part}")
 
     def store(self, content: bytes) -> str:
         """Keep a JPEG for a while; returns its address."""

@@ -7,6 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,17 @@ from streamfx.settings import settings
 from streamfx.studio.library import PROJECT_SUFFIX, Library, clean_name
 from streamfx.studio.render_command import Given
 
+UNTITLED = "untitled"
 DEFAULT_CHAIN = "style=vangogh"
 EXTENSIONS = ("mp4", "mkv", "webm", "mov", "gif", "png")
 _FLAGS = {"start": "--from", "end": "--to", "encoder_option": "-e", "start_image": "--start", "audio_file": "--audio"}
-_SPAN = ("start", "end", "duration")
 
 
 @dataclass
 class Project:
     """The settings of the page; the field names are keys of the file."""
 
-    name: str = "untitled"
+    name: str = UNTITLED
     source: str = ""  # a file of the library
     time: float = 0.0  # seconds: the moment of the previews
     start: float | None = None  # seconds: the in point
@@ -37,6 +38,7 @@ class Project:
     options: dict[str, Any] = field(default_factory=dict)  # parameters of the command line, by name
     dream: dict[str, Any] = field(default_factory=dict)  # parameters of `streamfx dream --start`, by name
     timeline: str = ""  # a file of the library
+    timeline_options: dict[str, Any] = field(default_factory=dict)  # parameters of `streamfx render`, by name
 
     def arguments(self, target: str) -> list[str]:
         """The arguments of the `streamfx` command that renders the chain on the source.
@@ -60,6 +62,27 @@ class Project:
         if not self.dream.get("start_image"):
             raise StreamfxError("choose an image to start from first")
         return ["dream", *_options(self.dream | dict(changes or {})), target]
+
+    def timeline_arguments(self, target: str, section: str = "", *, preview: bool = False) -> list[str]:
+        """The arguments of the command that renders the timeline, or a section of it, or a small preview.
+
+        Raises StreamfxError without a timeline.
+        """
+        if not self.timeline:
+            raise StreamfxError("choose a timeline first")
+        changes = ({"section": section} if section else {}) | ({"preview": True} if preview else {})
+        return ["render", self.timeline, target, *_options(self.timeline_options | changes)]
+
+    def take(self, other: Project) -> None:
+        """Take over what `other`, the project of a command line, is about; the rest stays as it is."""
+        self.extension = other.extension
+        if other.dream:
+            self.dream = other.dream
+        elif other.timeline:
+            self.timeline, self.timeline_options = other.timeline, other.timeline_options
+        else:
+            self.source, self.time, self.start, self.end = other.source, other.time, other.start, other.end
+            self.chain, self.options = other.chain, other.options
 
 
 def _floor(seconds: float) -> float:
@@ -100,14 +123,14 @@ def _single_style(chain: str) -> dict[str, Any] | None:
 
 
 def project_of(given: Given) -> Project:
-    """The project that a command line describes. Raises StreamfxError for a command the page cannot show."""
+    """An untitled project with what a command line describes. Raises StreamfxError for one the page cannot show."""
     values = dict(given.values)
     target = str(values.pop("output", "") or "")
     if given.command == "dream" and "start_image" in values:
         target = target or str(values.pop("source", ""))
-        return Project(_stem(target), dream=values, extension=_extension(target))
+        return Project(dream=values, extension=_extension(target))
     if given.command == "render":
-        return Project(_stem(target), timeline=str(values.pop("timeline")), options=values)
+        return Project(timeline=str(values.pop("timeline")), timeline_options=values, extension=_extension(target))
     if given.command not in ("style", "dream", "run"):
         raise StreamfxError(f"the page cannot show 'streamfx {given.command}'; give style, dream, run or render")
     source = str(values.pop("source", ""))
@@ -115,7 +138,7 @@ def project_of(given: Given) -> Project:
     start, end = (_seconds(values.pop(name, None)) for name in ("start", "end"))
     if (duration := _seconds(values.pop("duration", None))) is not None:
         end = (start or 0.0) + duration
-    return Project(_stem(source), source, start or 0.0, start, end, chain, _extension(target), values)
+    return Project(UNTITLED, source, start or 0.0, start, end, chain, _extension(target), values)
 
 
 def _effect_text(name: str, values: dict[str, Any]) -> str:
@@ -125,10 +148,6 @@ def _effect_text(name: str, values: dict[str, Any]) -> str:
 
     names = [setting.name for setting in settings(EFFECTS[name]) if setting.name in values]
     return chain_text([EFFECTS[name](**{key: values.pop(key) for key in names})])
-
-
-def _stem(name: str) -> str:
-    return clean_name(Path(name).stem) if name else "untitled"
 
 
 def _extension(target: str) -> str:
@@ -154,12 +173,20 @@ def project_files(library: Library) -> list[Path]:
     return sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
+def free_name(stem: str, library: Library) -> str:
+    """A name for a project that no file has."""
+    stem = clean_name(stem)
+    names = {path.name for path in library.folder.glob(f"*{PROJECT_SUFFIX}")}
+    numbered = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
+    return next(name for name in numbered if f"{name}{PROJECT_SUFFIX}" not in names)
+
+
 def save_project(project: Project, library: Library) -> Path:
     """Write a project as NAME.studio.toml, atomically. Raises StreamfxError."""
     file = library.folder / f"{clean_name(project.name)}{PROJECT_SUFFIX}"
     content = {name: value for name, value in asdict(project).items() if value is not None}
-    content["dream"] = {name: value for name, value in project.dream.items() if value is not None}
-    content["options"] = {name: value for name, value in project.options.items() if value is not None}
+    for table in ("dream", "options", "timeline_options"):
+        content[table] = {name: value for name, value in content[table].items() if value is not None}
     part = file.with_suffix(".part")
     try:
         part.write_text(tomli_w.dumps(content), encoding="utf-8")
@@ -180,7 +207,8 @@ def load_project(file: Path) -> Project:
         raise StreamfxError(f"the project '{file}' is not valid TOML: {error}") from error
     known = {item.name: item for item in fields(Project)}
     number = (int, float)
-    types: dict[str, Any] = {"time": number, "start": number, "end": number, "options": dict, "dream": dict}
+    types: dict[str, Any] = dict.fromkeys(("time", "start", "end"), number)
+    types |= dict.fromkeys(("options", "dream", "timeline_options"), dict)
     for name, value in content.items():
         if name not in known:
             raise StreamfxError(f"the project '{file}': unknown key '{name}'; known: {', '.join(known)}")

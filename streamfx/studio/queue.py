@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from streamfx.errors import StreamfxError
 from streamfx.media.output.paths import replace_durably
+from streamfx.studio.format import clock
 
 log = logging.getLogger("streamfx")
 
@@ -49,6 +50,21 @@ class Entry:
     def seconds_left(self) -> float | None:
         """Seconds until the end at the present speed; None if unknown."""
         return (self.total - self.frames) / self.fps if self.total and self.fps > 0 else None
+
+    @property
+    def text(self) -> str:
+        """The state with the progress, as on the command line."""
+        frames = f"frame {self.frames}" + (f" of {self.total}" if self.total else "")
+        if self.state == "running":
+            if not self.frames:
+                return "starting"
+            left = "" if self.seconds_left is None else f" · {clock(self.seconds_left)} left"
+            return f"{frames} · {self.fps:.1f} frames/s{left}"
+        if self.state == "finished":
+            return f"finished · {self.frames} frames in {clock(self.seconds)}"
+        if self.state == "failed":
+            return f"failed: {self.message}"
+        return f"{self.state} · {frames}" if self.frames else self.state
 
 
 class RenderQueue:

@@ -47,7 +47,8 @@ class Renders:
     def stop(self) -> None:
         """Stop the running render after its current frame, and the thread; at the next start it is resumed."""
         self._stopping.set()
-        self._thread.join(STOP_SECONDS)
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS)
 
     def pause(self, number: int) -> None:
         """Stop a running render after its current frame, or keep a waiting one from starting."""

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from urllib.parse import quote
+from uuid import uuid4
 
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.requests import ClientDisconnect
 
 from streamfx.errors import StreamfxError
 from streamfx.studio import frames
+from streamfx.studio.library import Library
 from streamfx.studio.workspace import Workspace
 
 UPLOAD = "/studio/upload/"
 MAX_UPLOAD = 8 << 30  # bytes
 _FREE = 256 << 20  # bytes that an upload leaves free on the disk
+# an image that is not there yet: without an address, browsers draw a frame
+BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 _SHORT = {"Cache-Control": "private, max-age=60"}
 
 
@@ -69,27 +75,32 @@ def add_routes(app: FastAPI, workspace: Workspace) -> None:
 
     @app.post(UPLOAD + "{name:path}")
     async def upload(name: str, request: Request) -> Response:
-        saved = await _save(request, library.upload_target(name))
+        saved = await _save(request, name, library)
         return JSONResponse({"name": library.name_of(saved)})
 
 
-async def _save(request: Request, target: Path) -> Path:
-    """Write the body of a request to a file, completely or not at all. Raises StreamfxError."""
+async def _save(request: Request, name: str, library: Library) -> Path:
+    """Save the body of a request as a file of the library, completely or not at all. Raises StreamfxError."""
+    library.upload_target(name)  # checks the name
     length = int(request.headers["content-length"])  # the guard requires it
-    if shutil.disk_usage(target.parent).free < length + _FREE:
-        raise StreamfxError(f"the disk is too full for '{target.name}' ({length / 1e6:.0f} MB)")
-    part = target.with_name(f".{target.name}.part")
+    if shutil.disk_usage(library.folder).free < length + _FREE:
+        raise StreamfxError(f"the disk is too full for '{name}' ({length / 1e6:.0f} MB)")
+    part = library.uploads / uuid4().hex
     try:
         with part.open("wb") as stream:
             async for chunk in request.stream():
                 stream.write(chunk)
         if part.stat().st_size != length:
-            raise StreamfxError(f"the upload of '{target.name}' was interrupted")
+            raise ClientDisconnect
+        target = library.upload_target(name)  # another upload may have taken the name
         os.replace(part, target)
+    except ClientDisconnect as error:
+        raise StreamfxError(f"the upload of '{name}' was interrupted") from error
     except OSError as error:
-        raise StreamfxError(f"cannot write '{target.name}': {error.strerror}") from error
+        raise StreamfxError(f"cannot write '{name}': {error.strerror}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
     return target
 
 

@@ -32,7 +32,7 @@ def serve(
     browser: bool,
     read: Read,
 ) -> None:
-    """Serve the page until an interrupt. `read` parses command lines.
+    """Serve the page until an interrupt; one before that raises KeyboardInterrupt. `read` parses command lines.
 
     Without a `port`, the default one is taken, or any free one. Raises StreamfxError.
     """
@@ -43,8 +43,7 @@ def serve(
         workspace = Workspace(folder, output, read)
         os.chdir(workspace.library.folder)  # names in chains are relative to it, as in the commands that it shows
         try:
-            with suppress(KeyboardInterrupt):
-                _run(workspace, listener, host, token, browser)
+            _run(workspace, listener, host, token, browser)
         finally:
             workspace.close()
         print("streamfx studio: stopped; renders continue when it starts again", flush=True)
@@ -61,13 +60,14 @@ def _run(workspace: Workspace, listener: socket.socket, host: str, token: str, b
     app = Guard(build_app(workspace), token, host, port, upload_path=UPLOAD, max_upload=MAX_UPLOAD)
     config = uvicorn.Config(app, log_level="error", access_log=False, ws_max_size=4 << 20, timeout_graceful_shutdown=1)
     address = f"http://{_shown(host)}:{port}/?token={token}"
-    print(f"streamfx studio of {workspace.library.folder}\n  {address}", flush=True)
-    if host not in _LOOPBACK:
-        log.warning("anyone who knows this address can use the studio, and the network carries it unencrypted")
-    workspace.start()
-    if browser:
-        Timer(0.5, webbrowser.open, [address]).start()
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):
+        print(f"streamfx studio of {workspace.library.folder}\n  {address}", flush=True)
+        if host not in _LOOPBACK:
+            log.warning("anyone who knows this address can use the studio, and the network carries it unencrypted")
+        workspace.start()
+        if browser:
+            Timer(0.5, webbrowser.open, [address]).start()
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _shown(host: str) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 from streamfx.errors import StreamfxError
+from streamfx.studio.event_loop import on_event_loop
 from streamfx.studio.frames import MediaInfo, describe
+from streamfx.studio.library import clean_name
 from streamfx.studio.previews import Preview
-from streamfx.studio.project import Project, save_project
+from streamfx.studio.project import UNTITLED, Project, free_name, project_of, save_project
+from streamfx.studio.render_command import Given
 from streamfx.studio.workspace import Workspace
 
 
@@ -24,6 +27,7 @@ class Session:
         self.preview: Preview | None = None  # the answer to the latest request
         self.preview_url = ""  # the latest preview picture
         self.info: MediaInfo | None = None  # of the project's source
+        self.subject = ""  # the view that shows what the latest command line is about
         self.unsaved = False
         self._listeners: list[Callable[[str], object]] = []
         if self.project.source:
@@ -35,19 +39,22 @@ class Session:
     def subscribe(self, listener: Callable[[str], object]) -> None:
         """Call `listener` with what has changed.
 
-        That is "source", "time", "span", "chain", "output", "dream", "timeline", "project" or "preview".
+        That is "source", "time", "span", "chain", "output", "dream", "timeline", "project", "command" or "preview".
         """
         self._listeners.append(listener)
 
     def changed(self, what: str) -> None:
         """Tell the views about a change of the project, which is saved soon."""
         self.unsaved = True
+        self._name()
         for listener in self._listeners:
             listener(what)
 
     def choose_source(self, name: str) -> None:
         """Make a file the source. Raises StreamfxError if it cannot be read."""
         previous = self.project.source
+        if name == previous:
+            return
         self.project.source = name
         try:
             self._describe()
@@ -55,7 +62,7 @@ class Session:
             self.project.source = previous
             raise
         project = self.project
-        project.name, project.start, project.end, project.time = Path(name).stem, None, None, 0.0
+        project.start, project.end, project.time = None, None, 0.0
         if self.info and self.info.duration:
             project.time = float(self.info.snap(float(self.info.duration) * 0.2))
         self.changed("source")
@@ -64,12 +71,34 @@ class Session:
         """Show another project. Raises StreamfxError if its source cannot be used."""
         previous, self.project = self.project, project
         try:
-            if project.source:
-                self._describe()
+            self._describe()
         except StreamfxError:
             self.project = previous
             raise
         self.changed("project")
+
+    def use(self, given: Given) -> None:
+        """Set the page to a command line. Raises StreamfxError if its source cannot be used."""
+        project, other = replace(self.project), project_of(given)
+        project.take(other)
+        self.load(project)
+        self.subject = "Dream" if other.dream else "Timeline" if other.timeline else "Look"
+        self.changed("command")
+
+    def save_as(self, name: str) -> None:
+        """Save the project under another name; nothing is overwritten. Raises StreamfxError."""
+        if clean_name(name) == self.project.name:
+            return
+        self.save()
+        self.project.name = free_name(name, self.workspace.library)
+        save_project(self.project, self.workspace.library)
+
+    def _name(self) -> None:
+        """Name a new project after its first file."""
+        project = self.project
+        file = project.source or project.timeline or str(project.dream.get("start_image") or "")
+        if project.name == UNTITLED and file:
+            project.name = free_name(Path(file).stem, self.workspace.library)
 
     def seek(self, time: float) -> None:
         """Move to the frame shown at `time` seconds."""
@@ -105,7 +134,7 @@ class Session:
 
     def request_preview(self) -> None:
         """Ask for the preview of the present moment; it arrives as the change "preview". Needs a running event loop."""
-        project, loop = self.project, asyncio.get_running_loop()
+        project = self.project
         number = round((float(self.time) - (project.start or 0.0)) / self.frame_seconds) if self.frame_seconds else 0
         self.preview = None
         self.workspace.previews.request(
@@ -114,7 +143,7 @@ class Session:
             self.time,
             project.chain,
             max(0, number),
-            lambda preview: loop.call_soon_threadsafe(self._take_preview, preview),
+            on_event_loop(self._take_preview),
         )
 
     def _take_preview(self, preview: Preview) -> None:
@@ -132,4 +161,4 @@ class Session:
         self.unsaved = False
 
     def _describe(self) -> None:
-        self.info = describe(self.source_path())
+        self.info = describe(self.source_path()) if self.project.source else None

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DRAFT_PIXELS = 640 * 360  # of a draft picture
-DRAFT_STROKE = math.sqrt(2)  # a draft is stylized at half the area, which makes its strokes wider by this factor
 MAX_STEPS = 4  # built effects that are kept, each with its networks
 
 
@@ -31,9 +30,10 @@ class StillRenderer:
     Not thread-safe: one thread uses it.
     """
 
-    def __init__(self, device: torch.device | None = None) -> None:
+    def __init__(self, device: torch.device | None = None, *, keep: int = MAX_STEPS) -> None:
+        """`keep` is the number of built effects that stay in memory."""
         self._device = device
-        self._steps: LRUCache[Any, tuple[Any, Step]] = LRUCache(MAX_STEPS)
+        self._steps: LRUCache[Any, tuple[Any, Step]] = LRUCache(keep)
 
     def render(self, frame: Frame, chain: Sequence[Effect], *, draft: bool = False, number: int = 0) -> Tensor:
         """The image [3, H, W] that the chain makes of `frame` alone, without earlier frames.
@@ -49,10 +49,6 @@ class StillRenderer:
                 single = _still(_at(effect, number, 1 / frame.duration))
                 frame = self._apply(_draft_of(single) if draft else single, frame)
         return frame.image
-
-    def forget(self) -> None:
-        """Free the memory of all built effects."""
-        self._steps.clear()
 
     def _apply(self, effect: Effect, frame: Frame) -> Frame:
         step = self._step(effect)
@@ -107,11 +103,13 @@ def _still(effect: Effect) -> Effect:
 
 
 def _draft_of(effect: Effect) -> Effect:
-    """A cheaper effect with a similar look, for frames of about DRAFT_PIXELS."""
-    name = type(effect).__name__
-    if name == "Style" and getattr(effect, "method", "") == "network":
-        return replace(effect, stroke=min(2.0, effect.stroke * DRAFT_STROKE))  # type: ignore[attr-defined,type-var]
-    if name == "Dream":  # frames of half the size: without the finest octaves, the patterns keep their size
+    """A cheaper effect with a similar look, for frames of about DRAFT_PIXELS.
+
+    Styles stay as they are: at a smaller working resolution their strokes would be wider than in the render.
+    """
+    if (
+        type(effect).__name__ == "Dream"
+    ):  # frames of half the size: without the finest octaves, the patterns keep their size
         octaves = max(1, effect.octaves - round(math.log(2) / math.log(effect.octave_scale)))  # type: ignore[attr-defined]
         return replace(effect, octaves=octaves, steps=max(1, effect.steps // 2))  # type: ignore[attr-defined,type-var]
     return effect

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Timer
@@ -31,6 +32,8 @@ class Workspace:
             raise StreamfxError(f"'{folder}' is not a folder; give the folder of your media files")
         self.library = Library(folder, folder / "renders" if output is None else output)
         self._lock = _lock(self.library)
+        shutil.rmtree(self.library.uploads, ignore_errors=True)  # of a studio that was killed
+        self.library.uploads.mkdir(exist_ok=True)
         self.read = read
         self.queue = RenderQueue(self.library.state / "queue.json")
         self.renders = Renders(self.queue, self.library)

@@ -22,6 +22,7 @@ from streamfx.studio.library import Library
 
 BROWSER = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+REBOUND = "rebound.test"  # a name of another host that leads to this one
 TOKEN = "0123456789abcdef0123"
 
 
@@ -126,7 +127,8 @@ def studio(tmp_path_factory, video):
 def browser():
     """One headless Chromium."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
+        rules = f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1"
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=[*ARGUMENTS, rules])
         yield browser
         browser.close()
 
@@ -140,7 +142,7 @@ def open_page(browser):
         context = browser.new_context(viewport={"width": 1280, "height": 720})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(180000)  # the machine may be busy
+        page.set_default_timeout(120000)  # the machine may be busy
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: errors.append(request.url) if _is_foreign(request.url) else None)
         page.goto(server.url)

@@ -89,6 +89,27 @@ def test_background_work_is_dropped(worker):
     assert done == ["b"]
 
 
+def test_running_background_work_that_is_dropped_or_replaced_is_stale(worker):
+    done = []
+    for replaced in (False, True):
+        started, release = Event(), Event()
+
+        def work(is_stale, started=started, release=release):
+            started.set()
+            release.wait(10)
+            done.append(is_stale())
+
+        worker.submit_background("gallery", work)
+        assert started.wait(10)
+        if replaced:
+            worker.submit_background("gallery", lambda is_stale: done.append("new"))
+        else:
+            worker.drop_background("gallery")
+        release.set()
+        assert worker.wait_idle(10)
+    assert done == [True, True, "new"]
+
+
 def test_a_failure_does_not_end_the_worker(worker, caplog):
     done = []
     worker.submit("a", lambda is_stale: 1 / 0)

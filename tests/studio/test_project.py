@@ -3,7 +3,7 @@
 import pytest
 
 from streamfx.errors import StreamfxError
-from streamfx.studio.project import Project, load_project, project_files, project_of, save_project
+from streamfx.studio.project import Project, free_name, load_project, project_files, project_of, save_project
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,32 @@ def test_times_of_command_lines(read):
     project = project_of(
         read(["run", "a.mp4", "b.webm", "--chain", "mirror", "--from", "0:01:00.5", "--duration", "2"])
     )
-    assert (project.start, project.end, project.extension, project.name) == (60.5, 62.5, "webm", "a")
+    assert (project.start, project.end, project.extension, project.source) == (60.5, 62.5, "webm", "a.mp4")
+
+
+def test_a_timeline(read):
+    line = ["render", "film.toml", "out.mp4", "--audio", "song.wav", "--seed", "3"]
+    project = project_of(read(line))
+    assert (project.timeline, project.timeline_options) == ("film.toml", {"audio_file": "song.wav", "seed": 3})
+    assert project.timeline_arguments("out.mp4") == line
+    assert project.timeline_arguments("x.mp4", "in", preview=True)[-3:] == ["--section", "in", "--preview"]
+
+
+def test_a_command_line_changes_only_what_it_is_about(read):
+    project = Project("name", "a.mp4", chain="mirror", dream={"start_image": "a.png"}, timeline="film.toml")
+    project.take(project_of(read(["dream", "--start", "b.png", "--zoom", "1.01", "out.mp4"])))
+    project.take(project_of(read(["render", "new.toml", "out.mp4"])))
+    assert (project.name, project.source, project.chain) == ("name", "a.mp4", "mirror")
+    assert (project.dream["start_image"], project.timeline) == ("b.png", "new.toml")
+    project.take(project_of(read(["run", "b.mp4", "out.webm", "--chain", "trails"])))
+    assert (project.source, project.chain, project.extension) == ("b.mp4", "trails", "webm")
+    assert project.dream["start_image"] == "b.png"
+
+
+def test_names_of_projects_are_free(library):
+    assert free_name("a/b", library) == "a-b"
+    save_project(Project("a-b"), library)
+    assert free_name("a/b", library) == "a-b-2"
 
 
 def test_without_a_source_there_is_no_command():
@@ -56,6 +81,8 @@ def test_without_a_source_there_is_no_command():
         Project().arguments("out.mp4")
     with pytest.raises(StreamfxError, match="choose an image"):
         Project().dream_arguments("out.mp4")
+    with pytest.raises(StreamfxError, match="choose a timeline"):
+        Project().timeline_arguments("out.mp4")
 
 
 def test_projects_are_saved_next_to_the_media(library):

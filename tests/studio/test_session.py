@@ -29,6 +29,7 @@ def test_choosing_and_moving(session):
     session.step(-100)
     assert session.project.time == 0
     session.set_span(0.2, 0.6)
+    session.choose_source("video.mp4")  # it is chosen already
     with pytest.raises(StreamfxError, match="after the in point"):
         session.set_span(0.6, 0.6)
     assert (session.project.start, session.project.end) == (0.2, 0.6)
@@ -54,3 +55,31 @@ def test_the_project_is_saved_when_it_has_changed(session, tmp_path):
     assert Session(session.workspace).project.source == "video.mp4"
     (tmp_path / "video.mp4").unlink()
     assert Session(session.workspace).project.source == ""
+
+
+def test_a_project_is_named_after_its_first_file_and_saved_under_other_names(session, tmp_path):
+    session.choose_source("video.mp4")
+    assert session.project.name == "video"
+    session.save_as("my look")
+    session.project.chain = "mirror"
+    session.changed("chain")
+    session.save()
+    assert load_project(tmp_path / "my look.studio.toml").chain == "mirror"
+    assert load_project(tmp_path / "video.studio.toml").chain == "style=vangogh"
+    session.load(Project())
+    session.choose_source("video.mp4")
+    assert session.project.name == "video-2"  # nothing is overwritten
+
+
+def test_a_command_line_sets_the_page(session, read):
+    changes = []
+    session.subscribe(changes.append)
+    session.use(read(["run", "video.mp4", "out.mp4", "--chain", "mirror", "--from", "0.4"]))
+    assert (session.project.source, session.project.chain, session.subject) == ("video.mp4", "mirror", "Look")
+    session.use(read(["dream", "--start", "a.png", "out.mp4"]))
+    assert (session.project.source, session.project.dream, session.subject) == (
+        "video.mp4",
+        {"start_image": "a.png"},
+        "Dream",
+    )
+    assert changes == ["project", "command"] * 2

@@ -56,6 +56,10 @@ const studio = {
     }))).then(start);
   },
 
+  wipe(handle) {
+    handle.parentElement.style.setProperty("--wipe", handle.value + "%");
+  },
+
   pauseAll(selector) {
     document.querySelectorAll(selector).forEach((media) => media.pause());
   },
@@ -88,8 +92,14 @@ const studio = {
 // the token is in a cookie now; it need not stay in the address bar and the history
 if (location.search.includes("token=")) history.replaceState(null, "", location.pathname);
 
+// a control that has the focus keeps the keys that it uses, but not the space bar after a click
+const CONTROLS = "button, video, a, [role=slider], [role=tab], [role=option]";
+let clicked = null;
+document.addEventListener("pointerdown", (event) => { clicked = event.target.closest?.(CONTROLS); }, true);
+
 // in the capture phase, because Quasar's buttons stop the Enter key
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Tab") clicked = null;
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     event.stopPropagation();
@@ -97,14 +107,40 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   const typing = event.target.closest("input, textarea, select, [contenteditable=true], .cm-editor");
-  const control = event.target.closest("button, video, a, [role=slider], [role=tab], [role=option]");
+  const control = event.target.closest(CONTROLS);
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (control && (event.key === " " || event.target.closest("[role=slider], [role=tab]"))) return;
+  if (control && (event.key === " " ? control !== clicked : control.matches("[role=slider], [role=tab]"))) return;
   const name = studio.keys[event.key];
   if (!name) return;
   event.preventDefault();
+  event.stopPropagation();
   emitEvent("studio-key", event.shiftKey && event.key.startsWith("Arrow") ? name + "10" : name);
 }, true);
+
+// Quasar puts the focus inside of its slider, where screen readers do not find the slider's role and value
+document.addEventListener("focusin", (event) => {
+  const slider = event.target.parentElement?.closest(".q-slider");
+  if (!slider || event.target.hasAttribute("role")) return;
+  const names = ["role", "aria-label", "aria-valuemin", "aria-valuemax", "aria-valuenow", "aria-orientation"];
+  const copy = () => names.forEach((name) => event.target.setAttribute(name, slider.getAttribute(name) || ""));
+  copy();
+  new MutationObserver(copy).observe(slider, { attributeFilter: names });
+});
+
+// a preset that is dragged onto another one is blended with it
+document.addEventListener("dragstart", (event) => {
+  const card = event.target.closest?.(".look-card");
+  if (card) event.dataTransfer.setData("application/x-preset", card.dataset.preset);
+});
+for (const name of ["dragover", "drop"]) {
+  document.addEventListener(name, (event) => {
+    const card = event.target.closest?.(".look-card");
+    if (!card || !event.dataTransfer.types.includes("application/x-preset")) return;
+    event.preventDefault();
+    const dragged = event.dataTransfer.getData("application/x-preset");
+    if (name === "drop" && dragged !== card.dataset.preset) emitEvent("studio-blend", [card.dataset.preset, dragged]);
+  });
+}
 
 for (const name of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(name, (event) => {

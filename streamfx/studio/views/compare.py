@@ -9,6 +9,7 @@ from nicegui import ui
 
 from streamfx.errors import StreamfxError
 from streamfx.studio.comparison import SECONDS, Side, compare_flicker
+from streamfx.studio.event_loop import on_event_loop
 from streamfx.studio.notices import explain, warn
 from streamfx.studio.routes import frame_url
 from streamfx.studio.session import Session
@@ -29,7 +30,9 @@ class CompareView:
         """Create the elements."""
         with ui.element("div").classes("stage-column compare"):
             with ui.element("div").classes("compare-head"):
-                self.mode = ui.toggle(MODES, value="wipe", on_change=lambda: self._show_mode()).props("no-caps dense")
+                self.mode = ui.toggle(MODES, value="wipe", on_change=lambda: self._show_mode()).props(
+                    "no-caps dense toggle-text-color=dark"
+                )
                 ui.element("div").classes("grow")
                 self.render_both = ui.button(f"Render {SECONDS:g} seconds both ways", on_click=self._compare)
                 self.render_both.props("flat dense no-caps")
@@ -38,8 +41,8 @@ class CompareView:
                 self.after = ui.element("img").classes("picture after").props('alt="After"')
                 ui.element("div").classes("wipe-line").props('aria-hidden="true"')
                 handle = ui.element("input").classes("wipe-handle")
-                handle.props('type="range" min="0" max="100" value="50" step="0.1" aria-label="Wipe"')
-                handle.props("oninput=this.parentElement.style.setProperty('--wipe',this.value+'%')")
+                handle.props('type="range" min="0" max="100" step="0.1" aria-label="Wipe"')  # starts in the middle
+                handle.on("input", js_handler="event => studio.wipe(event.target)")
                 ui.label("before").classes("tag left")
                 ui.label("after").classes("tag right")
             with ui.element("div").classes("flicker") as self.flicker:
@@ -85,7 +88,6 @@ class CompareView:
 
     async def _compare(self) -> None:
         session, library = self.session, self.session.workspace.library
-        loop = asyncio.get_running_loop()
         self.render_both.disable()
         try:
             source, start = session.project.source, float(session.time)
@@ -100,7 +102,7 @@ class CompareView:
                 session.project.chain,
                 library.state / "compare",
                 library.folder,
-                lambda text: loop.call_soon_threadsafe(self._report, text),
+                on_event_loop(self._report),
             )
         except (StreamfxError, OSError, ValueError, KeyError) as error:
             self._report("")
@@ -128,7 +130,7 @@ class CompareView:
                     with ui.element("figcaption"):
                         ui.label(side.title)
                         if side.warp_error is not None:
-                            number = ui.label(f"E_warp {side.warp_error:.5f}").classes("number")
+                            number = ui.label(f"E_warp {side.warp_error:.3g}").classes("number")
                             number.classes("best" if side.warp_error == best else "")
                         if side.sharpness is not None:
                             ui.label(f"sharpness {side.sharpness:.1f}").classes("dim")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from html import escape
+from pathlib import Path
 
 from nicegui import background_tasks, ui
 
@@ -13,8 +14,10 @@ from streamfx.studio.chain_edit import Problem
 from streamfx.studio.format import clock
 from streamfx.studio.music import PREVIEW, SCHEDULES, MusicPlan, curve_of, draw_audio, draw_curve, plan_music
 from streamfx.studio.notices import explain, note, warn
+from streamfx.studio.queue import ENDED, Entry
 from streamfx.studio.routes import file_url, thumbnail_url
 from streamfx.studio.session import Session
+from streamfx.studio.views.command_line import CommandLine
 from streamfx.studio.views.layer_picker import LayerPicker
 
 _HELP = {
@@ -25,9 +28,9 @@ _HELP = {
     "step": "strength of each step, 0 to 1",
     "view": "share of the start image, 0 to 1",
 }
-_FIELDS = {"duration": ("Length", "audio"), "size": ("Size", "1280x720"), "fps": ("fps", "30")}
+_FIELDS = {"duration": ("Length", "audio"), "size": ("Size", "1280x720"), "fps": ("Frames/s", "30")}
 
-_POLL = 1.0  # seconds, until the engine is imported and the layers are known
+_POLL = 0.5  # seconds
 
 
 class DreamView:
@@ -36,6 +39,8 @@ class DreamView:
     def __init__(self, session: Session) -> None:
         self.session, self.workspace = session, session.workspace
         self.layers = LayerPicker(session)
+        self.line = CommandLine(session, lambda: session.project.dream_arguments(_target(session)))
+        self._preview: int | None = None  # id of the render of the preview
         self.plan: MusicPlan | None = None
         self._visible = False
         self._fields: dict[str, ui.input] = {}
@@ -48,8 +53,9 @@ class DreamView:
             with ui.element("div").classes("dream-main"):
                 self._audio()
                 self._schedules()
-        ui.timer(_POLL, lambda: self._show_inputs() if self._visible and self.layers.is_empty else None)
-        self.session.subscribe(lambda what: self._reload() if what == "project" and self._visible else None)
+                self.line.build()
+        ui.timer(_POLL, self._show_preview)
+        self.session.subscribe(self._changed)
 
     def shown(self) -> None:
         """The view has been opened."""
@@ -65,15 +71,26 @@ class DreamView:
         """Play or pause the audio."""
         ui.run_javascript("studio.toggleAll('.dream audio')")
 
+    def _changed(self, what: str) -> None:
+        if what == "project":
+            self._forget_preview()
+        if self._visible and what == "project":
+            self._reload()
+        if self._visible and what in ("project", "dream"):
+            self.line.show()
+
     def _inputs(self) -> None:
         with ui.element("div").classes("side-head"):
             ui.html("<h2>Dream</h2>")
-            preview = ui.button("Preview", icon="bolt", on_click=lambda: self._enqueue(preview=True))
-            preview.props('flat dense no-caps title="Queue a small video at 10 frames/s"')
+            preview = ui.button("Preview", icon="bolt", on_click=self._render_preview)
+            preview.props('flat dense no-caps title="Render a small video at 10 frames/s now"')
         self.image: ui.select = ui.select(
             [], label="Start image", on_change=lambda: self._set("start_image", self.image.value)
         )
         self.thumbnail = ui.element("img").classes("start-image").props('alt="Start image"')
+        self.video = ui.element("video").classes("start-image").props('controls playsinline aria-label="Preview"')
+        self.video.set_visibility(False)
+        self.progress = ui.label().classes("facts").props('role="status"')
         self.audio: ui.select = ui.select(
             [], label="Audio", on_change=lambda: self._set("audio_file", self.audio.value)
         )
@@ -83,7 +100,8 @@ class DreamView:
             select.props("dense outlined options-dense")
         with ui.element("div").classes("fields"):
             for name, (label, hint) in _FIELDS.items():
-                field = ui.input(label, placeholder=hint).props("dense outlined").classes("field third")
+                field = ui.input(label, placeholder=hint).props("dense outlined stack-label")
+                field.classes("field third")
                 field.on("blur", lambda name=name, field=field: self._set(name, str(field.value).strip()))
                 self._fields[name] = field
         self.layers.build(lambda layer: self._set("layer", layer))
@@ -132,6 +150,7 @@ class DreamView:
         for name, field in self.texts.items():
             field.set_value(str(dream.get(name) or ""))
         self._show_inputs()
+        self.line.show()
         background_tasks.create(self._analyze(), name="analyze audio")
 
     def _set(self, name: str, value: object) -> None:
@@ -141,6 +160,8 @@ class DreamView:
         dream.pop(name, None)
         if value:
             dream[name] = value
+        if name == "start_image":
+            self._forget_preview()
         self.session.changed("dream")
         self._show_inputs()
         if name in ("audio_file", "duration", "fps", "seed"):
@@ -149,7 +170,7 @@ class DreamView:
     def _show_inputs(self) -> None:
         dream = self.session.project.dream
         image, audio = str(dream.get("start_image") or ""), str(dream.get("audio_file") or "")
-        self.thumbnail.set_visibility(bool(image))
+        self.thumbnail.set_visibility(bool(image) and not self.video.visible)
         if image:
             self.thumbnail.props(f'src="{thumbnail_url(image)}"')
         self.player.set_visibility(bool(audio))
@@ -177,7 +198,7 @@ class DreamView:
         self.facts.set_text(text)
         self.wave.client.run_javascript(f"studio.follow('.dream', {plan.seconds})")
         for name in SCHEDULES:
-            self._draw(name)
+            self._edit(name)  # it may have been edited during the analysis
 
     def _edit(self, name: str) -> None:
         """A schedule was edited: draw it if it is valid, else show what is wrong and where."""
@@ -201,22 +222,48 @@ class DreamView:
         self.curves[name].set_content(draw_curve(curve) + ends)
         return True
 
-    async def _enqueue(self, *, preview: bool = False) -> None:
-        await enqueue_dream(self.session, preview=preview)
+    async def _render_preview(self) -> None:
+        """Put a small video at the head of the queue."""
+        entry = await enqueue_dream(self.session, preview=True)
+        if entry is not None:
+            self._preview = entry.id
+            self.workspace.queue.move(entry.id, -len(self.workspace.queue.entries))
+
+    def _forget_preview(self) -> None:
+        """Show the image again."""
+        self._preview = None
+        self.progress.set_text("")
+        self.video.set_visibility(False)
+
+    def _show_preview(self) -> None:
+        """Show the progress of the preview, and then the video in place of the image."""
+        if self._preview is None:
+            return
+        entry = next((entry for entry in self.workspace.queue.entries if entry.id == self._preview), None)
+        self.progress.set_text("" if entry is None or entry.state == "finished" else f"preview: {entry.text}")
+        if entry is None or entry.state in ENDED:
+            self._preview = None
+        if entry is not None and entry.state == "finished":
+            self.video.props(f'src="{file_url(entry.target)}"').set_visibility(True)
+            self._show_inputs()
 
 
-async def enqueue_dream(session: Session, *, preview: bool = False) -> None:
-    """Queue the dream video, or a small preview of it."""
-    project, workspace = session.project, session.workspace
-    stem = str(project.dream.get("start_image") or "dream").rpartition("/")[2].rpartition(".")[0]
-    target = workspace.free_target(f"{stem}-dream{'-preview' if preview else ''}", "mp4")
+async def enqueue_dream(session: Session, *, preview: bool = False) -> Entry | None:
+    """Queue the dream video, or a small preview of it; an error is shown as a message."""
     try:
-        arguments = project.dream_arguments(target, PREVIEW if preview else {})
-        entry = await asyncio.to_thread(workspace.enqueue, arguments)
+        arguments = session.project.dream_arguments(_target(session, preview=preview), PREVIEW if preview else {})
+        entry = await asyncio.to_thread(session.workspace.enqueue, arguments)
     except (StreamfxError, OSError) as error:
         warn(explain(error))
-        return
+        return None
     note(f"added to the queue: {entry.target}")
+    return entry
+
+
+def _target(session: Session, *, preview: bool = False) -> str:
+    """A free name for the video."""
+    stem = Path(str(session.project.dream.get("start_image") or "dream")).stem
+    return session.workspace.free_target(f"{stem}-dream{'-preview' if preview else ''}", "mp4")
 
 
 def _marked(text: str, problem: Problem) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from nicegui import ui
 
 from streamfx.errors import StreamfxError
 from streamfx.presets import Preset, presets
 from streamfx.studio import chain_edit
+from streamfx.studio.event_loop import on_event_loop
 from streamfx.studio.gallery import Moment
 from streamfx.studio.notices import attempt
 from streamfx.studio.previews import Preview
-from streamfx.studio.routes import frame_url
+from streamfx.studio.routes import BLANK, frame_url
 from streamfx.studio.session import Session
 from streamfx.studio.views.chain_panel import ChainPanel
 from streamfx.studio.views.transport import Transport
@@ -44,11 +43,12 @@ class LookView:
                     self.empty = ui.label("Choose a clip in the view Media first").classes("empty")
                 self._blend_bar()
                 self.transport.build()
-                self.strip = ui.element("div").classes("strip").props('role="listbox" aria-label="Presets"')
+                self.strip = ui.element("div").classes("strip").props('role="group" aria-label="Presets"')
             with ui.element("aside").classes("side right"):
                 self.chain.build()
         self._fill_strip()
         self.session.subscribe(self._changed)
+        ui.on("studio-blend", lambda event: attempt(lambda: self._blend_both(*map(str, event.args))))
         ui.timer(_GALLERY_POLL, self._paint_gallery)
 
     def shown(self) -> None:
@@ -73,6 +73,8 @@ class LookView:
         for element in (self.picture, self.original):
             element.set_visibility(bool(project.source))
         self._show_choice()
+        if what in ("source", "project"):
+            self._paint_gallery()  # the pictures of another clip vanish at once
         if self._visible and project.source:
             if what != "chain":
                 self.original.props(f'src="{frame_url(project.source, self.session.time)}"')
@@ -98,15 +100,16 @@ class LookView:
                 self._cards[preset.name] = self._card(preset)
 
     def _card(self, preset: Preset) -> ui.element:
-        card = ui.element("div").classes("look-card").props('role="option"')
+        card = ui.element("div").classes("look-card").props(f'draggable="true" data-preset="{preset.name}"')
         with card:
-            choose = ui.element("button").classes("look-choose").props('type="button"')
+            choose = ui.element("button").classes("look-choose").props('type="button" aria-pressed="false"')
             choose.on("click", lambda: attempt(lambda: self._choose(preset.name)))
             with choose:
-                ui.element("img").props(f'alt="" data-preset="{preset.name}"')
+                ui.element("img").props(f'alt="" draggable="false" src="{BLANK}"')
                 ui.label(preset.name).classes("look-name")
             blend = ui.button(icon="compare", on_click=lambda: attempt(lambda: self._blend(preset.name)))
-            blend.props(f'flat round dense size="sm" aria-label="Blend with {preset.name}" title="Blend with this"')
+            blend.props(f'flat round dense size="sm" aria-label="Blend with {preset.name}"')
+            blend.props('title="Blend with this; or drag one picture onto another"')
         return card
 
     def _choose(self, preset: str) -> None:
@@ -124,6 +127,15 @@ class LookView:
         same = preset in (getattr(part.effect, "preset", ""), getattr(part.effect, "blend", ""))
         values = {"blend": "" if same else preset, "blend_share": 0.5}
         self.session.project.chain = chain_edit.with_settings(self.session.project.chain, index, values)
+        self.session.changed("chain")
+
+    def _blend_both(self, first: str, second: str) -> None:
+        """Blend two presets in equal shares."""
+        chain = chain_edit.with_preset(self.session.project.chain, first)
+        style = chain_edit.find_style(chain)
+        assert style is not None
+        values = {"blend": second, "blend_share": 0.5}
+        self.session.project.chain = chain_edit.with_settings(chain, style[0], values)
         self.session.changed("chain")
 
     def _blend_bar(self) -> None:
@@ -153,7 +165,7 @@ class LookView:
         for name, card in self._cards.items():
             for mark, on in (("chosen", name == first), ("second", name == second)):
                 card.classes(add=mark if on else "", remove="" if on else mark)
-            card.props(f'aria-selected="{str(name == first).lower()}"')
+            card.default_slot.children[0].props(f'aria-pressed="{str(name == first).lower()}"')
         self.bar.set_visibility(bool(second))
         if second:
             self.first.set_text(first)
@@ -167,34 +179,31 @@ class LookView:
             return
         try:
             moment = Moment(self.session.source_path(), self.session.time)
-            key = moment.key
+            missing = {preset.name for preset in self.previews.gallery.missing(moment)}
         except (StreamfxError, OSError):
             return
         if moment != self._painted:
             self._painted = moment
-            missing = {preset.name for preset in self.previews.gallery.missing(moment)}
             for name in self._cards:
-                self._show_card(name, key, painted=name not in missing)
+                self._show_card(name, moment, name not in missing, waiting=name in missing)
             self._wanted = bool(missing)
         if self._wanted and not self.session.workspace.is_rendering:
             self._wanted = False
-            loop = asyncio.get_running_loop()
-            self.previews.paint_gallery(
-                self.session.key,
-                moment,
-                lambda name, done: loop.call_soon_threadsafe(self._show_card, name, key, done),
-            )
+            show = on_event_loop(lambda name, painted: self._show_card(name, moment, painted))
+            self.previews.paint_gallery(self.session.key, moment, show)
 
-    def _show_card(self, name: str, key: str, painted: bool) -> None:
+    def _show_card(self, name: str, moment: Moment, painted: bool, waiting: bool = False) -> None:
+        """Show the picture of a preset of this moment, or none."""
         card = self._cards[name]
-        if card.is_deleted or self._painted is None:
+        if card.is_deleted or moment != self._painted:
             return
         image = card.default_slot.children[0].default_slot.children[0]
-        card.classes(add="" if painted else "unpainted", remove="unpainted" if painted else "")
+        card.classes(add="unpainted" if waiting else "", remove="" if waiting else "unpainted")
+        address = BLANK
         if painted:
             file = next(preset for preset in presets() if preset.name == name)
-            address = self.previews.gallery.file(self._painted, file).name
-            image.props(f'src="/studio/gallery/{address}"')
+            address = f"/studio/gallery/{self.previews.gallery.file(moment, file).name}"
+        image.props(f'src="{address}"')
 
 
 def _timing(preview: Preview) -> str:

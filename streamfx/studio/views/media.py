@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from html import escape
+from pathlib import Path
 
 from nicegui import background_tasks, ui
 
@@ -37,7 +38,7 @@ class MediaView:
                     ui.html("<h2>Files</h2>")
                     add = ui.button("Add a file", icon="upload", on_click=lambda: ui.run_javascript("studio.pick()"))
                     add.props("flat dense no-caps")
-                ui.label(str(library.folder)).classes("path")
+                ui.label(_shown(library.folder)).classes("path")
                 self.list = ui.element("div").classes("files").props('role="listbox" aria-label="Files"')
                 ui.label("or drop files anywhere on the page").classes("hint")
             with ui.element("div").classes("stage-column"):
@@ -99,7 +100,7 @@ class MediaView:
         card.on("click", lambda: attempt(lambda: self.session.choose_source(file.name)))
         with card:
             picture = ui.element("img").props(f'src="{thumbnail_url(file.name)}" loading="lazy" alt=""')
-            picture.props("onerror=this.remove()")
+            picture.on("error", js_handler="event => { event.target.style.visibility = 'hidden'; }")
             with ui.element("span").classes("file-text"):
                 ui.label(file.name).classes("file-name")
                 label = ui.label(size(file.size)).classes("file-size")
@@ -140,6 +141,12 @@ class MediaView:
             rate = f" · {float(info.rate):g} frames/s" if info.rate and info.duration else ""
             sound = " · with audio" if info.audio else ""
             self.facts.set_text(f"{project.source} · {info.width}×{info.height}{rate}{sound}{_span_text(self.session)}")
+
+
+def _shown(folder: Path) -> str:
+    """The path of a folder, short if it is in the home folder."""
+    home = Path.home()
+    return str(Path("~", folder.relative_to(home))) if folder.is_relative_to(home) else str(folder)
 
 
 def _span_text(session: Session) -> str:

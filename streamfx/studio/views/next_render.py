@@ -7,13 +7,13 @@ import asyncio
 from nicegui import ui
 
 from streamfx.errors import StreamfxError
-from streamfx.studio.notices import attempt, explain, note, warn
-from streamfx.studio.project import EXTENSIONS, Project, project_of
-from streamfx.studio.render_command import check_command, shell_line, split_line
+from streamfx.studio.notices import explain, note, warn
+from streamfx.studio.project import EXTENSIONS, Project
 from streamfx.studio.session import Session
+from streamfx.studio.views.command_line import CommandLine
 
 _OPTIONS = {"size": "Input size", "fps": "Frames/s", "width": "Width", "crf": "Quality (crf)"}
-_HINTS = {"size": "1280x720", "fps": "24", "width": "1920", "crf": "18"}
+_HINTS = {"size": "source", "fps": "source", "width": "source", "crf": "automatic"}
 
 
 class NextRender:
@@ -22,7 +22,7 @@ class NextRender:
     def __init__(self, session: Session) -> None:
         self.session, self.workspace = session, session.workspace
         self.visible = False
-        self._target = ""
+        self.line = CommandLine(session, self._arguments)
 
     def build(self) -> None:
         """Create the elements."""
@@ -37,27 +37,28 @@ class NextRender:
                 self.form.props("dense outlined options-dense").classes("field")
                 self.fields = {name: self._field(name) for name in _OPTIONS}
                 self.audio = ui.checkbox("Audio", value=True, on_change=self._set_audio).props("dense")
-            with ui.element("div").classes("command"):
-                self.line = ui.input(label="As a command").props("dense outlined spellcheck=false")
-                self.line.classes("mono grow").on("keydown.enter", self._take_line)
-                use = ui.button("Use", on_click=self._take_line).props("flat dense no-caps")
-                use.props('title="Set the page to a pasted streamfx line"')
-                ui.button("Copy", on_click=self._copy).props("flat dense no-caps")
-        self.session.subscribe(lambda what: self.show() if self.visible and what != "time" else None)
+            self.line.build()
+        self.session.subscribe(self._changed)
         self._fill()
 
     def show(self) -> None:
         """Show the command of the present settings."""
+        self.what.set_text(self.session.project.source or "no clip chosen")
+        self.line.show()
+
+    def _arguments(self) -> list[str]:
         project = self.session.project
-        self.what.set_text(project.source or "no clip chosen")
-        try:
-            self._target = self.workspace.target_of(project)
-            self.line.set_value(shell_line(project.arguments(self._target)))
-        except StreamfxError:
-            self.line.set_value("")
+        return project.arguments(self.workspace.target_of(project) if project.source else "")
+
+    def _changed(self, what: str) -> None:
+        if what == "project":
+            self._fill()
+        elif self.visible and what in ("source", "span", "chain", "output"):
+            self.show()
 
     def _field(self, name: str) -> ui.input:
-        field = ui.input(_OPTIONS[name], placeholder=_HINTS[name]).props("dense outlined").classes("field")
+        field = ui.input(_OPTIONS[name], placeholder=_HINTS[name]).props("dense outlined stack-label")
+        field.classes("field")
         field.on("blur", lambda: self._set_option(name, str(field.value).strip()))
         return field.on("keydown.enter", lambda: self._set_option(name, str(field.value).strip()))
 
@@ -121,23 +122,3 @@ class NextRender:
                 return
             added += 1
         note(f"added {added} video{'' if added == 1 else 's'} to the queue")
-
-    def _take_line(self) -> None:
-        """Set the page to the line."""
-
-        def take() -> None:
-            arguments = split_line(str(self.line.value))
-            given, _ = check_command(arguments, self.workspace.read, self.workspace.library)
-            self.session.load(project_of(given))
-            self._fill()
-            note("the page is set to this command")
-
-        attempt(take)
-
-    def _copy(self) -> None:
-        def copy() -> None:
-            text = shell_line(split_line(str(self.line.value)), self.workspace.library.folder)
-            ui.clipboard.write(text)
-            note("copied, with the folder")
-
-        attempt(copy)

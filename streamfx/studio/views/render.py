@@ -8,12 +8,11 @@ from datetime import datetime
 from nicegui import ui
 
 from streamfx.errors import StreamfxError
-from streamfx.studio.format import clock
 from streamfx.studio.library import kind_of
 from streamfx.studio.notices import attempt, explain, note, warn
 from streamfx.studio.partial import join_finished_part
 from streamfx.studio.queue import Entry, State
-from streamfx.studio.render_command import shell_line
+from streamfx.studio.render_command import check_command, shell_line
 from streamfx.studio.routes import file_url
 from streamfx.studio.session import Session
 from streamfx.studio.views.next_render import NextRender
@@ -113,6 +112,8 @@ class RenderView:
             self.player.set_visibility(False)
         with ui.element("div").classes("command"):
             ui.label(shell_line(entry.arguments)).classes("mono line grow")
+            use = ui.button("Use again", on_click=lambda: attempt(lambda: self._use(entry))).props("flat dense no-caps")
+            use.props('title="Set the page to the settings of this render"')
             ui.button("Copy", on_click=lambda: self._copy(entry)).props("flat dense no-caps")
         ui.label(_facts(entry)).classes("facts")
 
@@ -133,6 +134,11 @@ class RenderView:
             warn(explain(error))
             return
         self._show_video(f"/studio/part/{entry.id}/{part.name}", part.name)
+
+    def _use(self, entry: Entry) -> None:
+        given, _ = check_command(entry.arguments, self.workspace.read, self.workspace.library)
+        self.session.use(given)
+        note("the page is set to this render")
 
     def _copy(self, entry: Entry) -> None:
         ui.clipboard.write(shell_line(entry.arguments, self.workspace.library.folder))
@@ -166,7 +172,7 @@ class _Row:
 
     def update(self, entry: Entry) -> None:
         """Show the progress."""
-        self.text.set_text(_state_text(entry))
+        self.text.set_text(entry.text)
         self.bar.style(f"width:{100 * entry.share:.1f}%").props(f'aria-valuenow="{100 * entry.share:.0f}"')
 
     def _choose(self, number: int) -> None:
@@ -179,21 +185,6 @@ class _Row:
             self._view.refresh()
 
         ui.button(icon=icon, on_click=act).props(f'flat round dense size="sm" aria-label="{label}" title="{label}"')
-
-
-def _state_text(entry: Entry) -> str:
-    """The state of an entry with its progress, as on the command line."""
-    frames = f"frame {entry.frames}" + (f" of {entry.total}" if entry.total else "")
-    if entry.state == "running":
-        if not entry.frames:
-            return "starting"
-        left = "" if entry.seconds_left is None else f" · {clock(entry.seconds_left)} left"
-        return f"{frames} · {entry.fps:.1f} frames/s{left}"
-    if entry.state == "finished":
-        return f"finished · {entry.frames} frames in {clock(entry.seconds)}"
-    if entry.state == "failed":
-        return f"failed: {entry.message}"
-    return f"{entry.state} · {frames}" if entry.frames else entry.state
 
 
 def _facts(entry: Entry) -> str:

@@ -10,12 +10,15 @@ from nicegui import background_tasks, ui
 
 from streamfx.errors import StreamfxError
 from streamfx.studio.chain_edit import Problem
+from streamfx.studio.event_loop import on_event_loop
 from streamfx.studio.format import clock
 from streamfx.studio.lanes import LANES, Block, Lanes, read_lanes, save_text
 from streamfx.studio.music import MusicPlan, draw_audio
 from streamfx.studio.notices import attempt, explain, note, warn
-from streamfx.studio.routes import file_url, thumbnail_url
+from streamfx.studio.previews import Preview
+from streamfx.studio.routes import BLANK, file_url, thumbnail_url
 from streamfx.studio.session import Session
+from streamfx.studio.views.command_line import CommandLine
 
 _EXAMPLE = """kind = "timeline"
 size = [640, 360]
@@ -41,8 +44,12 @@ class TimelineView:
         self.lanes: Lanes | None = None
         self.chosen = ""  # name of a section
         self._visible = False
-        self._saved = ""  # the text on disk
+        self._opened = ""  # the file that is shown
+        self._saved = ""  # its text on disk
         self._check = 0  # number of the latest check
+        self.line = CommandLine(
+            session, lambda: session.project.timeline_arguments(_target(session, self.chosen), self.chosen)
+        )
 
     def build(self) -> None:
         """Create the elements."""
@@ -76,6 +83,7 @@ class TimelineView:
                     self.text.classes("toml").props('aria-label="Timeline as text"')
                     self.problem = ui.html("").classes("chain-problem").props('role="alert"')
                     self.problem.set_visibility(False)
+            self.line.build()
         self.session.subscribe(lambda what: self.shown() if what == "project" and self._visible else None)
 
     def shown(self) -> None:
@@ -84,8 +92,9 @@ class TimelineView:
         names = [file.name for file in self.library.media() if file.kind == "timeline"]
         name = self.session.project.timeline
         self.file.set_options(names, value=name if name in names else None)
-        if name in names and not self._saved:
+        if name in names:
             self._open(name)
+            self.line.show()
         elif not names:
             self.facts.set_text("no timeline (.toml) in this folder; drop one on the page")
             self.text.set_value(_EXAMPLE)
@@ -105,12 +114,14 @@ class TimelineView:
             return ui.element("div").classes("blocks").props(f'role="list" aria-label="{name} sections"')
 
     def _open(self, name: str) -> None:
-        if not name or (name == self.session.project.timeline and self._saved):
+        if not name or name == self._opened:
             return
 
         def read() -> None:
             self._saved = self.library.existing(name).read_text(encoding="utf-8", errors="replace")
-            self.session.project.timeline = name
+            self._opened, self.chosen = name, ""
+            if name != self.session.project.timeline:
+                self.session.project.timeline, self.session.project.timeline_options = name, {}
             self.session.changed("timeline")
             self.text.set_value(self._saved)
             self._edited()
@@ -172,8 +183,9 @@ class TimelineView:
             ui.label(block.name)
 
     def _choose(self, name: str) -> None:
-        self.chosen = name
+        self.chosen = "" if name == self.chosen else name
         self._draw()
+        self.line.show()
 
     def _show_detail(self) -> None:
         """The chosen section: its picture, its part of the file, and buttons to render it."""
@@ -190,10 +202,34 @@ class TimelineView:
                     "flat dense no-caps"
                 )
                 ui.button("Render", on_click=lambda: self._enqueue(block.name)).props("flat dense no-caps")
+            with ui.element("div").classes("section-body"):
+                self._section(block)
+        self._paint(block.name)
+
+    def _section(self, block: Block) -> None:
+        """A frame of a section, and its part of the file."""
+        with ui.element("figure"):
+            self.frame = ui.element("img").classes("start-image").props(f'alt="A frame of it" src="{BLANK}"')
             if block.picture:
                 name = self.library.name_of(Path(block.picture).resolve())
-                ui.element("img").classes("start-image").props(f'src="{thumbnail_url(name)}" alt="Its picture"')
-            ui.label(block.text).classes("mono section-text")
+                self.frame.props(f'src="{thumbnail_url(name)}"')
+            self.frame_text = ui.label("painting a frame of it …").classes("facts").props('role="status"')
+        ui.label(block.text).classes("mono section-text")
+
+    def _paint(self, name: str) -> None:
+        """Paint a frame of a section in the background."""
+        assert self.lanes is not None
+        frame, text = self.frame, self.frame_text
+
+        def show(preview: Preview) -> None:
+            if frame.is_deleted:
+                return
+            if preview.url:
+                frame.props(f'src="{preview.url}" data-section="{escape(name)}"')
+            text.set_text(preview.message or "a coarse frame from its middle")
+
+        previews = self.session.workspace.previews
+        previews.paint_section(self.session.key, self.lanes, name, on_event_loop(show))
 
     def _save(self) -> None:
         text = str(self.text.value or "")
@@ -213,18 +249,20 @@ class TimelineView:
 
 async def enqueue_timeline(session: Session, section: str = "", *, preview: bool = False) -> None:
     """Queue the render of a timeline, of one section, or of a small preview."""
-    workspace, name = session.workspace, session.project.timeline
     try:
-        if not name:
-            raise StreamfxError("choose a timeline first")
-        stem = "-".join([Path(name).stem, *([section] if section else []), *(["preview"] if preview else [])])
-        arguments = ["render", name, workspace.free_target(stem, "mp4")]
-        arguments += [*(["--section", section] if section else []), *(["--preview"] if preview else [])]
-        entry = await asyncio.to_thread(workspace.enqueue, arguments)
+        target = _target(session, section, *(["preview"] if preview else []))
+        arguments = session.project.timeline_arguments(target, section, preview=preview)
+        entry = await asyncio.to_thread(session.workspace.enqueue, arguments)
     except (StreamfxError, OSError) as error:
         warn(explain(error))
         return
     note(f"added to the queue: {entry.target}")
+
+
+def _target(session: Session, *parts: str) -> str:
+    """A free name for a video of the timeline."""
+    stem = "-".join(filter(None, (Path(session.project.timeline).stem, *parts)))
+    return session.workspace.free_target(stem, "mp4")
 
 
 def _marked_line(text: str, offset: int | None) -> str:
