@@ -58,7 +58,7 @@ class _Clock:
         places = list({place.offset: place for place in found if place}.values())
         pairs = list(pairwise(places))
         usual = median([after.ticks - before.ticks for before, after in pairs] or [0])
-        self._longest = max(MAX_JUMP / _TICK, 4 * usual)  # between two places
+        self._longest = max(round(MAX_JUMP / _TICK), round(4 * usual))  # ticks between two places
         self.total = sum(self._ticks_between(before, after) for before, after in pairs)
         if places:
             self.total += self._rest(places[-1], size)
