@@ -90,7 +90,7 @@ def _matching(inputs: str) -> list[Path]:
 
 def _listed(path: Path, folder: Path, name: str) -> list[BatchItem]:
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        document = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise StreamfxError(f"cannot read '{path}': {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

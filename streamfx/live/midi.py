@@ -30,7 +30,7 @@ Knob = tuple[int, int]  # channel from 1, controller number
 def load_map(path: Path) -> dict[Knob, str]:
     """Knob -> name of a control, from a TOML file; empty if it does not exist. Raises StreamfxError."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("knobs", {})
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig")).get("knobs", {})
         return {_knob(key, path): str(name) for key, name in table.items()}
     except FileNotFoundError:
         return {}

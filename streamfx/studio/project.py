@@ -200,7 +200,7 @@ def save_project(project: Project, library: Library) -> Path:
 def load_project(file: Path) -> Project:
     """The project in a file. Raises StreamfxError for an unreadable file, unknown keys and wrong types."""
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise StreamfxError(f"cannot read the project '{file}': {error.strerror}") from error
     except (ValueError, RecursionError) as error:

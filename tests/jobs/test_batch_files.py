@@ -58,10 +58,11 @@ def test_invalid_names_are_errors(clips, name, reason):
     assert reason in str(caught.value)
 
 
-def test_a_list_has_sources_names_and_options(tmp_path):
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_list_has_sources_names_and_options(mark, tmp_path):
     file = tmp_path / "list.toml"
     second = 'source = "b.mp4"\nname = "{number}.mkv"\npreset = "munch"\nexact = true\n'
-    file.write_text(f'[[video]]\nsource = "a.mp4"\n[[video]]\n{second}')
+    file.write_text(f'{mark}[[video]]\nsource = "a.mp4"\n[[video]]\n{second}', "utf-8")
     assert batch_items(str(file), Path("out"), NAME) == [
         BatchItem(tmp_path / "a.mp4", Path("out/a.mp4")),
         BatchItem(tmp_path / "b.mp4", Path("out/002.mkv"), {"preset": "munch", "exact": True}),

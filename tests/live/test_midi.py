@@ -74,6 +74,11 @@ def test_a_saved_map_is_used(keyboard, controls, tmp_path):
     wait_for(lambda: controls.values()["stroke"] == 2)
 
 
+def test_a_map_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "midi.toml").write_text('\ufeff[knobs]\n"1/20" = "strength"\n', "utf-8")
+    assert load_map(tmp_path / "midi.toml") == {(1, 20): "strength"}
+
+
 def test_program_changes_choose_presets(keyboard, controls):
     sending, _ = keyboard()
     sending.send(mido.Message("program_change", program=1))

@@ -93,6 +93,8 @@ def test_projects_are_saved_next_to_the_media(library):
     assert [path.name for path in project_files(library)] == ["b-c.studio.toml", "a.studio.toml"]
     assert load_project(library.folder / "a.studio.toml") == first
     assert [path.name for path in library.folder.glob("*.part")] == []
+    file.write_text("\ufeff" + file.read_text("utf-8"), "utf-8")  # a byte order mark, by another editor
+    assert load_project(file) == second
 
 
 @pytest.mark.parametrize(

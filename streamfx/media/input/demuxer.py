@@ -19,6 +19,7 @@ from streamfx.media.input.alpha import AlphaMerger, alpha_stream, webm_alpha_dec
 from streamfx.media.input.channel_layout import settle_layout
 from streamfx.media.input.damage import MICROSECOND, Damage
 from streamfx.media.input.discontinuities import Discontinuities
+from streamfx.media.input.joined_duration import joined_duration
 from streamfx.media.input.open import can_seek, default_video_stream, is_live, open_input
 from streamfx.media.limits import check_size
 from streamfx.media.probe import plausible
@@ -104,8 +105,10 @@ class Demuxer:
     def duration(self) -> Fraction | None:
         """Seconds from the offset to the declared or requested end; None if unknown."""
         ticks = self.stream.duration
-        if ticks is not None and self.stream.time_base is not None:
-            total: Fraction | None = ticks * self.tick
+        if self._joined_duration is not None:
+            total: Fraction | None = self._joined_duration
+        elif ticks is not None and self.stream.time_base is not None:
+            total = ticks * self.tick
         elif self.input.duration is not None:
             total = self.input.duration * MICROSECOND
         else:
@@ -166,6 +169,12 @@ class Demuxer:
             return
         while self._latest - self.offset <= time and next(self._remaining, None) is not None:
             pass
+
+    @cached_property
+    def _joined_duration(self) -> Fraction | None:
+        """Seconds of a file whose timestamps jump; None for all others."""
+        can_jump = self._discontinuities.possible and can_seek(self.name) and "://" not in self.name
+        return joined_duration(Path(self.name), self.input.format.name) if can_jump else None
 
     @cached_property
     def _remaining(self) -> Iterator[Packet[Stream]]:

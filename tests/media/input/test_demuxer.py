@@ -407,12 +407,17 @@ def test_pipes_are_decoded_from_the_start(name, clip, moving, tmp_path, open_sou
     assert any("cannot seek in" in record.getMessage() for record in caplog.records)
 
 
-def test_raw_dv_has_its_guessed_rate(clip, convert, times):
+@pytest.mark.parametrize(
+    ("target", "size", "rate"),
+    [("pal-dv", "720x576", Fraction(25)), ("ntsc-dv", "720x480", Fraction(30000, 1001)), ("pal-dv50", "720x576", 25)],
+)
+def test_raw_dv_has_its_guessed_rate(target, size, rate, clip, convert, times):
     """FFmpeg's average rate of it is 60000."""
-    size = ["-f", "lavfi", "-i", "testsrc2=s=720x576:r=25:d=0.2"]
-    source = clip("tape.dv", *size, "-f", "lavfi", "-i", "anullsrc=r=48000", "-t", "0.2", "-target", "pal-dv")
+    picture = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r={rate}:d={float(5 / rate)}"]
+    sound = ["-f", "lavfi", "-i", f"anullsrc=r=48000:d={float(5 / rate)}", "-ac", "2"]
+    source = clip(f"{target}.dv", *picture, *sound, "-target", target)
     with Reader(source) as reader:
-        assert reader.info.rate == 25
-    for target in ("a.y4m", "a.mp4", "a.gif"):
-        made = convert(source, target, "scale=32:-2", audio=False)
-        assert times(made.path) == [Fraction(number, 25) for number in range(5)]
+        assert reader.info.rate == rate
+    for name in ("a.y4m", "a.mp4", "a.gif"):
+        made = convert(source, name, "scale=32:-2", audio=False)
+        assert [float(time) for time in times(made.path)] == pytest.approx([n / rate for n in range(5)], abs=0.011)

@@ -207,3 +207,12 @@ def test_frames_too_close_together_are_dropped(clip, convert, moving):
 def test_a_codec_that_the_container_does_not_support_is_an_error():
     with pytest.raises(StreamfxError, match="webm cannot hold libx264 video; choose another"):
         encoder_of("webm", "libx264")
+
+
+@pytest.mark.parametrize("target", ["a.y4m", "a.yuv", "a.avi"])
+def test_no_frame_is_repeated_without_bound(target, clip, moving, convert, tmp_path):
+    """A jump in Matroska, whose timestamps are taken as they are, would fill the disk."""
+    source = clip("gap.mkv", *moving(rate="1", seconds="3"), "-vf", "setpts=PTS*5000", "-c:v", "ffv1")
+    with pytest.raises(StreamfxError, match=r"the time jumps from 0\.00 s to 5000\.00 s, which this format fills with"):
+        convert(source, target, "null")
+    assert len(convert(source, "a.mkv", "null").path.read_bytes()) < 100_000
