@@ -31,6 +31,7 @@ from streamfx.pipeline import run
 COMMAND = str(Path(sys.executable).with_name("streamfx"))
 CUDA = torch.cuda.is_available()
 SKIPPED = pytest.StashKey[int]()
+HANGS = 600  # seconds after which a command hangs; a busy machine needs minutes to import its modules
 
 settings.register_profile("untimed", deadline=None)  # tests must not depend on the speed of the machine
 settings.load_profile("untimed")
@@ -270,14 +271,14 @@ class _ForkServer:
             request = {"arguments": arguments, "folder": str(folder), "environment": dict(environment)}
             files = [stream.fileno() for stream in (source, out, err)]
             socket.send_fds(self.channel, [json.dumps(request).encode()], files)
-            self.channel.settimeout(60)
+            self.channel.settimeout(HANGS)
             code = int(self.channel.recv(64))
             output = [(stream.seek(0), stream.read())[1] for stream in (out, err)]
         return subprocess.CompletedProcess(arguments, code, *output)
 
     def close(self):
         self.channel.close()
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=HANGS)
 
 
 @pytest.fixture(scope="session")
@@ -302,7 +303,7 @@ def streamfx(tmp_path, _fork_server):
         if fresh or options:
             command = [COMMAND, *words]
             options["env"] = os.environ | dict(env)
-            done = subprocess.run(command, cwd=home, input=stdin, capture_output=True, timeout=60, **options)
+            done = subprocess.run(command, cwd=home, input=stdin, capture_output=True, timeout=HANGS, **options)
         else:
             done = _fork_server.run(words, home, stdin, env)
         done.stderr = done.stderr.decode()

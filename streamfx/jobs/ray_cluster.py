@@ -39,6 +39,7 @@ class RayCluster:
     gpus: float | None = None  # below 1, several tasks share a GPU
     device: str = "auto"
     _ray: Any = field(default=None, init=False)
+    _remote: Any = field(default=None, init=False)
     _tasks: dict[Any, tuple[Request, str]] = field(default_factory=dict, init=False)  # with the ID of a node or ""
     _entered: int = field(default=0, init=False)  # contexts
     _failed: set[str] = field(default_factory=set, init=False)  # IDs of nodes that had an error of their machine
@@ -47,6 +48,7 @@ class RayCluster:
         """Connect, or start a cluster on this machine that only it can reach."""
         if self._ray is None:
             self._ray = _connect(self.address)
+            self._remote = self._ray.remote(_render)  # once: Ray stores each remote function on the head
 
     @property
     def slots(self) -> int:
@@ -124,8 +126,8 @@ class RayCluster:
         if node:
             strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
             options["scheduling_strategy"] = strategy(node, soft=True)
-        task = self._ray.remote(_render).options(**options)
-        self._tasks[task.remote(request, self._cpus(), versions())] = request, node
+        task = self._remote.options(**options).remote(request, self._cpus(), versions())
+        self._tasks[task] = request, node
 
     def _healthy_node(self) -> str:
         """The node with the fewest tasks that has had no error of its machine; "" if there is none."""

@@ -3,6 +3,7 @@
 import json
 from importlib import import_module
 
+import av
 import pytest
 
 from streamfx.cli.batch import _settled_files
@@ -38,6 +39,61 @@ def test_a_folder_with_a_broken_file(streamfx, clips, rgb, video):
         ("clips/a.mp4", "skipped"),
         ("clips/b.mkv", "skipped"),
     ]
+
+
+def rotated(path):
+    """A copy of a video that is shown rotated by 90 degrees."""
+    target = path.with_name("rotated.mp4")
+    with av.open(str(path)) as source, av.open(str(target), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        stream.set_display_rotation(90)
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    return target
+
+
+@pytest.fixture(scope="session")
+def odd_clips(clip, moving, tone):
+    """Nine odd videos by name, with the number of their frames."""
+    h264 = ["-c:v", "libx264", "-pix_fmt", "yuv420p"]
+    times = ["-vf", "setpts='(N+floor(N/3))/25/TB'", "-fps_mode", "vfr"]
+    ten_bit = ["-c:v", "libx265", "-x265-params", "log-level=none", "-pix_fmt", "yuv420p10le"]
+    half = "format=yuva420p,colorchannelmixer=aa=0.5"
+    return {
+        "vfr.mp4": (clip("vfr.mp4", *moving(), *tone(), *times, *h264), 25),
+        "ten-bit.mkv": (clip("ten-bit.mkv", *moving(), *tone(), *ten_bit), 25),
+        "alpha.webm": (clip("alpha.webm", *moving(), "-vf", half, "-c:v", "libvpx-vp9", "-b:v", "200k"), 25),
+        "b-frames.mp4": (clip("b-frames.mp4", *moving(), *tone(), *h264, "-bf", "3", "-g", "17"), 25),
+        "silent.mp4": (clip("silent.mp4", *moving(), *h264), 25),
+        "one-frame.mp4": (clip("one-frame.mp4", *moving(), "-frames:v", "1", *h264), 1),
+        "rotated.mp4": (rotated(clip("upright.mp4", *moving(), *h264)), 25),
+        "interlaced.mkv": (clip("interlaced.mkv", *moving(), *h264, "-vf", "interlace", "-flags", "+ilme+ildct"), 12),
+        "odd-size.mkv": (clip("odd-size.mkv", *moving(), "-vf", "format=yuv444p,crop=63:47", "-c:v", "libx264"), 25),
+    }
+
+
+def test_ten_odd_files_of_which_one_is_broken(streamfx, odd_clips, video_stream):
+    folder = streamfx.home / "clips"
+    folder.mkdir()
+    for name, (path, _) in odd_clips.items():
+        (folder / name).symlink_to(path)
+    (folder / "broken.mp4").write_bytes(odd_clips["vfr.mp4"][0].read_bytes()[:600])
+    arguments = ["batch", "clips", "out", *CHAIN, "--device", "cpu", "--jobs", "2", "--json"]
+    done = streamfx(*arguments, "--name", "{number}-{stem}-{folder}{ext}", fresh=True)
+    assert done.returncode == 1
+    ends = {json.loads(line)["source"].removeprefix("clips/"): json.loads(line) for line in done.stdout.splitlines()}
+    assert {name for name, end in ends.items() if end["state"] == "failed"} == {"broken.mp4"}
+    assert ends["broken.mp4"]["error"]
+    for name, (_, frames) in odd_clips.items():
+        assert (name, ends[name]["state"], ends[name]["frames"]) == (name, "finished", frames)
+    assert ends["alpha.webm"]["output"] == "out/001-alpha-clips.webm"
+    outputs = {name: streamfx.home / end["output"] for name, end in ends.items()}
+    assert video_stream(outputs["ten-bit.mkv"])["pix_fmt"] == "yuv420p10le"
+    sizes = [video_stream(outputs[name]) for name in ("rotated.mp4", "odd-size.mkv")]
+    assert [(size["width"], size["height"]) for size in sizes] == [(48, 64), (63, 47)]
+    assert not (streamfx.home / "out" / "broken.mp4").exists()
 
 
 def test_a_list_with_options_for_one_video(streamfx, clips, video_stream):

@@ -4,6 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from streamfx.errors import StreamfxError
@@ -12,6 +13,8 @@ from streamfx.jobs.in_process import InProcess
 from streamfx.jobs.job import Job, run_job
 from streamfx.jobs.render_piece import Outcome, try_piece
 from streamfx.media.encoding import Output
+
+SIZE = "size=64x48:rate=5"
 
 
 @pytest.fixture
@@ -85,13 +88,32 @@ def test_effects_that_remember_start_before_their_piece(clip, moving, split):
     split(source, "timeslice=frames=7,hue=s=0.4,mirror", segment=20)
 
 
-def test_style_with_a_schedule_and_a_video_as_mask_is_exact_at_cuts(clip, split):
-    size = "size=64x48:rate=5"
-    shots = f"testsrc2={size}:duration=1.4[a];mandelbrot={size},trim=duration=1[b];[a][b]concat"
-    source = clip("cut.mkv", "-f", "lavfi", "-i", shots, "-c:v", "ffv1", "-pix_fmt", "yuv420p")
-    mask = clip("mask.mkv", "-f", "lavfi", "-i", f"testsrc={size}:duration=3", "-c:v", "ffv1")
+@pytest.fixture(scope="session")
+def shots(clip):
+    """Two shots, of 7 and 5 frames."""
+    text = f"testsrc2={SIZE}:duration=1.4[a];mandelbrot={SIZE},trim=duration=1[b];[a][b]concat"
+    return clip("cut.mkv", "-f", "lavfi", "-i", text, "-c:v", "ffv1", "-pix_fmt", "yuv420p")
+
+
+def test_dreams_are_exact_at_cuts(shots, split):
+    split(shots, "dream=steps=2:octaves=1:layer=block3", segment=6)
+
+
+def test_a_seam_of_style_within_a_shot_is_below_one_level(clip, moving, tmp_path, rgb):
+    source = clip("shot.mkv", *moving(seconds="1.6"), "-c:v", "ffv1")
+    whole, parts = tmp_path / "whole.mkv", tmp_path / "parts.mkv"
+    job = Job(source, whole, "style=quality=fast", Output(encoder="ffv1"), segment=20)
+    job.run()
+    assert run_job(replace(job, target=parts), distribution=Distribution(InProcess())).frames == 40
+    difference = np.abs(rgb(whole).astype(int) - rgb(parts)).mean((1, 2, 3))
+    assert difference[:20].max() == 0
+    assert 0 < difference[20:30].mean() < 1
+
+
+def test_style_with_a_schedule_and_a_video_as_mask_is_exact_at_cuts(clip, shots, split):
+    mask = clip("mask.mkv", "-f", "lavfi", "-i", f"testsrc={SIZE}:duration=3", "-c:v", "ffv1")
     style = f"style=mask={mask}:stroke=2:quality=fast:strength='0\\:(0.2), 12\\:(1)'"
-    split(source, style, segment=6, exact=True, start=Fraction(1, 5))
+    split(shots, style, segment=6, exact=True, start=Fraction(1, 5))
 
 
 def test_a_changed_source_is_an_error(tmp_path, video, clip, moving):

@@ -35,7 +35,9 @@ CHAINS = "fps=20,trails=0.5,hue=s=2", "style=quality=fast"
 class Soak:
     """Runs on a cluster of two nodes; the second one is replaced when it is lost."""
 
-    def __init__(self, folder: Path, nodes: RayNodes, cluster: RayCluster, rng: random.Random) -> None:
+    def __init__(
+        self, folder: Path, nodes: RayNodes, cluster: RayCluster, rng: random.Random, chains: list[str]
+    ) -> None:
         self.folder, self.nodes, self.cluster, self.rng = folder, nodes, cluster, rng
         self.second = 1  # number of the node that is killed
         self.video = folder / "in.mp4"
@@ -46,7 +48,7 @@ class Soak:
         code = ["-c:v", "libx264", "-g", "10", "-pix_fmt", "yuv420p", "-c:a", "aac"]
         inputs = ["-f", "lavfi", "-i", shown, "-f", "lavfi", "-i", heard]
         subprocess.run(["ffmpeg", "-v", "error", "-nostdin", *inputs, *code, self.video], check=True)
-        self.hashes = {chain: self.reference(chain) for chain in CHAINS}
+        self.hashes = {chain: self.reference(chain) for chain in chains}
 
     def reference(self, chain: str) -> list[str]:
         """The hashes of the video after a run without faults."""
@@ -163,6 +165,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     faults = ["node", "raylet", "worker", "driver", "disk", "source"]
     parser.add_argument("--only", nargs="*", default=faults, choices=faults)
+    parser.add_argument("--chains", nargs="*", default=CHAINS)
     options = parser.parse_args()
     os.environ.update(SETTINGS)
     logging.basicConfig(format="%(message)s")
@@ -170,11 +173,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, RayNodes(2, own_mounts=True) as nodes:
         cluster = RayCluster(nodes.address, device="cpu")
         with cluster:  # for all runs: starting processes takes longer than these runs
-            soak = Soak(Path(name), nodes, cluster, random.Random(options.seed))
+            soak = Soak(Path(name), nodes, cluster, random.Random(options.seed), options.chains)
             for number in range(options.runs * len(options.only)):
                 fault, chain = (
                     options.only[number % len(options.only)],
-                    CHAINS[number // len(options.only) % len(CHAINS)],
+                    options.chains[number // len(options.only) % len(options.chains)],
                 )
                 began = time.monotonic()
                 try:
