@@ -161,7 +161,7 @@ def test_blends_change_evenly_with_the_shares(photo, stylized_photo):
     for one, next_one in pairwise(blends):
         assert 0.05 * distance < (one - next_one).abs().mean() < 0.8 * distance
     nearly = stylize(photo, preset="monet:0.501,munch:0.499")
-    assert (nearly - blends[2]).abs().mean() < 0.02 * distance
+    assert (nearly - blends[2]).abs().mean() < 0.03 * distance
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.floats(0.5, 2))
@@ -259,10 +259,10 @@ def test_both_parts_of_a_masked_frame_are_coherent(still, tmp_path):
     assert coherent[-1] < 0.4 * changes(stylize_all(still, coherence="off", **settings))[-1]
 
 
-def test_blends_of_different_kinds_of_networks_mix_their_images(photo, stylized_photo):
-    monet = stylize(photo, preset="monet")
-    mixed = stylize(photo, preset="vangogh:0.75,monet:0.25")
-    torch.testing.assert_close(mixed, 0.75 * stylized_photo + 0.25 * monet, atol=2e-3, rtol=0)
+def test_blends_of_different_kinds_of_networks_mix_their_images(photo):
+    vangogh, munch = (stylize(photo, preset=preset, quality="fast") for preset in ("vangogh", "munch"))
+    mixed = stylize(photo, preset="vangogh:0.75,munch:0.25", quality="fast")
+    torch.testing.assert_close(mixed, 0.75 * vangogh + 0.25 * munch, atol=2e-3, rtol=0)
 
 
 def test_method_optimise(photo):
