@@ -104,7 +104,9 @@ class StreamCopy:
             if stream.type != "attachment":
                 log.warning("%s does not support %s: omitted", muxer, _kind(stream))
             return
-        if stream.type == "attachment" or can_hold(muxer, stream):
+        if isinstance(stream, AudioStream) and stream.codec_context and not stream.rate:
+            log.warning("audio stream %d (%s) has no data: omitted", stream.index, _codec(stream))
+        elif stream.type == "attachment" or can_hold(muxer, stream):
             copy = self._output.add_stream_from_template(stream, opaque=True)
             copy.metadata.update(stream.metadata)
             copy.disposition = stream.disposition

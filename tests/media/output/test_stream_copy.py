@@ -391,3 +391,12 @@ def test_a_real_clip_keeps_its_audio(real_clip, clip, convert, hashes, probe):
     made = convert(source, "b.mp4")
     assert hashes(made.path, "a") == hashes(source, "a")
     assert streams(probe(made.path), "audio")[0]["channels"] == streams(probe(whole), "audio")[0]["channels"]
+
+
+@pytest.mark.parametrize("target", ["b.mkv", "b.ts", "b.mp4"])
+def test_audio_without_data_is_omitted(target, clip, moving, tone, convert, probe):
+    """FFmpeg announces an AC-3 core beside each TrueHD stream of Blu-ray, which may be missing."""
+    code = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "truehd", "-strict", "-2"]
+    made = convert(clip("a.m2ts", *moving(), *tone(), *code), target, "null")
+    assert [stream["codec_type"] for stream in probe(made.path)["streams"]] == ["video", "audio"]
+    assert made.warned("audio stream 2 (ac3) has no data: omitted")
