@@ -158,7 +158,8 @@ def default_video_stream(name: str, container: InputContainer) -> VideoStream:
 def _moves(stream: VideoStream, longest: Fraction) -> bool:
     """Whether a stream is a video, and not an image beside one; `longest` is the duration of all streams in seconds."""
     seconds = _seconds(stream)
-    return stream.frames != 1 and (not seconds or 2 * seconds >= longest)
+    # FFmpeg finds no average rate where it has seen only one frame
+    return stream.frames != 1 and stream.average_rate is not None and (not seconds or 2 * seconds >= longest)
 
 
 def _seconds(stream: VideoStream) -> Fraction:

@@ -290,10 +290,11 @@ def test_the_size_of_the_selected_stream_is_limited(two_streams):
         limit_pixels(DEFAULT_MAX_PIXELS)
 
 
-@pytest.mark.parametrize("name", ["beside.mp4", "beside.mov", "beside.mkv"])
+@pytest.mark.parametrize("name", ["beside.mp4", "beside.mov", "beside.mkv", "beside.avi", "beside.nut", "beside.ts"])
 def test_a_video_comes_before_a_larger_default_image(name, clip, moving, convert):
-    still = clip("large.mkv", "-f", "lavfi", "-i", "color=red:s=320x240:r=25:d=0.04", "-c:v", "mjpeg")
-    video = clip("small.mkv", *moving(), "-c:v", "libx264", "-pix_fmt", "yuv420p")
+    image = "mpeg2video" if name == "beside.ts" else "mjpeg"
+    still = clip("large.mkv", "-f", "lavfi", "-i", "color=red:s=320x240:r=25:d=0.04", "-c:v", image)
+    video = clip("small.mkv", *moving(), "-c:v", "mpeg4")
     order = ["-i", still, "-i", video, "-map", "0", "-map", "1", "-c", "copy"]
     source = clip(name, *order, "-disposition:v:0", "default", "-disposition:v:1", "0")
     made = convert(source, "out.mkv", "null")
