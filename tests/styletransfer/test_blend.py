@@ -38,7 +38,7 @@ def image():
 
 
 def test_imported_and_shipped_networks_are_mixed_in_their_shares(candy, image):
-    parts = [(candy, 0.5), (load_preset("vangogh"), 0.3), (load_preset("monet"), 0.2)]
+    parts = [(candy, 0.5), (load_preset("vangogh"), 0.3), (load_preset("munch"), 0.2)]
     images = [build_blend([(part, 1.0)], "fast", "fp32", CPU)(image, None, 1.0, 0.0) for part, _ in parts]
     mixed = build_blend(parts, "fast", "fp32", CPU)(image, None, 1.0, 0.0)
     expected = sum(stylized * share for stylized, (_, share) in zip(images, parts))
