@@ -1,13 +1,16 @@
 """Speed of decode -> null chain -> encode, compared with the ffmpeg command, and memory for short and long videos.
 
 python tests/bench/loop.py [--runs 5] [--memory]
+python tests/bench/loop.py --runs 7 --against OTHER_CHECKOUT    compares CPU time and memory with another version
 """
 
 import argparse
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
+from statistics import median
 
 from timing import looped, rate_of, real_clip, streamfx
 
@@ -22,6 +25,31 @@ def peak_memory(command: list[str]) -> float:
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed")
     return usage.ru_maxrss / 1024
+
+
+def usage_of(checkout: Path, clip: Path, out: Path) -> tuple[float, float]:
+    """CPU seconds and peak memory in MiB of the null chain of a checkout."""
+    command = [sys.executable, "-m", "streamfx", "run", str(clip), str(out), "--chain", "null", "-y", "-q"]
+    with subprocess.Popen(command, cwd=checkout, env=os.environ | {"PYTHONPATH": str(checkout)}) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def compare(other: Path, clips: tuple[Path, Path], folder: Path, runs: int) -> None:
+    """Paired runs of this checkout and another one; CPU time depends less than wall time on what else runs."""
+    checkouts, ratios = (Path(__file__).resolve().parents[2], other.resolve()), []
+    for number in range(runs):
+        results = {}
+        for checkout in checkouts[:: 1 if number % 2 else -1]:
+            short, long = (usage_of(checkout, clip, folder / "out.mp4") for clip in clips)
+            results[checkout] = long[0] - short[0], short[0], long[1]
+        ratios.append([one / another for one, another in zip(results[checkouts[0]], results[checkouts[1]])])
+    names = ("CPU time without start-up", "CPU time of the short clip", "peak memory")
+    for name, values in zip(names, zip(*ratios)):
+        print(f"{name} relative to {other}: {median(values):.3f}, {min(values):.3f} to {max(values):.3f}")
 
 
 def memory(folder: Path) -> None:
@@ -43,6 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--against", type=Path, help="another checkout to compare with")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="streamfx-bench-") as name:
         folder = Path(name)
@@ -51,6 +80,9 @@ def main() -> None:
             return
         clip = real_clip("bigbuckbunny.mp4")
         clips = looped(clip, 2, folder), looped(clip, 8, folder)
+        if options.against:
+            compare(options.against, clips, folder, options.runs)
+            return
         commands = {
             "streamfx": lambda clip, out: streamfx("run", str(clip), str(out), "--chain", "null", "-q"),
             "ffmpeg": lambda clip, out: ["ffmpeg", "-v", "error", "-i", str(clip), *ENCODER, str(out)],

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Iterator
 from fractions import Fraction
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import av
 import av.error
 import numpy as np
+from av import Packet
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from streamfx.errors import StreamfxError
 from streamfx.media.input.channel_layout import settle_layout
-from streamfx.media.input.open import open_input
+from streamfx.media.input.open import demux, open_input
 from streamfx.media.invalid_samples import silence_invalid
 
 log = logging.getLogger("streamfx")
@@ -96,10 +97,10 @@ def default_audio_stream(source: str, container: InputContainer) -> tuple[AudioS
 def _decode(source: str, container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame | None]:
     """Yield frames in order and None at the end; packets that cannot be decoded are skipped, as players do."""
     damaged = 0
-    packets = container.demux(stream)
+    packets = demux(container, stream)
     while True:
         try:
-            packet = next(packets)
+            packet = cast("Packet[AudioStream]", next(packets))
         except StopIteration:
             break
         except av.error.FFmpegError:

@@ -20,7 +20,7 @@ from streamfx.media.input.channel_layout import settle_layout
 from streamfx.media.input.damage import MICROSECOND, Damage
 from streamfx.media.input.discontinuities import Discontinuities
 from streamfx.media.input.joined_duration import joined_duration
-from streamfx.media.input.open import can_seek, default_video_stream, is_live, open_input
+from streamfx.media.input.open import can_seek, default_video_stream, demux, is_live, open_input
 from streamfx.media.limits import check_size
 from streamfx.media.probe import plausible
 from streamfx.media.threads import codec_threads
@@ -190,7 +190,7 @@ class Demuxer:
             target = self.offset + time - margin
             try:
                 self.input.seek(int(max(target, self._source_start) / MICROSECOND))
-                first = next(self.input.decode(self.stream), None)
+                first = self._first_after_seeking()
                 self.input.seek(int(max(target, self._source_start) / MICROSECOND))
             except av.error.FFmpegError:
                 return False
@@ -254,7 +254,7 @@ class Demuxer:
 
     def _demuxed(self) -> Iterator[Packet[Stream]]:
         """Yield all packets in file order; those of other streams are also collected, with shifted times."""
-        packets = self.input.demux()
+        packets = demux(self.input)
         while True:
             try:
                 packet = next(packets)
@@ -338,6 +338,9 @@ class Demuxer:
             )
         return f"cannot read '{self.name}': {error.strerror}"
 
+    def _first_after_seeking(self) -> VideoFrame | None:
+        return next((frame for packet in demux(self.input, self.stream) for frame in self.stream.decode(packet)), None)
+
     def _continuous_until(self, time: Fraction) -> bool:
         """Whether the source has no discontinuity before `time`, on its own clock, so that seeking finds that time."""
         if not self._discontinuities.possible or "://" in self.name or is_live(Path(self.name)):
@@ -345,7 +348,7 @@ class Demuxer:
         with open_input(self.name, *self._open_options) as scan:
             discontinuities = Discontinuities(scan)
             try:
-                for packet in scan.demux(video=0):
+                for packet in demux(scan, *scan.streams.video[:1]):
                     discontinuities.correct(packet)
                     if discontinuities.count or (packet.dts is not None and packet.dts * packet.time_base > time):
                         break
@@ -364,7 +367,7 @@ class Demuxer:
         for target in (self.offset, self.offset - 10, min(self._source_start, Fraction(0))):
             try:
                 self.input.seek(int(target / MICROSECOND))
-                first = next(self.input.decode(self.stream), None)
+                first = self._first_after_seeking()
                 self.input.seek(int(target / MICROSECOND))
             except av.error.FFmpegError:
                 log.info("cannot seek in '%s'; decoding from the start", self.name)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import av.error
+from av import Packet
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from streamfx.errors import StreamfxError
@@ -80,6 +82,20 @@ def _check_file(path: Path) -> None:
         raise StreamfxError(f"'{path}' is empty")
     if not os.access(path, os.R_OK):
         raise StreamfxError(f"cannot read '{path}'; check its permissions")
+
+
+def demux(container: InputContainer, *streams: Stream) -> Iterator[Packet[Stream]]:
+    """Yield the packets of some or all streams of a container, and at the end an empty one for each stream.
+
+    PyAV ends with an IndexError if FFmpeg found more streams while it read, as in joined recordings.
+    """
+    packets = container.demux(*streams)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, IndexError):
+            return
+        yield packet
 
 
 def can_seek(name: str) -> bool:

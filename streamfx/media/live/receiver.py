@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from streamfx.errors import StreamfxError
 from streamfx.media.filters.graph import FilterGraph
 from streamfx.media.input.captions import CODECS as CAPTION_CODECS
-from streamfx.media.input.open import NOT_VIDEO, check_input_format, default_video_stream
+from streamfx.media.input.open import NOT_VIDEO, check_input_format, default_video_stream, demux
 from streamfx.media.input.side_data import upright_filters
 from streamfx.media.invalid_samples import silence_invalid
 from streamfx.media.live.address import LiveSource
@@ -114,7 +114,7 @@ class Receiver:
         """Yield frames and blocks of audio in the order of arrival; returns at the end of the source."""
         streams: list[Stream] = [self._video, *([self._audio] if self._audio else [])]
         failures = 0
-        packets = self._container.demux(streams)
+        packets = demux(self._container, *streams)
         while True:
             try:
                 packet = next(packets, None)

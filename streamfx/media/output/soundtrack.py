@@ -7,14 +7,14 @@ from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 import av.error
 from av import Packet
 
 from streamfx.media.input.audio_decoder import default_audio_stream
 from streamfx.media.input.discontinuities import Discontinuities
-from streamfx.media.input.open import open_input
+from streamfx.media.input.open import demux, open_input
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -40,7 +40,7 @@ class Soundtrack:
         self._stream, order = default_audio_stream(self.name, self.input)
         self.channel_orders = {self._stream.index: order}
         self.offset = (self.input.start_time or 0) * MICROSECOND + start  # time of `start` in the file, in seconds
-        self._packets = cast("Iterator[Packet[Stream]]", self.input.demux(self._stream))
+        self._packets = demux(self.input, self._stream)
         self._ready: deque[Packet[Stream]] = deque()
         self._reached = Fraction(0)  # seconds
         self._ended = False
