@@ -68,7 +68,8 @@ class Session:
         self.changed("source")
 
     def load(self, project: Project) -> None:
-        """Show another project. Raises StreamfxError if its source cannot be used."""
+        """Save this project and show another one. Raises StreamfxError if its source cannot be used."""
+        self.save()
         previous, self.project = self.project, project
         try:
             self._describe()
