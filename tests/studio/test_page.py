@@ -80,6 +80,23 @@ def test_the_space_bar_plays_and_a_click_on_the_chosen_clip_changes_nothing(stud
     here(page).get_by_text("renders 0:00.20 to 0:01.00").wait_for()
 
 
+def test_a_file_is_added(studio, open_page, video, clip, tmp_path):
+    song = clip("added.wav", "-f", "lavfi", "-i", "sine=frequency=440:duration=1")
+    (tmp_path / "added.mp4").write_bytes(video.read_bytes())
+    page = open_page(studio)
+    view(page, "Media")
+    for file in (tmp_path / "added.mp4", song, tmp_path / "added.mp4"):
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Add a file").click()
+        chooser.value.set_files(file)
+    page.locator('.file.chosen[data-file="added-2.mp4"]').wait_for()
+    page.locator('.file[data-file="added.mp4"]').wait_for()
+    assert (studio.folder / "added-2.mp4").read_bytes() == video.read_bytes()
+    assert (studio.folder / "added.wav").read_bytes() == song.read_bytes()
+    for name in ("added.mp4", "added-2.mp4", "added.wav"):
+        (studio.folder / name).unlink()
+
+
 def test_two_pages_share_the_queue(studio, open_page):
     pages = [open_page(studio) for _ in range(2)]
     view(pages[0], "Render")
