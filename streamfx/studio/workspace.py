@@ -15,7 +15,7 @@ from streamfx.studio.library import Library
 from streamfx.studio.previews import Previews
 from streamfx.studio.project import Project, load_project, project_files
 from streamfx.studio.queue import Entry, RenderQueue
-from streamfx.studio.render_command import Read, check_command
+from streamfx.studio.render_command import Read, check_chain, check_command
 from streamfx.studio.renders import Renders
 
 log = logging.getLogger("streamfx")
@@ -71,7 +71,9 @@ class Workspace:
         """The project saved last, or an empty one."""
         for file in project_files(self.library):
             try:
-                return load_project(file)
+                project = load_project(file)
+                check_chain(project.chain, self.library)
+                return project
             except StreamfxError as error:
                 log.warning("%s", error)
         return Project()
