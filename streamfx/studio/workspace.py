@@ -61,11 +61,15 @@ class Workspace:
         """Start to render the queue."""
         self.renders.start()
 
-    def close(self) -> None:
-        """Stop the running render so that it can be resumed, and let another process open the folder."""
+    def close(self) -> bool:
+        """Stop the running render so that it can be resumed, and let another process open the folder.
+
+        False if a preview is still being painted.
+        """
         self.renders.stop()
-        self.previews.close()
+        stopped = self.previews.close()
         os.close(self._lock)
+        return stopped
 
     def last_project(self) -> Project:
         """The project saved last, or an empty one."""
