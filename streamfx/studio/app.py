@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -14,6 +15,7 @@ from nicegui.events import GenericEventArguments
 
 from streamfx.errors import StreamfxError
 from streamfx.studio.format import clock
+from streamfx.studio.library import kind_of
 from streamfx.studio.notices import attempt, explain, note, warn
 from streamfx.studio.routes import add_routes
 from streamfx.studio.session import Session
@@ -51,11 +53,18 @@ def build_app(workspace: Workspace) -> FastAPI:
     def page() -> None:
         session = Session(workspace)
         Page(session).build()
-        ui.context.client.on_delete(lambda: workspace.previews.drop(session.key))
+        ui.context.client.on_delete(lambda: _close(session))
         workspace.warm_up()
 
     ui.run_with(app, title="streamfx studio", dark=True, language="en-US", tailwind=False, show_welcome_message=False)
     return app
+
+
+def _close(session: Session) -> None:
+    """A page was closed: save its project, and drop its previews."""
+    session.workspace.previews.drop(session.key)
+    with suppress(StreamfxError):
+        session.save()
 
 
 class Page:
@@ -146,11 +155,15 @@ class Page:
         ui.timer(_POLL, self._show_status)
 
     def _uploaded(self, event: GenericEventArguments) -> None:
-        """A file was dropped on the page."""
+        """A file was dropped on the page: list it, and choose it if it is a clip."""
         if "error" in event.args:
             warn(str(event.args["error"]))
             return
-        attempt(lambda: self.session.choose_source(str(event.args["name"])))
+        name, view = str(event.args["name"]), str(self.tabs.value)
+        if kind_of(name) in ("video", "image") and view not in ("Dream", "Timeline"):
+            attempt(lambda: self.session.choose_source(name))
+        self.views[view].shown()
+        note(f"added {name}")
 
     async def _enqueue(self) -> None:
         """Queue what the open view is about."""

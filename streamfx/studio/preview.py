@@ -64,14 +64,15 @@ class PreviewWorker:
                 lambda: not (self._requests or self._background or self._busy), timeout=seconds
             )
 
-    def close(self) -> None:
-        """Stop after the running work."""
+    def close(self, seconds: float = 5.0) -> bool:
+        """Stop after the running work; False if that takes longer than `seconds`."""
         with self._condition:
             self._closed = True
             self._requests.clear()
             self._background.clear()
             self._condition.notify_all()
-        self._thread.join(timeout=5)
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _loop(self) -> None:
         while (work := self._next()) is not None:

@@ -129,6 +129,6 @@ class Previews:
         """A JPEG that was kept; None if it was dropped."""
         return self._pictures.get(name)
 
-    def close(self) -> None:
-        """Stop the worker."""
-        self.worker.close()
+    def close(self) -> bool:
+        """Stop the worker; False if it is still busy."""
+        return self.worker.close()

@@ -45,8 +45,10 @@ def serve(
         try:
             _run(workspace, listener, host, token, browser)
         finally:
-            workspace.close()
+            stopped = workspace.close()
         print("streamfx studio: stopped; renders continue when it starts again", flush=True)
+        if not stopped:
+            os._exit(0)  # a thread in native code would abort the process at its end
 
 
 def _run(workspace: Workspace, listener: socket.socket, host: str, token: str, browser: bool) -> None:

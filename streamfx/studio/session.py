@@ -14,7 +14,7 @@ from streamfx.studio.frames import MediaInfo, describe
 from streamfx.studio.library import clean_name
 from streamfx.studio.previews import Preview
 from streamfx.studio.project import UNTITLED, Project, free_name, project_of, save_project
-from streamfx.studio.render_command import Given
+from streamfx.studio.render_command import Given, check_chain
 from streamfx.studio.workspace import Workspace
 
 
@@ -68,7 +68,9 @@ class Session:
         self.changed("source")
 
     def load(self, project: Project) -> None:
-        """Show another project. Raises StreamfxError if its source cannot be used."""
+        """Save this project and show another one. Raises StreamfxError if its source or chain cannot be used."""
+        self.save()
+        check_chain(project.chain, self.workspace.library)
         previous, self.project = self.project, project
         try:
             self._describe()

@@ -15,7 +15,7 @@ from streamfx.studio.library import Library
 from streamfx.studio.previews import Previews
 from streamfx.studio.project import Project, load_project, project_files
 from streamfx.studio.queue import Entry, RenderQueue
-from streamfx.studio.render_command import Read, check_command
+from streamfx.studio.render_command import Read, check_chain, check_command
 from streamfx.studio.renders import Renders
 
 log = logging.getLogger("streamfx")
@@ -61,17 +61,23 @@ class Workspace:
         """Start to render the queue."""
         self.renders.start()
 
-    def close(self) -> None:
-        """Stop the running render so that it can be resumed, and let another process open the folder."""
+    def close(self) -> bool:
+        """Stop the running render so that it can be resumed, and let another process open the folder.
+
+        False if a preview is still being painted.
+        """
         self.renders.stop()
-        self.previews.close()
+        stopped = self.previews.close()
         os.close(self._lock)
+        return stopped
 
     def last_project(self) -> Project:
         """The project saved last, or an empty one."""
         for file in project_files(self.library):
             try:
-                return load_project(file)
+                project = load_project(file)
+                check_chain(project.chain, self.library)
+                return project
             except StreamfxError as error:
                 log.warning("%s", error)
         return Project()

@@ -57,6 +57,11 @@ def test_a_render_is_queued_watched_and_played(studio, open_page, streamfx, rgb)
     page.wait_for_function("video => video.readyState >= 1", arg=video.element_handle())
     shown = page.locator(".result .line").inner_text()
     assert shown == "streamfx run video.mp4 renders/video-mirror-hue.mp4 --chain mirror,hue=s=0 --to 0.8 --fps 12"
+    choose(page, "video.mp4")
+    view(page, "Render")
+    here(page).get_by_role("button", name="Use again").click()
+    page.get_by_text("the page is set to this render").wait_for()
+    assert "--chain mirror,hue=s=0 --to 0.8 --fps 12" in here(page).get_by_label("As a command").input_value()
     words = ["--chain", "mirror,hue=s=0", "--to", "0.8", "--fps", "12"]
     assert streamfx("run", studio.folder / "video.mp4", "whole.mp4", *words).returncode == 0
     assert (rgb(studio.folder / "renders" / "video-mirror-hue.mp4") == rgb(streamfx.home / "whole.mp4")).all()
@@ -73,6 +78,23 @@ def test_the_space_bar_plays_and_a_click_on_the_chosen_clip_changes_nothing(stud
     page.keyboard.press(" ")
     page.locator("video.player").wait_for(state="hidden")
     here(page).get_by_text("renders 0:00.20 to 0:01.00").wait_for()
+
+
+def test_a_file_is_added(studio, open_page, video, clip, tmp_path):
+    song = clip("added.wav", "-f", "lavfi", "-i", "sine=frequency=440:duration=1")
+    (tmp_path / "added.mp4").write_bytes(video.read_bytes())
+    page = open_page(studio)
+    view(page, "Media")
+    for file in (tmp_path / "added.mp4", song, tmp_path / "added.mp4"):
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Add a file").click()
+        chooser.value.set_files(file)
+    page.locator('.file.chosen[data-file="added-2.mp4"]').wait_for()
+    page.locator('.file[data-file="added.mp4"]').wait_for()
+    assert (studio.folder / "added-2.mp4").read_bytes() == video.read_bytes()
+    assert (studio.folder / "added.wav").read_bytes() == song.read_bytes()
+    for name in ("added.mp4", "added-2.mp4", "added.wav"):
+        (studio.folder / name).unlink()
 
 
 def test_two_pages_share_the_queue(studio, open_page):
@@ -195,9 +217,27 @@ def test_a_preset_is_chosen_and_a_dragged_slider_changes_the_preview(studio, ope
     page.wait_for_function("() => /munch:strength=0[.]2/.test(document.querySelector('.chain-text textarea').value)")
     page.wait_for_function(changed, arg=address)
     image_loaded(page, "img[data-stage=full]")
-    here(page).get_by_label("Blend with vangogh").click()
+    page.locator("[data-preset=vangogh]").drag_to(page.locator("[data-preset=munch]"))
     page.locator(".look-card.second", has_text="vangogh").wait_for()
-    page.get_by_role("slider", name="Blend").wait_for()
+    drag(page, ".blend-bar .q-slider", 0.75)
+    page.wait_for_function("() => /blend_share=0[.]7/.test(document.querySelector('.chain-text textarea').value)")
+
+
+def test_projects_are_saved_and_opened(studio, open_page):
+    page = open_page(studio)
+    choose(page, "video.mp4")
+    page.get_by_title("Projects").click()
+    page.get_by_label("Save as").fill("mirrored")
+    page.get_by_label("Save as").press("Enter")
+    page.get_by_title("Projects").get_by_text("mirrored").wait_for()
+    set_chain(page, "mirror")
+    page.get_by_title("Projects").click()
+    page.get_by_text("New project").click()
+    page.locator(".clip", has_text="no clip chosen").wait_for()
+    page.get_by_title("Projects").click()
+    page.locator(".projects .q-item", has_text="mirrored").click()
+    page.locator(".clip", has_text="video.mp4").wait_for()
+    page.locator(".part", has_text="mirror").wait_for()
 
 
 def test_the_gallery_shows_the_chosen_clip(studio, open_page, noise_image):

@@ -110,6 +110,13 @@ def test_running_background_work_that_is_dropped_or_replaced_is_stale(worker):
     assert done == [True, True, "new"]
 
 
+def test_closing_does_not_wait_for_long_work(worker):
+    release = blocking(worker)
+    assert not worker.close(0.01)
+    release.set()
+    assert worker.close(60)
+
+
 def test_a_failure_does_not_end_the_worker(worker, caplog):
     done = []
     worker.submit("a", lambda is_stale: 1 / 0)

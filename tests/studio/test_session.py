@@ -3,7 +3,7 @@
 import pytest
 
 from streamfx.errors import StreamfxError
-from streamfx.studio.project import Project, load_project
+from streamfx.studio.project import Project, load_project, save_project
 from streamfx.studio.session import Session
 from streamfx.studio.workspace import Workspace
 
@@ -83,3 +83,12 @@ def test_a_command_line_sets_the_page(session, read):
         "Dream",
     )
     assert changes == ["project", "command"] * 2
+
+
+def test_a_project_with_a_forbidden_chain_is_not_opened(session, tmp_path):
+    project = Project("bad", chain="movie=/etc/passwd")
+    with pytest.raises(StreamfxError, match="may access files"):
+        session.load(project)
+    assert session.project.chain == "style=vangogh"
+    save_project(project, session.workspace.library)
+    assert session.workspace.last_project().chain == "style=vangogh"

@@ -22,8 +22,8 @@ class CommandLine:
     def build(self) -> None:
         """Create the elements."""
         with ui.element("div").classes("command"):
-            self.line: ui.input = ui.input(label="As a command").props("dense outlined spellcheck=false")
-            self.line.classes("mono grow").on("keydown.enter", self._use)
+            self.line: ui.textarea = ui.textarea("As a command").props("dense outlined autogrow spellcheck=false")
+            self.line.classes("mono grow").on("keydown.enter.prevent", self._use)
             use = ui.button("Use", on_click=self._use).props("flat dense no-caps")
             use.props('title="Set the page to a pasted streamfx line"')
             ui.button("Copy", on_click=lambda: attempt(self._copy)).props("flat dense no-caps")

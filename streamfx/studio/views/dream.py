@@ -107,14 +107,14 @@ class DreamView:
         self.layers.build(lambda layer: self._set("layer", layer))
 
     def _audio(self) -> None:
-        with ui.element("div").classes("wave-lane"):
+        with ui.element("div").classes("wave-lane") as self.lane:
             self.wave = ui.html("").classes("drawing")
             ui.element("div").classes("cursor").props('aria-hidden="true"')
         with ui.element("div").classes("wave-foot"):
             self.player = ui.element("audio").props("controls preload=metadata")
             self.player.set_visibility(False)
             self.facts = ui.label().classes("facts")
-            ui.html('<span class="key beat"></span>beats <span class="key onset"></span>onsets')
+            self.legend = ui.html('<span class="key beat"></span>beats <span class="key onset"></span>onsets')
 
     def _schedules(self) -> None:
         self.curves: dict[str, ui.html] = {}
@@ -190,6 +190,8 @@ class DreamView:
             return
         plan = self.plan
         self.wave.set_content(draw_audio(plan))
+        for element in (self.lane, self.legend):
+            element.set_visibility(plan.analysis is not None)
         text = f"{clock(plan.seconds, 1)} · {plan.context.last + 1} frames"
         if plan.analysis is not None:
             audio = plan.analysis

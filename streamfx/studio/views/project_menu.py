@@ -46,13 +46,9 @@ class ProjectMenu:
             ui.menu_item("New project", on_click=lambda: attempt(lambda: self.session.load(Project())))
 
     def _item(self, file: Path) -> None:
-        with ui.menu_item(on_click=lambda: attempt(lambda: self._open(file))):
+        with ui.menu_item(on_click=lambda: attempt(lambda: self.session.load(load_project(file)))):
             ui.label(file.name.removesuffix(PROJECT_SUFFIX)).classes("grow")
             ui.label(datetime.fromtimestamp(file.stat().st_mtime).strftime("%b %-d, %H:%M")).classes("dim")
-
-    def _open(self, file: Path) -> None:
-        self.session.save()
-        self.session.load(load_project(file))
 
     def _save_as(self, name: str) -> None:
         self.session.save_as(name)

@@ -13,6 +13,8 @@ from streamfx.settings import Setting
 from streamfx.studio.chain_edit import Part
 from streamfx.studio.notices import warn
 
+_MOST_STEPS = 20  # of a slider for whole numbers; larger ranges are typed
+
 
 class SettingsPanel:
     """The controls of one effect. What can be dragged comes first; the rest is folded away."""
@@ -24,7 +26,7 @@ class SettingsPanel:
     def build(self, part: Part) -> None:
         """Create the controls for the effect in the present container."""
         shown = [setting for setting in part.settings if setting.name not in self._hidden]
-        first = [setting for setting in shown if setting.type in (float, bool)]
+        first = [setting for setting in shown if setting.type is bool or _has_slider(setting)] or shown
         rest = [setting for setting in shown if setting not in first]
         for setting in first:
             self._control(setting, part.value(setting))
@@ -41,7 +43,7 @@ class SettingsPanel:
             elif isinstance(value, str) and setting.schedulable:
                 ui.label(_label(setting)).classes("setting-name")
                 ui.label(value).classes("mono dim schedule")
-            elif setting.type is float and setting.low is not None and setting.high is not None:
+            elif _has_slider(setting):
                 self._slider(setting, float(value))
             elif setting.choices:
                 select = ui.select(list(setting.choices), value=value, label=_label(setting))
@@ -61,14 +63,14 @@ class SettingsPanel:
             number = ui.label(f"{value:g}").classes("setting-value")
             if value != setting.default:
                 number.classes("changed")
-        step = (setting.high - setting.low) / 100
+        step = 1.0 if setting.type is int else (setting.high - setting.low) / 100
         slider = ui.slider(min=setting.low, max=setting.high, step=step, value=value)
         slider.props(f'aria-label="{_label(setting)}: {setting.help}" data-setting="{setting.name}"')
 
         def moved() -> None:
             if slider.value is None:
                 return
-            now = round(float(slider.value), 4)
+            now = round(slider.value) if setting.type is int else round(float(slider.value), 4)
             number.set_text(f"{now:g}")
             is_changed = now != setting.default
             number.classes(add="changed" if is_changed else "", remove="" if is_changed else "changed")
@@ -93,6 +95,12 @@ class SettingsPanel:
             self._change(setting.name, value)
         except StreamfxError as error:
             warn(str(error))
+
+
+def _has_slider(setting: Setting) -> bool:
+    if setting.low is None or setting.high is None:
+        return False
+    return setting.type is float or (setting.type is int and setting.high - setting.low <= _MOST_STEPS)
 
 
 def _label(setting: Setting) -> str:
