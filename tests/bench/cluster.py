@@ -3,7 +3,7 @@
 python tests/bench/cluster.py seams CLIP ...     difference after a seam in a long shot, by the frames of warm-up
 python tests/bench/cluster.py cost CLIP [N ...]  wall clock and CPU seconds with N processes, and in one run
 python tests/bench/cluster.py nodes CLIP         the same with a Ray cluster of one and of two nodes, each with one CPU
-python tests/bench/cluster.py growth             speedup of 1 to 64 nodes, from measured times
+python tests/bench/cluster.py growth             speedup of 1 to 256 nodes, from measured times
 """
 
 from __future__ import annotations
@@ -139,16 +139,19 @@ def cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
-def print_growth(frames: int = 170_000, per_frame: float = 0.2, scan: float = 0.004, start: float = 3.0) -> None:
-    """Print the speedup of 1 to 64 nodes on a film, by piece length.
+def print_growth(
+    frames: int = 172_800, per_frame: float = 0.13, scan: float = 0.0016, join: float = 0.0001, start: float = 0.5
+) -> None:
+    """Print the hours and the speedup of 1 to 64 nodes with one core on a film, by piece length.
 
-    `per_frame` are seconds of a node for a frame, `scan` those of the first pass, `start` those until a task renders.
+    `per_frame` are seconds of a node for a frame, `scan` and `join` those of the first pass and of joining, `start`
+    those until a task renders its first frame.
     """
     for length in (100, 300):
         tasks = [(length + 10) * per_frame + start] * math.ceil(frames / length)
-        for nodes in (1, 2, 4, 8, 16, 32, 64):
-            wall = frames * scan + makespan(tasks, nodes) + frames * 0.0005  # the last: joining
-            print(f"pieces of {length}, {nodes:2} nodes: {wall / 3600:6.2f} h, {frames * per_frame / wall:5.1f} times")
+        for nodes in (1, 2, 4, 8, 16, 32, 64, 128, 256):
+            wall = frames * (scan + join) + makespan(tasks, nodes)
+            print(f"| {length} | {nodes} | {wall / 3600:.2f} | {frames * per_frame / wall:.1f} |")
 
 
 def makespan(tasks: list[float], nodes: int) -> float:

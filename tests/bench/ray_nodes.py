@@ -104,9 +104,9 @@ class RayNodes:
         return [int(line) for line in found.stdout.split()]
 
     def cpu_seconds(self, number: int) -> float:
-        """CPU time of the processes of a node."""
+        """CPU time of the processes of a node that run tasks. Ray's own use some percent of a core, busy or idle."""
         ticks = 0
-        for process in self.children(number, ""):
+        for process in self.children(number, "ray::(_render|IDLE)"):
             with suppress(FileNotFoundError):
                 fields = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()
                 ticks += int(fields[11]) + int(fields[12])  # in user and in system mode

@@ -1,6 +1,10 @@
 """streamfx batch: a folder with a broken file, runs again, lists, options, and files that grow."""
 
 import json
+import shutil
+import signal
+import subprocess
+import sys
 from importlib import import_module
 
 import av
@@ -148,3 +152,17 @@ def test_new_files_are_taken_once_they_have_stopped_growing(tmp_path, monkeypatc
         return [BatchItem(file, tmp_path / "out")] if file.exists() else []
 
     assert [len(items) for items in _settled_files(found, ticks())] == [0, 0, 0, 0, 1, 0, 0, 0]
+
+
+def test_watch_renders_a_file_that_appears_and_ends_at_an_interrupt(tmp_path, video):
+    (tmp_path / "in").mkdir()
+    program = [sys.executable, "-c", "from streamfx.cli import main; main()", "batch", "in", "out", *CHAIN]
+    options = {"cwd": tmp_path, "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*program, "--device", "cpu", "--watch", "--json"], **options) as process:
+        shutil.copy(video, tmp_path / "in" / "a.mp4")
+        ended = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate()
+    assert (ended["source"], ended["state"], ended["frames"]) == ("in/a.mp4", "finished", 25)
+    assert (rest, process.returncode) == ("", 0)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.mp4"]
