@@ -234,6 +234,15 @@ class _Recorder(logging.Handler):
         self._messages.append(record.getMessage())
 
 
+@pytest.fixture(autouse=True)
+def _log_level():
+    """Restores the level of the log, which commands and tasks set for their process."""
+    log = logging.getLogger("streamfx")
+    level = log.level
+    yield
+    log.setLevel(level)
+
+
 @pytest.fixture
 def convert(tmp_path):
     """convert(source, name, chain, ...): process a video in this process; returns a Conversion."""

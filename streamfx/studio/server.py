@@ -63,9 +63,9 @@ def _run(workspace: Workspace, listener: socket.socket, host: str, token: str, b
     config = uvicorn.Config(app, log_level="error", access_log=False, ws_max_size=4 << 20, timeout_graceful_shutdown=1)
     address = f"http://{_shown(host)}:{port}/?token={token}"
     with suppress(KeyboardInterrupt):
-        print(f"streamfx studio of {workspace.library.folder}\n  {address}", flush=True)
         if host not in _LOOPBACK:
-            log.warning("anyone who knows this address can use the studio, and the network carries it unencrypted")
+            log.warning("anyone who knows the address below can use the studio, and the network carries it unencrypted")
+        print(f"streamfx studio of {workspace.library.folder}\n  {address}", flush=True)
         workspace.start()
         if browser:
             Timer(0.5, webbrowser.open, [address]).start()

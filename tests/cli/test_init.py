@@ -12,7 +12,8 @@ import torch
 import typer
 
 import streamfx.cli
-from streamfx.cli import app, main
+from streamfx.__main__ import main as console_main
+from streamfx.cli import app
 from streamfx.errors import Misuse, StreamfxError
 from streamfx.version import __version__
 
@@ -142,4 +143,4 @@ def test_main_is_the_console_command():
     from importlib.metadata import entry_points
 
     (entry,) = entry_points(group="console_scripts", name="streamfx")
-    assert entry.load() is main
+    assert entry.load() is console_main

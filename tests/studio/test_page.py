@@ -1,7 +1,5 @@
 """The page in a browser: choose, preview, compare, render, survive a kill; messages for errors; who gets in."""
 
-from streamfx.jobs.checkpoint import work_folder_of
-
 
 def view(page, name):
     page.get_by_role("tab", name=name).click()
@@ -118,7 +116,7 @@ def test_two_pages_share_the_queue(studio, open_page):
             pages[1].wait_for_function(
                 f"() => document.querySelectorAll('.entry-buttons [aria-label={name}]').length < {count}"
             )
-    pages[0].locator(".entry", has_text="trails").wait_for(state="detached")
+    pages[0].wait_for_function("() => !document.querySelector('.entry')")
     pages[1].get_by_role("button", name="Start the queue").click()
     pages[0].get_by_role("button", name="Hold the queue").wait_for()
 
@@ -130,22 +128,23 @@ def test_a_killed_studio_resumes_its_render(start_studio, open_page, long_video,
     server = start_studio(folder)
     page = open_page(server)
     choose(page, "long.mp4")
-    line = "streamfx run long.mp4 x.mp4 --chain trails --segment 50"
-    use_line(page, line)
+    slow = "scale=960:720,gblur=sigma=9,gblur=sigma=9,scale=160:120,trails"
+    use_line(page, f"streamfx run long.mp4 x.mp4 --chain {slow} --segment 50")
     page.get_by_text("the page is set to this command").wait_for()
     page.keyboard.press("Control+Enter")
     page.locator(".entry.running", has_text="of 750").wait_for()
     page.locator('.entry.running [role=progressbar]:not([aria-valuenow="0"])').wait_for(state="attached")
-    target = folder / "renders" / "long-trails.mp4"
-    wait_until(lambda: len(list(work_folder_of(target).glob("*.packets"))) >= 2)
+    work = wait_until(lambda: next((folder / "renders").glob("*.streamfx"), None))
+    wait_until(lambda: len(list(work.glob("*.packets"))) >= 2)
     server.kill()
+    target = work.with_suffix("")
     assert not target.exists()
     page.close()
     page = open_page(start_studio(folder))
     page.locator(".clip", has_text="long.mp4").wait_for()  # the project comes back
     view(page, "Render")
-    page.locator(".entry.finished", has_text="long-trails.mp4").wait_for()
-    assert streamfx("run", folder / "long.mp4", "whole.mp4", "--chain", "trails", "--segment", "50").returncode == 0
+    page.locator(".entry.finished", has_text=target.name).wait_for()
+    assert streamfx("run", folder / "long.mp4", "whole.mp4", "--chain", slow, "--segment", "50").returncode == 0
     assert (rgb(target) == rgb(streamfx.home / "whole.mp4")).all()
 
 

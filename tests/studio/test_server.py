@@ -114,7 +114,7 @@ def test_it_stops_calmly(start_studio, tmp_path, capfd):
     server = start_studio(tmp_path, "--host", "0.0.0.0")
     assert server.stop() == 0
     errors = capfd.readouterr().err
-    assert "anyone who knows this address" in errors
+    assert "anyone who knows the address" in errors
     assert "Traceback" not in errors
 
 
