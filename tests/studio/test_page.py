@@ -105,18 +105,16 @@ def test_two_pages_share_the_queue(studio, open_page):
         page.get_by_text("the page is set to this command").wait_for()
     for page in pages:
         page.keyboard.press("Control+Enter")
+    names = "renders/video-trails.mp4", "renders/video-trails-2.mp4"
     for page in pages:
-        for name in ("renders/video-trails.mp4", "renders/video-trails-2.mp4"):
+        for name in names:
             page.locator(".entry.waiting", has_text=name).wait_for()
-    for name in ("Cancel", "Remove"):
-        for _ in range(2):
-            button = here(pages[1]).get_by_role("button", name=name, exact=True)
-            count = button.count()
-            button.first.click()
-            pages[1].wait_for_function(
-                f"() => document.querySelectorAll('.entry-buttons [aria-label={name}]').length < {count}"
-            )
-    pages[0].wait_for_function("() => !document.querySelector('.entry')")
+    for name in names:
+        for label in ("Cancel", "Remove"):
+            entry = pages[1].locator(".entry", has_text=name)
+            entry.get_by_role("button", name=label, exact=True).click()
+        for page in pages:
+            page.locator(".entry", has_text=name).wait_for(state="detached")
     pages[1].get_by_role("button", name="Start the queue").click()
     pages[0].get_by_role("button", name="Hold the queue").wait_for()
 
