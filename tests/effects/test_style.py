@@ -132,13 +132,12 @@ def test_uniform_frames_have_no_grid_borders_or_blotches(level, preset, quality)
     dots = 2 if preset == "seurat" else 1  # whose dots are dense, and partly in rows
     assert phases.std(1).max() < dots * (1.9 if quality == "fine" else 2.0) / 255, "a grid of 8x8"
     areas = F.avg_pool2d(luma(inner)[None], 64)
-    gathers = 1.25 if preset in ("hokusai", "turner") else 1  # claws of foam, clouds
-    if (preset, quality) == ("monet", "fast"):  # clouds and grass
-        gathers = 2
-    assert areas.std() < 0.06 * gathers, "blotches"
+    patches = (preset, quality) == ("monet", "fast")  # of sky, cloud and grass: a known weakness of this network
+    gathers = preset in ("hokusai", "turner")  # claws of foam, clouds
+    assert areas.std() < (0.12 if patches else 0.075 if gathers else 0.06), "blotches"
     middle = luma(inner).mean()
     for border in (stylized[:, :8], stylized[:, -8:], stylized[..., :8], stylized[..., -8:]):
-        assert abs(luma(border).mean() - middle) < 0.06 * gathers, "a border"
+        assert abs(luma(border).mean() - middle) < (0.12 if patches else 0.06), "a border"
 
 
 def test_both_qualities_look_alike(photo):
