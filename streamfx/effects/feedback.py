@@ -34,10 +34,8 @@ DEFAULT_LAYERS = {  # network -> alternating layers
 }
 REFERENCE_STEP = 0.015  # step at which `soften` applies fully; smaller steps soften less
 MIN_SIDE = 32  # pixels
-_CALM_STEP, _CALM_SOFTEN = (
-    0.75,
-    0.05,
-)  # in calm regions: share of the step left out, and of fine detail removed per frame
+_CALM_STEP = 0.75  # share of the step that is left out in calm regions
+_CALM_SOFTEN = 0.05  # share of fine detail that is removed there per frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +164,9 @@ class Feedback:
                 if effect.loop:
                     canvas, weight = effect._crossfade(canvas, memory, number)
                 if values["step"] * effect.strength > 0 and weight < 1:
-                    canvas = effect._ascend(canvas, gradients, values["step"], number)
-                    canvas = effect._stabilize(canvas, memory, values, number)
+                    calm = effect._calm_regions(canvas, number)
+                    canvas = effect._ascend(canvas, gradients, values["step"], number, calm)
+                    canvas = effect._stabilize(canvas, memory, values, number, calm)
                 memory["canvas"] = canvas
             memory["number"] = number + 1
             top, left = effect.margins
@@ -214,8 +213,9 @@ class Feedback:
             values = _values_at(tracks, (1 - back) % count)  # the motion from this frame to the one after it
             canvas = self._move(start, memory, values, reverse=True)
             if values["step"] * self.strength > 0:
-                canvas = self._ascend(canvas, gradients, values["step"], count - back)
-                canvas = self._stabilize(canvas, memory, values, -back)
+                calm = self._calm_regions(canvas, -back)
+                canvas = self._ascend(canvas, gradients, values["step"], count - back, calm)
+                canvas = self._stabilize(canvas, memory, values, -back, calm)
             memory["canvas"] = canvas
             restored[f"preroll.{back}"] = (canvas.clamp(0, 1) * 255).round().byte()
         memory.update(restored)
@@ -252,7 +252,9 @@ class Feedback:
             memory["motion"] = torch.eye(3, dtype=torch.float64)  # the start image returns as a whole
         return canvas
 
-    def _ascend(self, canvas: Tensor, gradients: Callable[[int, bool], Gradient], step: float, number: int) -> Tensor:
+    def _ascend(
+        self, canvas: Tensor, gradients: Callable[[int, bool], Gradient], step: float, number: int, calm: Tensor | None
+    ) -> Tensor:
         """The canvas after gradient ascent; the finest octave is skipped except in every `finest`-th frame.
 
         The regions that dream the next layer and the rest of the frame take turns.
@@ -271,8 +273,8 @@ class Feedback:
             in_regions = number // self.finest % 2 == 1
             mask = region_mask(*sizes[-1], self.regions, number / self.context.fps, self.seed).to(canvas)
             step_share = 2 * (mask if in_regions else 1 - mask)
-        if self.calm:
-            awake = 1 - _CALM_STEP * self._calm_regions(*sizes[-1], number).to(canvas)
+        if calm is not None:
+            awake = 1 - _CALM_STEP * calm
             step_share = awake if step_share is None else step_share * awake
         gradient = gradients(number, in_regions)
         if len(sizes) == 1 or number % self.finest == 0:
@@ -284,13 +286,18 @@ class Feedback:
         change = ascend(coarse, gradient, coarse_settings, step_share=step_share, number=number) - coarse
         return resize(change, sizes[-1]).add_(canvas)
 
-    def _calm_regions(self, height: int, width: int, number: int) -> Tensor:
-        """[1, H, W] 0..1, 1 where the frame is calm."""
+    def _calm_regions(self, canvas: Tensor, number: int) -> Tensor | None:
+        """[1, H, W] 0..1, 1 where the canvas is calm; None if it is nowhere."""
         from streamfx.ops.regions import region_mask
 
-        return region_mask(height, width, self.calm, number / self.context.fps, self.seed + 1)
+        if not self.calm:
+            return None
+        time = number / self.context.fps
+        return region_mask(canvas.shape[1], canvas.shape[2], self.calm, time, self.seed + 1).to(canvas)
 
-    def _stabilize(self, canvas: Tensor, memory: Memory, values: Mapping[str, float], number: int) -> Tensor:
+    def _stabilize(
+        self, canvas: Tensor, memory: Memory, values: Mapping[str, float], number: int, calm: Tensor | None
+    ) -> Tensor:
         """The canvas with its drift in brightness, color and contrast at each scale limited."""
         from streamfx.ops.appearance import Corrections, hold_appearance, smoothed
         from streamfx.ops.color import luma
@@ -308,9 +315,8 @@ class Feedback:
             soften_color=self.soften_color,
         )
         canvas = hold_appearance(canvas, memory_tensor(memory, "bands"), palettes[current], number, shares)
-        if self.calm:
-            mask = self._calm_regions(canvas.shape[1], canvas.shape[2], number).to(canvas)
-            canvas = canvas.lerp(smoothed(canvas), _CALM_SOFTEN * mask)
+        if calm is not None:
+            canvas = canvas.lerp(smoothed(canvas), _CALM_SOFTEN * calm)
         return correct_drift(canvas, memory_tensor(memory, "targets")[current], self.hold)
 
     def _gradients(self, indices: Array, device: torch.device) -> Callable[[int, bool], Gradient]:

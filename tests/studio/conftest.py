@@ -25,6 +25,24 @@ ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-compo
 REBOUND = "rebound.test"  # a name of another host that leads to this one
 TOKEN = "0123456789abcdef0123"
 
+TIMELINE = """kind = "timeline"
+size = [64, 48]
+fps = 10
+[pictures]
+begin = "begin.png"
+[[section]]
+name = "title"
+kind = "still"
+picture = "begin"
+length = "1s"
+
+[[section]]
+name = "in"
+start = "begin"
+layer = "block1"
+length = 20
+"""
+
 
 @pytest.fixture
 def library(tmp_path):
@@ -181,3 +199,12 @@ def noise_image():
     file = io.BytesIO()
     Image.fromarray(pixels).resize((64, 48)).save(file, "PNG")
     return file.getvalue()
+
+
+@pytest.fixture
+def timeline_file(library):
+    """A timeline of a still of a second and a dream of two, in the folder of `library`."""
+    Image.new("RGB", (64, 48), "red").save(library.folder / "begin.png")
+    file = library.folder / "film.toml"
+    file.write_text(TIMELINE)
+    return file

@@ -1,36 +1,17 @@
 """A coarse picture of a section of a timeline."""
 
 import pytest
-from PIL import Image
 
 from streamfx.studio.lanes import read_lanes
 from streamfx.studio.previews import Previews
 from streamfx.studio.section_picture import FRAMES, section_frames
 
-TEXT = """kind = "timeline"
-size = [640, 480]
-fps = 10
-[pictures]
-begin = "begin.png"
-[[section]]
-name = "title"
-kind = "still"
-picture = "begin"
-length = "40s"
-[[section]]
-name = "in"
-start = "begin"
-layer = "block1"
-length = 20
-"""
-
 
 @pytest.fixture
-def lanes(library):
-    Image.new("RGB", (64, 48), "red").save(library.folder / "begin.png")
-    file = library.folder / "film.toml"
-    file.write_text(TEXT)
-    return read_lanes(file)
+def lanes(timeline_file):
+    text = timeline_file.read_text().replace("[64, 48]", "[640, 480]").replace('"1s"', '"40s"')
+    timeline_file.write_text(text)
+    return read_lanes(timeline_file)
 
 
 def test_frames_up_to_the_middle_are_rendered(lanes):
